@@ -1,0 +1,1 @@
+"""bitparity: cross-validation of BitNet b1.58 inference engines."""

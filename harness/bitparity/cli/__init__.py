@@ -1,0 +1,63 @@
+"""The command line: one file per command, imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from bitparity.errors import BitparityError
+
+# command -> one line of help; the command itself is `command` in cli/<name>.py
+COMMANDS = {
+    "doctor": "Say which engines were found, what is missing and what to type.",
+    "compare": "Run two engines on the same tokens and compare every position.",
+    "blame": "Find the first stage that is wrong and name the engine that is.",
+    "trace": "Record an engine's stages.",
+    "trace-diff": "Compare two recorded traces.",
+    "run": "Generate text with one engine.",
+    "inspect": "Print a model's metadata, tensors and weight mapping.",
+    "quantize": "Convert a model to another weight format.",
+    "make-model": "Write a synthetic model of any shape.",
+    "fuzz": "Search formats, kernels and sessions for inputs that break them.",
+    "selftest": "Plant deliberate faults and see the harness find them.",
+    "bench": "Time engines side by side.",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"bitparity.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="bitparity")
+def group() -> None:
+    """Cross-validate BitNet b1.58 inference engines."""
+
+
+def main() -> None:
+    """Entry point: a BitparityError becomes one sentence and its exit code."""
+    try:
+        group(standalone_mode=False)
+    except BitparityError as error:
+        click.echo(f"bitparity: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.Abort:
+        click.echo("bitparity: interrupted", err=True)
+        sys.exit(130)

@@ -1,0 +1,176 @@
+"""The engine contract, and the registry that finds engines.
+
+An engine turns token ids into logits.  A session is one engine with one model open and one sequence's KV cache.
+A stranger's engine is a class with the methods of `Engine`, announced in its own package:
+
+    [project.entry-points."bitparity.engines"]
+    my-engine = "my_package.engine:MyEngine"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitparity.errors import BadInput, BitparityError, EngineUnavailable
+from bitparity.stages import StageFilter
+
+ENTRY_POINT_GROUP = "bitparity.engines"
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What produced a result; two results with equal fingerprints came from the same program, set up alike."""
+
+    engine: str  # registry name
+    version: str  # release or commit
+    compiler: str
+    isa: str  # for example "avx2+fma+f16c"
+    kernels: str  # kernel set that runs
+    threads: int
+    kv_type: str  # "f16"
+    details: dict[str, str] = field(default_factory=dict)  # whatever else changes the numbers
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a session says of the model that it has open."""
+
+    arch: str
+    n_vocab: int
+    n_layer: int
+    n_embd: int
+    n_head: int
+    n_head_kv: int
+    n_ff: int
+    context: int  # positions that the session can hold
+    weight_formats: dict[str, int]  # weight format -> number of tensors
+    tied_head: bool
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True)
+class StageValue:
+    """One stage's output for consecutive positions, as the engine computed it.
+
+    position  first position covered
+    seq       0 for prefill, then 1, 2, ... a decode step
+    values    float32, (n positions, axes of the stage as in stages.py), C order
+    """
+
+    layer: int
+    stage: str
+    position: int
+    seq: int
+    values: Floats
+
+
+Sink = Callable[[StageValue], None]
+
+
+class Session(Protocol):
+    """One model open, one sequence.  Positions are counted from 0; every call continues at `position`."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    @property
+    def position(self) -> int:
+        """Number of tokens in the KV cache, which is the position of the next token."""
+        ...
+
+    def tokenize(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]: ...
+
+    def detokenize(self, ids: Sequence[int]) -> str: ...
+
+    def prefill(self, tokens: Sequence[int], *, logits: Literal["all", "last"] = "all") -> Floats:
+        """Run tokens as one batch, causally; returns (n, n_vocab), or (1, n_vocab) for "last".
+
+        Raises BadInput for no tokens, an id outside the vocabulary, or more tokens than the context holds.
+        """
+        ...
+
+    def decode(self, token: int) -> Floats:
+        """Run one token; returns (n_vocab,).  Raises as prefill does."""
+        ...
+
+    def rollback(self, to: int) -> None:
+        """Forget every position >= to; 0 <= to <= position, else BadInput."""
+        ...
+
+    def tap(self, stages: StageFilter, sink: Sink) -> AbstractContextManager[None]:
+        """Record matching stages while active.
+
+        The sink gets them in graph order, each call's stages before that call returns its logits.
+        A stage that the architecture or the engine does not have never arrives.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Engine(Protocol):
+    """How the harness opens sessions.  Constructing one is cheap and never fails."""
+
+    name: str
+
+    def availability(self) -> Availability: ...
+
+    def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
+        """Why this engine cannot run such a model, in a clause; None when it can."""
+        ...
+
+    def open(
+        self, model: Path, *, context: int, threads: int, device_id: int | None = None
+    ) -> Session:
+        """Open a model.
+
+        Raises EngineUnavailable, BadInput (the file, or a device that does not exist) or EngineFailed.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Availability:
+    """found; where it lies and what it is; when not found, what to type."""
+
+    found: bool
+    what: str
+    advice: str = ""
+
+
+def engine_names() -> list[str]:
+    """Names of all engines that any installed package announces, sorted."""
+    return sorted({e.name for e in entry_points(group=ENTRY_POINT_GROUP)})
+
+
+def get_engine(name: str) -> Engine:
+    """Return the engine of that name; BadInput when none is announced, EngineUnavailable when it cannot load."""
+    found = list(entry_points(group=ENTRY_POINT_GROUP, name=name))
+    if not found:
+        raise BadInput(f"no engine is named {name!r}; there are {', '.join(engine_names())}")
+    try:
+        engine: Engine = found[0].load()()
+    except BitparityError:
+        raise
+    except Exception as error:
+        raise EngineUnavailable(f"engine {name!r} cannot be loaded from {found[0].value}: {error}") from error
+    return engine
+
+
+def resolve_reference(name: str, *, bitnet_cpp_is_set: bool) -> str:
+    """Turn `auto` into a name: bitnet.cpp when BITNET_CPP_DIR is set, else llama.cpp."""
+    if name != "auto":
+        return name
+    return "bitnet.cpp" if bitnet_cpp_is_set else "llama.cpp"

@@ -1,0 +1,112 @@
+"""What the harness knows of a model: its hyperparameters and where its weights lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class HyperParameters:
+    """Read from GGUF metadata; names follow llama.cpp where it has one."""
+
+    arch: str  # bitnet, bitnet-25, bitnet-b1.58, llama
+    n_vocab: int
+    n_layer: int
+    n_embd: int
+    n_head: int
+    n_head_kv: int
+    head_dim: int
+    n_ff: int
+    context_length: int
+    norm_eps: float
+    rope_base: float
+    rope_dim: int  # leading dimensions of a head that are rotated
+    rope_pairs: Literal["neox", "norm"]  # (i, i + rope_dim / 2) or (2i, 2i + 1)
+    activation: Literal["silu", "relu2"]
+    sub_norms: bool  # attn_sub_norm and ffn_sub_norm exist
+
+    @property
+    def n_embd_kv(self) -> int:
+        return self.n_head_kv * self.head_dim
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of a file, still packed.
+
+    shape   outermost axis first: (rows, cols) of a matrix, (n,) of a vector
+    format  name of the weight format
+    data    1-D uint8 view of the memory map
+    offset  of data in the file
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    format: str
+    data: NDArray[np.uint8]
+    offset: int
+
+    def values(self) -> NDArray[np.float32]:
+        """Unpacked to float32, in `shape`."""
+        from bitparity.formats import get_format
+
+        rows, cols = (1, *self.shape)[-2:]
+        return get_format(self.format).unpack(self.data, rows, cols).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """The tensors of one block; a projection is (outputs, inputs)."""
+
+    attn_norm: Tensor
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    attn_sub_norm: Tensor | None
+    attn_out: Tensor
+    ffn_norm: Tensor
+    gate: Tensor
+    up: Tensor
+    ffn_sub_norm: Tensor | None
+    down: Tensor
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weight mapping of SEED.md, resolved.
+
+    head          (n_vocab, n_embd): the embedding itself when tied
+    token_embd    (n_vocab, n_embd), or (n_embd, n_vocab) when `embedding_is_transposed`
+    rope_factors  divisors of the RoPE angles (Llama 3), (rope_dim / 2,)
+    """
+
+    token_embd: Tensor
+    embedding_is_transposed: bool
+    head: Tensor
+    head_is_tied: bool
+    output_norm: Tensor
+    rope_factors: Tensor | None
+    layers: tuple[LayerWeights, ...]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A GGUF file, open and memory-mapped (see gguf_file.open_model)."""
+
+    path: Path
+    metadata: dict[str, Any]
+    tensors: dict[str, Tensor]
+    hyper: HyperParameters
+    weights: Weights
+
+    def format_counts(self) -> dict[str, int]:
+        """Number of tensors of each weight format."""
+        counts: dict[str, int] = {}
+        for tensor in self.tensors.values():
+            counts[tensor.format] = counts.get(tensor.format, 0) + 1
+        return counts

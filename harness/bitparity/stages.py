@@ -1,0 +1,112 @@
+"""The stage vocabulary: names, order in the graph, and the `layer:stage` filter.
+
+A stage is a named point in the graph; layer is -1 outside the blocks.  Shapes below are those of a recorded
+value: n positions, then the stage's own axes, always float32.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from bitparity.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Stage:
+    """name, meaning, axes after the position axis, and whether the stage lies inside a block."""
+
+    name: str
+    meaning: str
+    axes: tuple[str, ...]
+    in_block: bool = True
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("embeddings", "token embedding rows", ("n_embd",), in_block=False),
+    Stage("attn_norm", "RMSNorm x weight before attention", ("n_embd",)),
+    Stage("q_proj", "query projection before RoPE", ("n_head * head_dim",)),
+    Stage("k_proj", "key projection before RoPE", ("n_head_kv * head_dim",)),
+    Stage("v_proj", "value projection", ("n_head_kv * head_dim",)),
+    Stage("q_rope", "queries after RoPE", ("n_head * head_dim",)),
+    Stage("k_rope", "keys after RoPE", ("n_head_kv * head_dim",)),
+    Stage("attn_probs", "softmax rows, zero for later positions", ("n_head", "positions so far")),
+    Stage("attn_ctx", "probs x V, heads merged", ("n_head * head_dim",)),
+    Stage("attn_sub_norm", "RMSNorm x weight after attention", ("n_head * head_dim",)),
+    Stage("attn_out", "output projection", ("n_embd",)),
+    Stage("attn_residual", "residual sum", ("n_embd",)),
+    Stage("ffn_norm", "RMSNorm x weight before the feed-forward", ("n_embd",)),
+    Stage("ffn_gate", "gate projection", ("n_ff",)),
+    Stage("ffn_up", "up projection", ("n_ff",)),
+    Stage("ffn_act", "act(gate) x up", ("n_ff",)),
+    Stage("ffn_sub_norm", "RMSNorm x weight before the down projection", ("n_ff",)),
+    Stage("ffn_out", "down projection", ("n_embd",)),
+    Stage("layer_out", "residual sum", ("n_embd",)),
+    Stage("final_norm", "RMSNorm x weight after the last block", ("n_embd",), in_block=False),
+    Stage("logits", "head projection", ("n_vocab",), in_block=False),
+)
+STAGE_NAMES: tuple[str, ...] = tuple(s.name for s in STAGES)
+_RANK = {name: rank for rank, name in enumerate(STAGE_NAMES)}
+_IN_BLOCK = {s.name: s.in_block for s in STAGES}
+_LAYERS = re.compile(r"(?P<only>-1|\d+)$|(?P<first>\d+)-(?P<last>\d+)$|\*$")
+
+
+def graph_order(layer: int, stage: str) -> tuple[int, int, int]:
+    """Sort key: embeddings, then the blocks layer by layer, then final_norm and logits."""
+    if _IN_BLOCK[stage]:
+        return 1, layer, _RANK[stage]
+    return (0 if stage == "embeddings" else 2), layer, _RANK[stage]
+
+
+@dataclass(frozen=True)
+class _Clause:
+    layers: range | None  # None is every layer
+    pattern: str
+
+    def matches(self, layer: int, stage: str) -> bool:
+        return (self.layers is None or layer in self.layers) and fnmatchcase(stage, self.pattern)
+
+
+@dataclass(frozen=True)
+class StageFilter:
+    """Which (layer, stage) pairs to record.
+
+    Written as clauses `layer:stage` with commas between: `3:ffn_act`, `0-3:attn_*`, `-1:logits`, `*:*_norm`.
+    A clause without a colon is a stage in every layer.
+    """
+
+    text: str
+    clauses: tuple[_Clause, ...]
+
+    @classmethod
+    def parse(cls, text: str = "*:*") -> StageFilter:
+        """Raises BadInput for a layer that is no number, range or `*`, and for a stage that matches nothing."""
+        clauses = tuple(_parse_clause(part.strip()) for part in text.split(",") if part.strip())
+        if not clauses:
+            raise BadInput(f"trace filter {text!r} is empty; write for example '0-3:attn_*,-1:logits'")
+        return cls(text, clauses)
+
+    def matches(self, layer: int, stage: str) -> bool:
+        return any(clause.matches(layer, stage) for clause in self.clauses)
+
+    def pairs(self, n_layer: int) -> list[tuple[int, str]]:
+        """All (layer, stage) pairs of a model with n_layer blocks that match, in graph order."""
+        every = [(layer, s.name) for s in STAGES for layer in (range(n_layer) if s.in_block else (-1,))]
+        return sorted((p for p in every if self.matches(*p)), key=lambda p: graph_order(*p))
+
+
+def _parse_clause(text: str) -> _Clause:
+    layers, _, pattern = text.rpartition(":")
+    layers = layers or "*"
+    match = _LAYERS.match(layers)
+    if not match:
+        raise BadInput(f"trace filter {text!r}: layer {layers!r} is no number, range (0-3) or '*'")
+    if not any(fnmatchcase(name, pattern) for name in STAGE_NAMES):
+        raise BadInput(f"trace filter {text!r}: no stage is named {pattern!r}; there are {', '.join(STAGE_NAMES)}")
+    if match["only"] is not None:
+        only = int(match["only"])
+        return _Clause(range(only, only + 1), pattern)
+    if match["first"] is not None:
+        return _Clause(range(int(match["first"]), int(match["last"]) + 1), pattern)
+    return _Clause(None, pattern)

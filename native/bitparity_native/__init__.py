@@ -1,0 +1,1 @@
+"""bitparity native engine."""
