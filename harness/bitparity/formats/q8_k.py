@@ -1,0 +1,49 @@
+"""Q8_K: the activations of a ggml K-quant or TQ matmul.  Blocks of 256: float32 scale d, 256 int8 codes, 16 int16 sums.
+
+With m the first value of largest magnitude: s = -127 / m, code = min(127, round-half-even(x * s)), d = 1 / s; so the
+largest value has code -127 and its negative +127.  Each sum covers 16 codes.  292 bytes a block.
+Source: ggml-quants.c, quantize_row_q8_K_ref.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bitparity.errors import ShapeError
+from bitparity.formats.base import Bytes, Floats
+from bitparity.formats.blocks import BlockFormat
+
+BLOCK = np.dtype([("d", "<f4"), ("codes", "i1", (256,)), ("sums", "<i2", (16,))])
+
+
+class Q8KFormat(BlockFormat):
+    name = "Q8_K"
+    ggml_type = 15
+    block = 256
+
+    def size(self, rows: int, cols: int) -> int:
+
+    def pack(self, values: Floats) -> Bytes:
+        """A block so small that 127 / max overflows becomes zeros; BadInput for NaN and infinity."""
+        matrix = self._finite_matrix(values)
+        blocks = values.reshape(-1, self.block)
+        largest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1)[:, None], axis=1)
+        with np.errstate(divide="ignore", over="ignore"):
+            inverse = np.float32(-127) / largest
+        empty = ~np.isfinite(inverse)
+        inverse[empty] = 1
+        codes = np.where(empty, 0, np.minimum(127, np.rint(blocks * inverse))).astype(np.int8)
+        packed = np.empty(len(blocks), dtype=BLOCK)
+        packed["d"] = np.where(empty, 0, np.float32(1) / inverse)[:, 0]
+        packed["codes"] = codes
+        packed["sums"] = codes.reshape(-1, 16, 16).sum(axis=2)
+        return packed.view(np.uint8).reshape(-1)
+
+    def unpack(self, packed: Bytes, rows: int, cols: int) -> Floats:
+        data = self._packed(packed, rows, cols)
+        blocks = packed.copy().view(BLOCK)
+        values: Floats = blocks["codes"].astype(np.float32) * blocks["d"][:, None]
+        return values.reshape(rows, cols)
+
+
+Q8_K = Q8KFormat()

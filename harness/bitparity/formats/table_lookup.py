@@ -1,0 +1,75 @@
+"""The tiles of bitnet.cpp's table-lookup kernels: a kernel is generated for one weight shape and one tiling.
+
+The numbers are those of the kernel_config.ini files in bitnet.cpp's preset_kernels/.  A shape that has no kernel
+cannot be packed: bitnet.cpp's converter raises, its kernels would give garbage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitparity.errors import ShapeError
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """rows of a tile (bm), columns of a tile (bk), rows handled by one vector step (bmm)."""
+
+    rows: int
+    cols: int
+    step: int
+
+
+Tilings = dict[tuple[int, int], Tiling]  # (rows, cols) of the weight -> its tiling
+
+TL1_TILINGS: Tilings = {
+    (1536, 4096): Tiling(256, 128, 32),
+    (1536, 1536): Tiling(128, 64, 64),
+    (4096, 1536): Tiling(256, 128, 32),
+    (3200, 8640): Tiling(160, 64, 32),
+    (3200, 3200): Tiling(320, 128, 64),
+    (8640, 3200): Tiling(320, 64, 32),
+    (14336, 4096): Tiling(256, 128, 64),
+    (4096, 14336): Tiling(256, 128, 32),
+    (1024, 4096): Tiling(128, 64, 64),
+    (4096, 4096): Tiling(128, 64, 32),
+}
+TL2_TILINGS: Tilings = {
+    (1536, 4096): Tiling(256, 96, 32),
+    (1536, 1536): Tiling(128, 192, 32),
+    (3200, 8640): Tiling(160, 96, 32),
+    (3200, 3200): Tiling(320, 96, 32),
+    (8640, 3200): Tiling(320, 96, 32),
+    (14336, 4096): Tiling(256, 96, 32),
+    (4096, 14336): Tiling(128, 96, 32),
+    (1024, 4096): Tiling(256, 96, 32),
+    (4096, 4096): Tiling(128, 96, 32),
+}  # 4096 x 1536 has a preset too, with bmm = 64, on which bitnet.cpp's converter fails
+
+
+def tiling_of(name: str, tilings: Tilings, rows: int, cols: int) -> Tiling:
+    """ShapeError for a shape that has no kernel."""
+    if (rows, cols) not in tilings:
+        known = ", ".join(f"{r} x {c}" for r, c in sorted(tilings))
+        raise ShapeError(f"{name}: no kernel is generated for a weight of {rows} x {cols}; there are {known}")
+    return tilings[rows, cols]
+
+
+def _table(width: int, lowest: int) -> NDArray[np.int8]:
+    """Ternary groups of `width` in order of their value in base 3, from the value `lowest` on, 16 at most."""
+    groups = [group for group in product((-1, 0, 1), repeat=width) if _value(group) >= lowest]
+    table = np.zeros((16, width), dtype=np.int8)
+    table[: len(groups)] = groups
+    return table
+
+
+def _value(group: tuple[int, ...]) -> int:
+    return sum(digit * 3**power for power, digit in enumerate(reversed(group)))
+
+
+PAIRS = _table(2, -4)  # index 3u + v + 4
+TRIPLES = _table(3, 0)  # index 9u + 3v + w, of those that are not negative

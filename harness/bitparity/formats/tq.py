@@ -1,0 +1,75 @@
+"""What TQ1_0 and TQ2_0 of ggml share: blocks of 256 codes, each block with its own F16 scale at its end.
+
+A stored 0, 1, 2 stands for -1, 0, +1; how the codes of a block lie in its bytes is the format's own.
+Source: llama.cpp ggml/src/ggml-quants.c, quantize_row_tq1_0_ref and quantize_row_tq2_0_ref.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitparity.errors import BadInput
+from bitparity.formats.base import Bytes, Codes, Floats
+from bitparity.formats.blocks import BlockFormat, ternary_from_stored
+
+BLOCK = 256
+SCALE_BYTES = 2
+Stored = NDArray[np.uint8]
+
+
+class TqFormat(BlockFormat):
+    """A subclass says how codes are stored: `_encode` (n, 256) -> bytes (n, k), and `_decode` back."""
+
+    block = BLOCK
+
+    def _encode(self, stored: Stored) -> Stored:
+        raise NotImplementedError
+
+    def _decode(self, coded: Stored) -> Stored:
+        raise NotImplementedError
+
+    def pack(self, values: Floats) -> Bytes:
+        """Pack as ggml does: a block's scale is its max |w|, a code is w / max rounded, halves away from zero.
+
+        So weights under half of the block's maximum become 0.  The quotient is w * (1 / max) in float32, the
+        scale is rounded to F16 afterwards.  Raises BadInput for NaN and infinity.
+        """
+        blocks = self._finite_matrix(values).reshape(-1, BLOCK)
+        scales = np.abs(blocks).max(axis=1, keepdims=True)
+        with np.errstate(divide="ignore", over="ignore"):
+            inverse = np.where(scales == 0, np.float32(0), np.float32(1) / scales)
+            quotient = blocks * inverse
+        codes = np.sign(quotient) * (np.abs(quotient) >= 0.5)
+        with np.errstate(over="ignore"):
+            return self._join((codes + 1).astype(np.uint8), scales.astype("<f2"))
+
+    def pack_codes(self, codes: Codes, scale: float) -> Bytes:
+        """Pack codes in {-1, 0, 1}, exactly, with the same scale in every block.
+
+        Raises BadInput for a scale that no F16 is: rounding it would change the weights unsaid.
+        """
+        with np.errstate(over="ignore"):
+            scale16 = np.float16(scale)
+        if not float(scale16) == scale:
+            raise BadInput(
+                f"{self.name}: the scale {scale!r} is no F16 value and {self.name} stores scales as F16; "
+                f"the nearest is {float(scale16)!r}"
+            )
+        stored = (self._codes(codes) + 1).view(np.uint8).reshape(-1, BLOCK)
+        return self._join(stored, np.full((len(stored), 1), scale16, dtype="<f2"))
+
+    def unpack(self, packed: Bytes, rows: int, cols: int) -> Floats:
+        codes, scales = self.unpack_codes(packed, rows, cols)
+        blocks = codes.reshape(-1, BLOCK) * scales.reshape(-1, 1)
+        return blocks.reshape(rows, cols)
+
+    def unpack_codes(self, packed: Bytes, rows: int, cols: int) -> tuple[Codes, Floats]:
+        """Codes (rows, cols) and scales (rows, cols / 256); BadInput for a code 3."""
+        blocks = self._packed(packed, rows, cols).reshape(-1, self.block_bytes)
+        stored = self._decode(blocks[:, :-SCALE_BYTES]).view(np.int8).reshape(rows, cols)
+        scales = blocks[:, -SCALE_BYTES:].copy().view("<f2").astype(np.float32)
+        return ternary_from_stored(self.name, stored), scales.reshape(rows, cols // BLOCK)
+
+    def _join(self, stored: Stored, scales: NDArray[np.float16]) -> Bytes:
+        return np.concatenate([self._encode(stored), scales.view(np.uint8)], axis=1).reshape(-1)
