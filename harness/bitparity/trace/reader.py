@@ -1,0 +1,241 @@
+"""Reading traces: ours (store.py says how they lie on disk), and those of BitNet.rs (bitnet_rs.py)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bitparity.engine import Floats
+from bitparity.errors import BadInput, NotCompared
+from bitparity.stages import STAGE_NAMES, graph_order
+from bitparity.trace.record import TraceRecord
+from bitparity.trace.store import META, RECORDS, VALUES
+
+
+class RowKey(NamedTuple):
+    """One position of one stage.
+
+    occurrence   0, 1, ... when the run computed it more than once (after a rollback), in order of time
+    """
+
+    position: int
+    layer: int
+    stage: str
+    occurrence: int = 0
+
+
+class Row(NamedTuple):
+    """Where a row lies: the `at`-th position of a record."""
+
+    record: TraceRecord
+    at: int
+
+    @property
+    def digest(self) -> str:
+        return self.record.digest(self.at)
+
+    @property
+    def rms(self) -> float | None:
+        return self.record.rms_at(self.at)
+
+
+@dataclass
+class Trace:
+    """What one run recorded.
+
+    damage   what is missing from the files, a sentence each; empty for a whole trace
+    """
+
+    path: Path
+    records: list[TraceRecord]
+    meta: dict[str, Any] = field(default_factory=dict)
+    damage: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[TraceRecord]:
+        return iter(self.records)
+
+    @property
+    def engine(self) -> str:
+        return str(self.meta.get("engine") or self.path.name)
+
+    @property
+    def tokens(self) -> list[int]:
+        return list(self.meta.get("tokens", ()))
+
+    @cached_property
+    def rows(self) -> dict[RowKey, Row]:
+        """Every position of every stage, whatever the chunking."""
+        rows: dict[RowKey, Row] = {}
+        times: dict[tuple[int, int, str], int] = {}
+        for record in self.records:
+            first = _position(record)
+            layer, stage = -1 if record.layer is None else record.layer, record.stage or record.name
+            for index in range(record.n_positions):
+                place = (first + index, layer, stage)
+                occurrence = times.get(place, 0)
+                times[place] = occurrence + 1
+                rows[RowKey(*place, occurrence)] = Row(record, index)
+        return rows
+
+    @cached_property
+    def _latest(self) -> dict[tuple[int, int, str], Row]:
+        return {(key.position, key.layer, key.stage): row for key, row in self.rows.items()}
+
+    def stages(self) -> list[tuple[int, str]]:
+        """(layer, stage) pairs that were recorded, in graph order."""
+        return sorted({(key.layer, key.stage) for key in self.rows}, key=lambda pair: order_in_graph(*pair))
+
+    def positions(self) -> list[int]:
+        return sorted({key.position for key in self.rows})
+
+    def has_value(self, layer: int, stage: str, position: int) -> bool:
+        """Whether `value` has an answer."""
+        row = self._latest.get((position, layer, stage))
+        return row is not None and self.holds_values(row)
+
+    def value(self, layer: int, stage: str, position: int) -> Floats:
+        """The value at one position, however the run was chunked; the latest, if it was computed again.
+
+        returns  float32 with the axes of the stage; attn_probs is (n_head, position + 1)
+        Raises BadInput if the stage was not recorded there or its values were not kept.
+        """
+        row = self._latest.get((position, layer, stage))
+        if row is None:
+            raise BadInput(f"{self.path}: layer {layer} {stage} was not recorded at position {position}")
+        return self.row_value(row)
+
+    def seq(self, layer: int, stage: str, position: int) -> int | None:
+        """The step that computed that row: 0 is prefill.  None if it is not recorded."""
+        row = self._latest.get((position, layer, stage))
+        return None if row is None else row.record.seq
+
+    def holds_values(self, row: Row) -> bool:
+        record = row.record
+        if (
+            record.values_file is None
+            or record.values_position is None
+            or record.values_file not in self._files
+        ):
+            return False
+        n_kept: int = self._files[record.values_file].get_slice(record.name).get_shape()[0]
+        return 0 <= _position(record) + row.at - record.values_position < n_kept
+
+    def row_value(self, row: Row) -> Floats:
+        """The kept value of a row; raises BadInput if it was not kept."""
+        record = row.record
+        if not self.holds_values(row):
+            raise BadInput(
+                f"{self.path}: the values of {record.name} were not kept; record again with --values"
+            )
+        position = _position(record) + row.at
+        index = position - (record.values_position or 0)
+        tensor = self._files[record.values_file].get_slice(record.name)
+        value: Floats = np.asarray(tensor[index : index + 1][0], np.float32)
+        return value[:, : position + 1] if record.stage == "attn_probs" else value
+
+    @cached_property
+    def _files(self) -> dict[str | None, Any]:
+        """Value files, open; one that cannot be read is named in `damage`."""
+        from safetensors import SafetensorError, safe_open
+
+        files: dict[str | None, Any] = {}
+        for name in sorted({r.values_file for r in self.records if r.values_file is not None}):
+            path = self.path / VALUES / name
+            try:
+                files[name] = safe_open(path, framework="np")
+            except (SafetensorError, OSError) as error:
+                self.damage.append(
+                    f"{path}: cannot be read ({error}); its records are compared without values"
+                )
+        return files
+
+    def check_values(self) -> None:
+        """Open all value files, so that `damage` is complete."""
+        _ = self._files
+
+
+def read_trace(path: Path) -> Trace:
+    """Read a run's folder, a folder that holds one run, a .jsonl file, or a folder of BitNet.rs .trace files.
+
+    Raises BadInput if there is no such path, a record cannot be understood, or there is more than one run to
+    choose from; NotCompared if it holds no record at all.
+    """
+    from bitparity.trace.bitnet_rs import read_trace_files
+
+    path = Path(path)
+    if not path.exists():
+        raise BadInput(f"{path}: there is no such trace")
+    if path.is_file():
+        trace = _read_jsonl(path, path.parent)
+    elif (path / RECORDS).exists():
+        trace = _read_jsonl(path / RECORDS, path)
+    elif any(path.glob("*.trace")):
+        trace = read_trace_files(path)
+    else:
+        trace = _only_run(path)
+    if not trace.records:
+        cut = f" ({'; '.join(trace.damage)})" if trace.damage else ""
+        raise NotCompared(f"{path}: holds no whole trace record{cut}")
+    trace.check_values()
+    return trace
+
+
+def trace_runs(folder: Path) -> list[Path]:
+    """The runs that lie in a folder, by name."""
+    return sorted(path.parent for path in folder.glob(f"*/{RECORDS}"))
+
+
+def order_in_graph(layer: int, stage: str) -> tuple[int, int, int, str]:
+    """graph_order, with stages that only other tools have at the end of their layer."""
+    if stage in STAGE_NAMES:
+        return (*graph_order(layer, stage), stage)
+    return 1 if layer >= 0 else 2, layer, len(STAGE_NAMES), stage
+
+
+def _position(record: TraceRecord) -> int:
+    """Records of other tools have no position; their seq counts tokens."""
+    return record.position if record.position is not None else record.seq or 0
+
+
+def _only_run(folder: Path) -> Trace:
+    runs = trace_runs(folder)
+    if len(runs) > 1:
+        raise BadInput(
+            f"{folder}: holds {len(runs)} runs ({', '.join(r.name for r in runs)}); name one of them"
+        )
+    if not runs:
+        raise NotCompared(f"{folder}: holds no trace (neither {RECORDS} nor *.trace)")
+    return _read_jsonl(runs[0] / RECORDS, runs[0])
+
+
+def _read_jsonl(path: Path, folder: Path) -> Trace:
+    from bitparity.trace.bitnet_rs import with_names_understood
+
+    lines = path.read_bytes().split(b"\n")
+    damage = []
+    if lines[-1]:
+        damage.append(f"{path}: record {len(lines)} is cut off after {len(lines[-1]):,} bytes")
+    records = [_parse(path, number, line) for number, line in enumerate(lines[:-1], start=1) if line.strip()]
+    meta = folder / META
+    return Trace(
+        folder,
+        [with_names_understood(record) for record in records],
+        json.loads(meta.read_text()) if meta.exists() else {},
+        damage,
+    )
+
+
+def _parse(path: Path, number: int, line: bytes) -> TraceRecord:
+    try:
+        return TraceRecord.from_mapping(json.loads(line))
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path}: line {number} is no trace record: {error}") from None

@@ -1,0 +1,192 @@
+"""The trace store: a folder a run.
+
+    FOLDER/
+      RUN/                     "native", then "native-2", ...: nothing is ever overwritten
+        meta.json              engine, run, model {path, blake3}, tokens, fingerprint, stages
+        trace.jsonl            one record a line (record.TraceRecord), appended, in the order of the graph
+        values/000000.safetensors   values that were asked for, keyed by the record's name
+
+A step's values are written before its records, and a record only after everything it refers to, so whatever
+interrupts a run, what trace.jsonl holds is true; a last line that was cut off is noticed when reading.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bitparity.engine import Floats, StageValue
+from bitparity.errors import BadInput
+from bitparity.stages import StageFilter
+from bitparity.trace.record import RecordMaker, TraceRecord
+
+RECORDS, META, VALUES = "trace.jsonl", "meta.json", "values"
+BATCH_BYTES = 32 << 20  # values handed on together at most; also the size of a safetensors file
+BACKLOG = 16  # batches that may wait; a slow disk then slows the engine down instead of filling memory
+
+
+@dataclass(frozen=True)
+class ValueWindow:
+    """Which values to keep: these stages at these positions (None is all)."""
+
+    stages: StageFilter
+    positions: range | None = None
+
+    def rows(self, value: StageValue) -> slice | None:
+        """The rows of a value that lie in the window, None if there are none."""
+        if not self.stages.matches(value.layer, value.stage):
+            return None
+        end = value.position + len(value.values)
+        if self.positions is None:
+            return slice(0, len(value.values))
+        first, last = max(value.position, self.positions.start), min(end, self.positions.stop)
+        return slice(first - value.position, last - value.position) if first < last else None
+
+
+ALL_VALUES = ValueWindow(StageFilter.parse("*:*"))
+
+
+class TraceWriter:
+    """A sink that hashes, measures and writes what a session records.  Use as a context manager, or close().
+
+    The work is done in a thread of its own, beside the engine's next step, so the arrays that it is given must
+    not change afterwards.  An error in that thread (a full disk) is raised by a later call.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        engine: str,
+        run: str | None = None,
+        keep_values: ValueWindow | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Makes FOLDER/RUN (run is the engine's name unless given; a number is added if it is taken)."""
+        self.path = _new_run(folder, run or engine)
+        self.run = self.path.name
+        self._keep = keep_values
+        self._maker = RecordMaker(engine, self.run)
+        header = {"engine": engine, "run": self.run} | dict(meta or {})
+        (self.path / META).write_text(json.dumps(header, indent=1) + "\n")
+        self._file = (self.path / RECORDS).open("w", encoding="ascii")
+        self._pending: list[StageValue] = []
+        self._pending_bytes = 0
+        self._n_files = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bitparity-trace")
+        self._waiting: deque[Future[None]] = deque()
+
+    def __call__(self, value: StageValue) -> None:
+        if self._pending and (self._pending[-1].seq, self._pending[-1].position) != (
+            value.seq,
+            value.position,
+        ):
+            self.flush()
+        self._pending.append(value)
+        self._pending_bytes += value.values.nbytes
+        if self._pending_bytes >= BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what is pending to the thread; raises what went wrong there before."""
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) > BACKLOG):
+            self._waiting.popleft().result()
+        if self._pending:
+            self._waiting.append(self._thread.submit(self._write, self._pending))
+            self._pending, self._pending_bytes = [], 0
+
+    def close(self) -> None:
+        """Write everything; a second call does nothing."""
+        try:
+            self.flush()
+            while self._waiting:
+                self._waiting.popleft().result()
+        finally:
+            self._thread.shutdown()
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, batch: list[StageValue]) -> None:
+        records = self._maker.records(batch)
+        kept = self._kept(batch, records)
+        name = f"{self._n_files:06}.safetensors" if kept else None
+        if name:
+            self._n_files += 1
+            _save(self.path / VALUES / name, {key: rows for key, (_, rows) in kept.items()})
+        self._file.writelines(
+            json_line(record, name, kept[record.name][0]) if record.name in kept else json_line(record)
+            for record in records
+        )
+        self._file.flush()
+
+    def _kept(self, batch: list[StageValue], records: list[TraceRecord]) -> dict[str, tuple[int, Floats]]:
+        """Record name -> (first position kept, rows)."""
+        if self._keep is None:
+            return {}
+        kept = {}
+        for value, record in zip(batch, records, strict=True):
+            rows = self._keep.rows(value)
+            if rows is not None:
+                kept[record.name] = (value.position + rows.start, value.values[rows])
+        return kept
+
+
+def json_line(record: TraceRecord, values_file: str | None = None, values_position: int | None = None) -> str:
+    """One line of trace.jsonl, put together by hand: the json module takes longer than the hash."""
+    line = (
+        f'{{"name":"{record.name}","shape":{list(record.shape)},"dtype":"{record.dtype}",'
+        f'"blake3":"{record.blake3}","rms":{_number(record.rms)},"num_elements":{record.num_elements},"seq":{record.seq},'
+        f'"layer":{record.layer},"stage":"{record.stage}","position":{record.position},'
+        f'"engine":"{record.engine}","run":"{record.run}","min":{_number(record.min)},"max":{_number(record.max)},'
+        f'"mean":{_number(record.mean)},"non_finite":{record.non_finite}'
+    )
+    if record.position_blake3:
+        digests = '","'.join(record.position_blake3)
+        line += (
+            f',"position_blake3":["{digests}"],"position_rms":[{",".join(map(_number, record.position_rms))}]'
+        )
+    if values_file is not None:
+        line += f',"values_file":"{values_file}","values_position":{values_position}'
+    return line + "}\n"
+
+
+def _number(value: float | None) -> str:
+    """Nine digits, which tell every two float32 apart."""
+    return "null" if value is None else f"{value:.9g}"
+
+
+def _save(path: Path, arrays: dict[str, Floats]) -> None:
+    """Write under another name first: a file of that name is whole."""
+    from safetensors.numpy import save_file
+
+    path.parent.mkdir(exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    save_file(arrays, unfinished)
+    unfinished.rename(path)
+
+
+def _new_run(folder: Path, run: str) -> Path:
+    if not re.fullmatch(r"\w[\w.+-]*", run):
+        raise BadInput(f"run name {run!r} must consist of letters, digits and . _ + -")
+    for number in itertools.count(1):
+        path = folder / (run if number == 1 else f"{run}-{number}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return path
+    raise AssertionError("unreachable: the numbers do not end")
