@@ -39,3 +39,8 @@ class MemoryTrace:
         """As reader.Trace.seq."""
         found = self._rows.get((position, layer, stage))
         return None if found is None else found[0].seq
+
+    def batch_rows(self, layer: int, stage: str, position: int) -> int | None:
+        """As reader.Trace.batch_rows."""
+        found = self._rows.get((position, layer, stage))
+        return None if found is None else len(found[0].values)

@@ -118,6 +118,14 @@ class Trace:
         row = self._latest.get((position, layer, stage))
         return None if row is None else row.record.seq
 
+    def batch_rows(self, layer: int, stage: str, position: int) -> int | None:
+        """How many positions were computed together with that row; engines round differently for one.
+
+        None if it is not recorded.
+        """
+        row = self._latest.get((position, layer, stage))
+        return None if row is None else row.record.n_positions
+
     def holds_values(self, row: Row) -> bool:
         record = row.record
         if (

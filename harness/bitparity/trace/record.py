@@ -107,8 +107,8 @@ class Statistics(NamedTuple):
     def of(cls, rows: Floats) -> Statistics:
         """rows (n, elements) float32.
 
-        The quick way is four passes in float32.  A sum of squares that is not finite means a non-finite
-        element or squares beyond float32 (|x| > 1.8e19); it is taken again in float64 over the finite elements.
+        Four passes in float32.  A sum of squares that is not finite means a non-finite element or squares
+        beyond float32 (|x| > 1.8e19); then it is taken in float64 over the finite elements.
         """
         with np.errstate(all="ignore"):
             squares = np.vecdot(rows, rows)

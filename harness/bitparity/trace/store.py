@@ -55,10 +55,10 @@ ALL_VALUES = ValueWindow(StageFilter.parse("*:*"))
 
 
 class TraceWriter:
-    """A sink that hashes, measures and writes what a session records.  Use as a context manager, or close().
+    """A sink that hashes, measures and writes what a session records; a context manager.
 
-    The work is done in a thread of its own, beside the engine's next step, so the arrays that it is given must
-    not change afterwards.  An error in that thread (a full disk) is raised by a later call.
+    The work is done in a thread of its own, beside the engine's next step, so the arrays that it is given
+    must not change afterwards.  An error in that thread (a full disk) is raised by a later call.
     """
 
     def __init__(
@@ -66,13 +66,18 @@ class TraceWriter:
         folder: Path,
         engine: str,
         run: str | None = None,
-        keep_values: ValueWindow | None = None,
+        keep_values: ValueWindow | bool = False,
         meta: Mapping[str, Any] | None = None,
     ) -> None:
-        """Makes FOLDER/RUN (run is the engine's name unless given; a number is added if it is taken)."""
+        """Makes FOLDER/RUN.
+
+        run          the engine's name unless given; a number is added if it is taken
+        keep_values  which values to keep beside the records; True is all
+        meta         what meta.json says besides engine and run
+        """
         self.path = _new_run(folder, run or engine)
         self.run = self.path.name
-        self._keep = keep_values
+        self._keep = ALL_VALUES if keep_values is True else keep_values or None
         self._maker = RecordMaker(engine, self.run)
         header = {"engine": engine, "run": self.run} | dict(meta or {})
         (self.path / META).write_text(json.dumps(header, indent=1) + "\n")
