@@ -1,0 +1,11 @@
+"""The oracle: float64 NumPy, one function a stage, exact integers in the ternary matmuls.
+
+    numerics.py   which roundings an engine applies on top of the definition
+    ops.py        the arithmetic of every stage, to be read beside the papers
+    weights.py    weights as the oracle multiplies them
+    definition.py one method a stage: which weights and which earlier stages it takes
+    decoder.py    the whole forward pass with its KV cache
+    engine.py     the oracle behind the engine contract
+
+It is slow and short on purpose, and it shares no code with any engine.
+"""

@@ -1,0 +1,197 @@
+"""The arithmetic of every stage in float64, to be read beside the papers.
+
+    [1] Ma et al. 2024, "The Era of 1-bit LLMs: All Large Language Models are in 1.58 Bits", arXiv 2402.17764
+    [2] Ma et al. 2025, "BitNet b1.58 2B4T Technical Report", arXiv 2504.12285
+    [3] Su et al. 2021, "RoFormer", arXiv 2104.09864
+    [4] Ainslie et al. 2023, "GQA", arXiv 2305.13245
+
+Arrays have one row a position.  Quantisers work in float32, because the rounding of their product is part of
+the weight formats' definition: the same product in float64 falls on the other side of some ties.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Doubles = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Codes = NDArray[np.int8]
+Positions = NDArray[np.int64]
+Pairs = Literal["neox", "norm"]
+
+Q8_K_BLOCK = 256  # activations that share a scale in TQ1_0 and TQ2_0 matmuls; ggml QK_K
+SMALLEST_ABSMAX = 1e-5  # I2_S: a row of zeros gets a finite scale; bitnet.cpp quantize_row_i8_s
+
+
+def rms_norm(x: Doubles, weight: Doubles, eps: float) -> Doubles:
+    """x / sqrt(mean(x^2) + eps) * weight, row by row.  x (n, cols), weight (cols,)."""
+    out: Doubles = x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps) * weight
+    return out
+
+
+def quantise_per_token(x: Singles, *, fused: bool = False) -> tuple[Codes, Singles]:
+    """Absmax int8 activations of [1] section 2, with bitnet.cpp's rounding.
+
+    x        (n, cols)
+    fused    round the exact product x*s instead of its float32 rounding, as a compiler may that contracts
+             the product into the addition that does the rounding (GCC's default, -ffp-contract=fast)
+    returns  codes (n, cols) in [-128, 127], and s (n, 1) with x ~ codes / s
+    """
+    absmax = np.max(np.abs(x), axis=-1, keepdims=True).astype(np.float64)
+    s = (127.0 / np.maximum(absmax, SMALLEST_ABSMAX)).astype(np.float32)
+    return _round_half_even(x, s, fused).clip(-128, 127).astype(np.int8), s
+
+
+def quantise_q8_k(x: Singles, *, fused: bool = False) -> tuple[Codes, Singles]:
+    """Q8_K activations: the largest of each 256 values becomes -127; ggml quantize_row_q8_K_ref.
+
+    x        (n, cols), cols a multiple of 256
+    fused    as in quantise_per_token
+    returns  codes (n, cols), and d (n, cols / 256) with x ~ codes * d
+    """
+    blocks = x.reshape(len(x), -1, Q8_K_BLOCK)
+    at = np.argmax(np.abs(blocks), axis=-1)[..., None]  # the first of equals, as ggml's loop with `>` has it
+    largest = np.take_along_axis(blocks, at, axis=-1)
+    zero = largest == 0
+    inverse = np.divide(np.float32(-127), np.where(zero, np.float32(1), largest), dtype=np.float32)
+    codes = np.where(zero, 0, np.minimum(_round_half_even(blocks, inverse, fused), 127))
+    d = np.where(zero, np.float32(0), np.float32(1) / inverse)
+    return codes.astype(np.int8).reshape(x.shape), d[..., 0]
+
+
+def _round_half_even(x: Singles, s: Singles, fused: bool) -> Doubles:
+    product = x.astype(np.float64) * s  # exact: 24 + 24 significant bits
+    return np.rint(product if fused else product.astype(np.float32).astype(np.float64))
+
+
+def ternary_dot(v: Codes, codes: Codes) -> Doubles:
+    """Sums of int8 activations times {-1, 0, 1} weights, exact integers.
+
+    v (n, cols), codes (rows, cols); returns (n, rows).  It runs in float32 because that is fast and no
+    partial sum reaches 2^24: |v| <= 128 and cols < 131072.
+    """
+    if v.shape[-1] >= 1 << 17:
+        return v.astype(np.float64) @ codes.astype(np.float64).T
+    return (v.astype(np.float32) @ codes.astype(np.float32).T).astype(np.float64)
+
+
+def ternary_matmul_per_token(x: Singles, codes: Codes, scale: Singles) -> Doubles:
+    """I2_S: integer dots over the activation scale, times the weight scale.  [1] section 2.
+
+    x (n, cols), codes (rows, cols), scale (1, 1) or (rows, 1); returns (n, rows).
+    """
+    v, s = quantise_per_token(x)
+    return ternary_dot(v, codes) / s.astype(np.float64) * scale.astype(np.float64).reshape(1, -1)
+
+
+def ternary_matmul_q8_k(x: Singles, codes: Codes, scales: Singles) -> Doubles:
+    """TQ1_0 and TQ2_0: integer dots of 256 values, times both blocks' scales, summed over blocks.
+
+    x (n, cols), codes (rows, cols), scales (rows, cols / 256) or (1, 1); returns (n, rows).
+    """
+    v, d = quantise_q8_k(x)
+    blocks = d.shape[-1]
+    weight_scales = np.broadcast_to(scales, (len(codes), blocks)).astype(np.float64)
+    out = np.zeros((len(x), len(codes)))
+    for b in range(blocks):
+        cols = slice(b * Q8_K_BLOCK, (b + 1) * Q8_K_BLOCK)
+        out += (
+            ternary_dot(v[:, cols], codes[:, cols]) * d[:, b, None].astype(np.float64) * weight_scales[:, b]
+        )
+    return out
+
+
+def to_f16(x: Doubles) -> Doubles:
+    """Round to the nearest F16, half to even; beyond 65504 is infinite."""
+    with np.errstate(over="ignore"):
+        return x.astype(np.float16).astype(np.float64)
+
+
+def to_bf16(x: Doubles) -> Doubles:
+    """Round float32 values to the nearest BF16, half to even; NaN stays NaN."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)
+    return np.where(np.isnan(x), x, rounded.view(np.float32).astype(np.float64))
+
+
+def rope_angles(positions: Positions, rope_dim: int, base: float, factors: Doubles | None) -> Doubles:
+    """position * base^(-2i / rope_dim) / factor_i: [3] equation 15; factors are those of Llama 3.
+
+    positions (n,), factors (rope_dim / 2,); returns (n, rope_dim / 2) in radians.
+    """
+    inverse = base ** (-np.arange(0, rope_dim, 2) / rope_dim)
+    return positions[:, None] * (inverse if factors is None else inverse / factors)
+
+
+def rope_angles_by_recurrence(
+    positions: Positions, rope_dim: int, base: float, factors: Doubles | None
+) -> Doubles:
+    """The same angles as ggml makes them: multiplied up pair by pair in float32 (ggml_rope_cache_init).
+
+    At position p the two differ by up to about p * 1e-7 radians.
+    """
+    step = np.float32(np.float64(np.float32(base)) ** np.float64(np.float32(-2.0) / np.float32(rope_dim)))
+    theta = positions.astype(np.float32)
+    angles = np.empty((len(positions), rope_dim // 2), np.float32)
+    for i in range(rope_dim // 2):
+        angles[:, i] = theta if factors is None else theta / np.float32(factors[i])
+        theta = theta * step
+    return angles.astype(np.float64)
+
+
+def rotate(x: Doubles, angles: Doubles, pairs: Pairs) -> Doubles:
+    """Rotate pairs of every head by its position's angles; later dimensions stay.
+
+    x       (n, heads, head_dim)
+    angles  (n, rope_dim / 2)
+    pairs   neox: dimensions (i, i + rope_dim / 2); norm: (2i, 2i + 1)
+    """
+    half = angles.shape[-1]
+    i = np.arange(half)
+    first, second = (i, i + half) if pairs == "neox" else (2 * i, 2 * i + 1)
+    cos, sin = np.cos(angles)[:, None, :], np.sin(angles)[:, None, :]
+    out = x.copy()
+    out[..., first] = x[..., first] * cos - x[..., second] * sin
+    out[..., second] = x[..., first] * sin + x[..., second] * cos
+    return out
+
+
+def share_heads(kv: Doubles, n_head: int) -> Doubles:
+    """Query head h uses KV head h // (n_head / n_head_kv): [4].  kv (m, n_head_kv, d) -> (m, n_head, d)."""
+    return np.repeat(kv, n_head // kv.shape[1], axis=1)
+
+
+def attention_scores(q: Doubles, k: Doubles) -> Doubles:
+    """q.k / sqrt(head_dim).  q (n, heads, d), k (m, heads, d); returns (n, heads, m)."""
+    scores: Doubles = np.einsum("nhd,mhd->nhm", q, k, optimize=True) / np.sqrt(q.shape[-1])
+    return scores
+
+
+def causal_softmax(scores: Doubles, positions: Positions) -> Doubles:
+    """Softmax over columns 0..position of each row, zero beyond.  scores (n, heads, m), positions (n,)."""
+    later = np.arange(scores.shape[-1]) > positions[:, None, None]
+    masked = np.where(later, -np.inf, scores)
+    weights = np.exp(masked - np.max(masked, axis=-1, keepdims=True))
+    probs: Doubles = weights / np.sum(weights, axis=-1, keepdims=True)
+    return probs
+
+
+def attention_context(probs: Doubles, v: Doubles) -> Doubles:
+    """probs x V, heads merged.  probs (n, heads, m), v (m, heads, d); returns (n, heads * d)."""
+    heads: Doubles = np.einsum("nhm,mhd->nhd", probs, v, optimize=True)
+    return heads.reshape(len(probs), -1)
+
+
+def silu(x: Doubles) -> Doubles:
+    """x * sigmoid(x)."""
+    with np.errstate(over="ignore"):  # exp(-x) is infinite below -709, and x / inf is the limit
+        out: Doubles = x / (1 + np.exp(-x))
+    return out
+
+
+def relu2(x: Doubles) -> Doubles:
+    """max(x, 0)^2: [2] section 2."""
+    return np.square(np.maximum(x, 0))
