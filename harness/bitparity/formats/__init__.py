@@ -13,6 +13,14 @@ from bitparity.formats.bf16 import BF16
 from bitparity.formats.f16 import F16
 from bitparity.formats.f32 import F32
 from bitparity.formats.i2_s import I2_S
+from bitparity.formats.i2_s_arm import I2_S_ARM
+from bitparity.formats.i2_s_x4 import I2_S_X4
+from bitparity.formats.i8_s import I8_S
+from bitparity.formats.q8_0 import Q8_0
+from bitparity.formats.q8_k import Q8_K
+from bitparity.formats.qk256 import QK256
+from bitparity.formats.tl1 import TL1
+from bitparity.formats.tl2 import TL2
 from bitparity.formats.tq1_0 import TQ1_0
 from bitparity.formats.tq2_0 import TQ2_0
 
@@ -23,8 +31,21 @@ FORMATS: dict[str, WeightFormat] = {
     "I2_S": I2_S,
     "TQ1_0": TQ1_0,
     "TQ2_0": TQ2_0,
+    "TL1": TL1,
+    "TL2": TL2,
+    "Q8_0": Q8_0,
+    "Q8_K": Q8_K,
+    "I8_S": I8_S,
+    "I2_S_ARM": I2_S_ARM,
+    "I2_S_X4": I2_S_X4,
+    "QK256": QK256,
 }
-_BY_TYPE = {weight_format.ggml_type: weight_format for weight_format in FORMATS.values()}
+OTHER_READINGS = (
+    "I2_S_ARM",
+    "I2_S_X4",
+    "QK256",
+)  # of the bytes of an I2_S tensor: asked for by name, never guessed
+_BY_TYPE = {f.ggml_type: f for name, f in FORMATS.items() if name not in OTHER_READINGS}
 
 
 def get_format(name: str) -> WeightFormat:

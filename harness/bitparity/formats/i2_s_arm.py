@@ -1,6 +1,7 @@
 """I2_S as bitnet.cpp writes it when built for ARM: blocks of 64 weights in 16 bytes.
 
-Byte j of a block holds weights j, 16 + j, 32 + j, 48 + j in bits 7-6, 5-4, 3-2, 1-0; a stored 0, 1, 2 is -1, 0, +1.
+Byte j of a block holds weights j, 16 + j, 32 + j, 48 + j in bits 7-6, 5-4, 3-2, 1-0; a stored 0, 1, 2 is
+-1, 0, +1.
 Type id, size and tail are those of I2_S for x86: nothing in a file says which it is.
 Source: bitnet.cpp src/ggml-bitnet-mad.cpp, quantize_i2_s under __ARM_NEON.
 """

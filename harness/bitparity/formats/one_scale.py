@@ -1,4 +1,5 @@
-"""What the other layouts of bitnet.cpp share: its packing rule, and one scale in a 32-byte tail after the codes."""
+"""What the other layouts of bitnet.cpp share: its packing rule, and one scale in a 32-byte tail after the
+codes."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class OneScaleFormat(BlockFormat):
         return rows * cols // 4
 
     def size(self, rows: int, cols: int) -> int:
-        """Bytes of a packed (rows, cols) matrix with its tail; ShapeError for a shape that the format cannot hold."""
+        """Bytes of a packed (rows, cols) matrix with its tail; ShapeError for a shape that the format
+        cannot hold."""
         super().size(rows, cols)
         return self._code_bytes(rows, cols) + TAIL_BYTES
 

@@ -1,8 +1,8 @@
 """Q8_0: blocks of 32 values; an F16 scale d, then 32 int8 codes.  34 bytes a block.
 
-d = max / 127 in float32; code = round(x * (1 / d)), half away from zero; the scale is rounded to F16 afterwards, so
-codes belong to the unrounded scale.  The SIMD version that ggml uses for activations computes x * (127 / max) and
-rounds half to even: its codes may differ by one on ties.
+d = max / 127 in float32; code = round(x * (1 / d)), half away from zero; the scale is rounded to F16
+afterwards, so codes belong to the unrounded scale.  The SIMD version that ggml uses for activations
+computes x * (127 / max) and rounds half to even: its codes may differ by one on ties.
 Source: ggml-quants.c, quantize_row_q8_0_ref; gguf.quants.Q8_0.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitparity.errors import BadInput, ShapeError
+from bitparity.errors import BadInput
 from bitparity.formats.base import Bytes, Floats
 from bitparity.formats.blocks import BlockFormat
 
@@ -22,28 +22,26 @@ class Q80Format(BlockFormat):
     ggml_type = 8
     block = 32
 
-    def size(self, rows: int, cols: int) -> int:
+    block_bytes = BLOCK.itemsize
 
     def pack(self, values: Floats) -> Bytes:
         """BadInput for NaN, infinity and a block whose scale does not fit F16 (max above 65519 * 127)."""
-        matrix = self._finite_matrix(values)
-        blocks = values.reshape(-1, self.block)
+        blocks = self._finite_matrix(values).reshape(-1, self.block)
         d = np.abs(blocks).max(axis=1) / np.float32(127)
         with np.errstate(divide="ignore", over="ignore"):
             inverse = np.float32(1) / d
             half = d.astype(np.float16)
         if np.isinf(half).any():
-            raise BadInput(f"{self.name}: a block has scale {d.max():g}; F16 ends at 65504")
-        inverse[np.isinf(inverse)] = 0  # zero blocks, and d below 2^-128: F16 makes it 0 anyway
-        quotient = blocks * inverse[:, None]
+            raise BadInput(f"{self.name}: a block has the scale {d.max():g}, and F16 ends at 65504")
+        inverse[np.isinf(inverse)] = 0  # zero blocks, and d below 2^-128, which F16 makes 0 anyway
+        quotient = (blocks * inverse[:, None]).astype(np.float64)
         packed = np.empty(len(blocks), dtype=BLOCK)
         packed["d"] = half
-        packed["codes"] = np.trunc(quotient + np.copysign(np.float32(0.49999997), quotient))
+        packed["codes"] = np.sign(quotient) * np.floor(np.abs(quotient) + 0.5)
         return packed.view(np.uint8).reshape(-1)
 
     def unpack(self, packed: Bytes, rows: int, cols: int) -> Floats:
-        data = self._packed(packed, rows, cols)
-        blocks = packed.copy().view(BLOCK)
+        blocks = self._packed(packed, rows, cols).view(BLOCK)
         values: Floats = blocks["codes"].astype(np.float32) * blocks["d"].astype(np.float32)[:, None]
         return values.reshape(rows, cols)
 

@@ -1,7 +1,8 @@
-"""Q8_K: the activations of a ggml K-quant or TQ matmul.  Blocks of 256: float32 scale d, 256 int8 codes, 16 int16 sums.
+"""Q8_K: the activations of a ggml K-quant or TQ matmul.  Blocks of 256: float32 scale d, 256 int8 codes, 16
+int16 sums.
 
-With m the first value of largest magnitude: s = -127 / m, code = min(127, round-half-even(x * s)), d = 1 / s; so the
-largest value has code -127 and its negative +127.  Each sum covers 16 codes.  292 bytes a block.
+With m the first value of largest magnitude: s = -127 / m, code = min(127, round-half-even(x * s)), d = 1 /
+s; so the largest value has code -127 and its negative +127.  Each sum covers 16 codes.  292 bytes a block.
 Source: ggml-quants.c, quantize_row_q8_K_ref.
 """
 
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitparity.errors import ShapeError
 from bitparity.formats.base import Bytes, Floats
 from bitparity.formats.blocks import BlockFormat
 
@@ -21,12 +21,11 @@ class Q8KFormat(BlockFormat):
     ggml_type = 15
     block = 256
 
-    def size(self, rows: int, cols: int) -> int:
+    block_bytes = BLOCK.itemsize
 
     def pack(self, values: Floats) -> Bytes:
         """A block so small that 127 / max overflows becomes zeros; BadInput for NaN and infinity."""
-        matrix = self._finite_matrix(values)
-        blocks = values.reshape(-1, self.block)
+        blocks = self._finite_matrix(values).reshape(-1, self.block)
         largest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1)[:, None], axis=1)
         with np.errstate(divide="ignore", over="ignore"):
             inverse = np.float32(-127) / largest
@@ -40,8 +39,7 @@ class Q8KFormat(BlockFormat):
         return packed.view(np.uint8).reshape(-1)
 
     def unpack(self, packed: Bytes, rows: int, cols: int) -> Floats:
-        data = self._packed(packed, rows, cols)
-        blocks = packed.copy().view(BLOCK)
+        blocks = self._packed(packed, rows, cols).view(BLOCK)
         values: Floats = blocks["codes"].astype(np.float32) * blocks["d"][:, None]
         return values.reshape(rows, cols)
 

@@ -7,8 +7,9 @@
 | absolute_mean | round(w / mean), clipped | mean abs(w), at least 1e-5 | the paper (arXiv 2402.17764) |
 | first_non_zero | trunc(w / first) | first non-zero w, with its sign | bitnet.cpp utils/convert.py |
 
-All are exact on input that is already ternary times one scale (absolute_mean: same codes, another scale), but not for
-a scale below 1e-6, which the dead zone of sign_of_maximum turns to zeros.  All refuse NaN and infinity.
+All are exact on input that is already ternary times one scale (absolute_mean: same codes, another scale),
+but not for a scale below 1e-6, which the dead zone of sign_of_maximum turns to zeros.  All refuse NaN and
+infinity.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def absolute_mean(values: Floats) -> tuple[Codes, float]:
 
 
 def first_non_zero(values: Floats) -> tuple[Codes, float]:
-    """Meant for weights that are ternary already; BadInput when a later one is more than twice the first or so."""
+    """Meant for weights that are ternary already; BadInput when a later one is more than twice the first or
+    so."""
     require_finite(values)
     found = values.reshape(-1)[values.reshape(-1) != 0]
     scale = found[0] if found.size else np.float32(1)

@@ -1,7 +1,7 @@
 """The tiles of bitnet.cpp's table-lookup kernels: a kernel is generated for one weight shape and one tiling.
 
-The numbers are those of the kernel_config.ini files in bitnet.cpp's preset_kernels/.  A shape that has no kernel
-cannot be packed: bitnet.cpp's converter raises, its kernels would give garbage.
+The numbers are those of the kernel_config.ini files in bitnet.cpp's preset_kernels/.  A shape that has no
+kernel cannot be packed: bitnet.cpp's converter raises, its kernels would give garbage.
 """
 
 from __future__ import annotations

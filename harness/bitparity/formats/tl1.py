@@ -1,9 +1,10 @@
-"""TL1: pairs of ternary weights as 4-bit table indices, in the order in which bitnet.cpp's ARM kernel reads them.
+"""TL1: pairs of ternary weights as 4-bit table indices, in the order in which bitnet.cpp's ARM kernel reads
+them.
 
-A pair (u, v) of neighbours in a row is the index 3u + v + 4, in 0..8.  A byte holds the indices of two neighbouring
-pairs, the first in its high half.  Bytes follow the tiles of the kernel (see table_lookup.py): tile of rows, tile of
-columns, step of rows, 256 / step columns, then sixteen rows at a time, so that one vector load feeds one lookup.
-The tail with the scale is, in a file, the tensor NAME_scale that follows.
+A pair (u, v) of neighbours in a row is the index 3u + v + 4, in 0..8.  A byte holds the indices of two
+neighbouring pairs, the first in its high half.  Bytes follow the tiles of the kernel (see table_lookup.py):
+tile of rows, tile of columns, step of rows, 256 / step columns, then sixteen rows at a time, so that one
+vector load feeds one lookup.  The tail with the scale is, in a file, the tensor NAME_scale that follows.
 Source: bitnet.cpp utils/convert-hf-to-gguf-bitnet.py, preprocess_weights_tl1; ggml_nbytes.
 """
 

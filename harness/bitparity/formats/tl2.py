@@ -1,14 +1,16 @@
 """TL2: triples of ternary weights as a sign and a 4-bit table index, in the order of bitnet.cpp's x86 kernel.
 
-A triple (u, v, w) of neighbours in a row has the value t = 9u + 3v + w, in -13..13; abs(t) is the index, and one more bit
-says that t is negative.  Columns that do not fill a tile of columns are packed in pairs, index 3u + v + 4, as in TL1.
-In memory: all triple indices (two a byte, first in the high half), all signs, all pair indices, zeros up to a size
-that counts 256 columns as pairs, zeros up to a multiple of 32, then the tail.
+A triple (u, v, w) of neighbours in a row has the value t = 9u + 3v + w, in -13..13; abs(t) is the index,
+and one more bit says that t is negative.  Columns that do not fill a tile of columns are packed in pairs,
+index 3u + v + 4, as in TL1.
+In memory: all triple indices (two a byte, first in the high half), all signs, all pair indices, zeros up to
+a size that counts 256 columns as pairs, zeros up to a multiple of 32, then the tail.
 Inside a step of 32 rows the bytes of rows 8-15 and 16-23 change places, as the kernel's unpacking needs.
 
-Source: bitnet.cpp utils/convert-hf-to-gguf-bitnet.py, preprocess_weights_tl2; ggml_nbytes; utils/codegen_tl2.py.
-The headers in bitnet.cpp's preset_kernels/ look for the scale at rows * cols / 4, outside the tensor; those that
-codegen_tl2.py generates look where it is.
+Source: bitnet.cpp utils/convert-hf-to-gguf-bitnet.py, preprocess_weights_tl2; ggml_nbytes;
+utils/codegen_tl2.py.
+The headers in bitnet.cpp's preset_kernels/ look for the scale at rows * cols / 4, outside the tensor; those
+that codegen_tl2.py generates look where it is.
 """
 
 from __future__ import annotations
@@ -95,7 +97,7 @@ def _nibble_axes(rows: int, width: int, tile_rows: int, tile_width: int) -> tupl
 
 
 def _to_nibbles(indices: NDArray[np.int8], tile_rows: int, tile_width: int) -> Bytes:
-    axes = _nibble_axes(*indices.shape, tile_rows, tile_width)
+    axes = _nibble_axes(indices.shape[0], indices.shape[1], tile_rows, tile_width)
     memory = indices.astype(np.uint8).reshape(axes).transpose(_TO_MEMORY)[..., [0, 2, 1, 3], :, :]
     return (memory[..., 0] << np.uint8(4) | memory[..., 1]).reshape(-1)
 
@@ -113,8 +115,10 @@ def _sign_axes(rows: int, width: int, tiling: Tiling) -> tuple[int, ...]:
 
 
 def _to_sign_bytes(negative: NDArray[np.bool_], tiling: Tiling) -> Bytes:
-    """16 bits for a row and the row half a step below: triple s of the upper is bit 15 - 2s, of the lower 14 - 2s."""
-    memory = negative.reshape(_sign_axes(*negative.shape, tiling)).transpose(_SIGNS_TO_MEMORY)
+    """16 bits for a row and the row half a step below: triple s of the upper is bit 15 - 2s, of the lower
+    14 - 2s."""
+    axes = _sign_axes(negative.shape[0], negative.shape[1], tiling)
+    memory = negative.reshape(axes).transpose(_SIGNS_TO_MEMORY)
     return np.packbits(memory.reshape(-1, 16), axis=1)[:, ::-1].reshape(-1)  # little-endian words
 
 
