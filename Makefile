@@ -1,0 +1,44 @@
+# make parity   set everything up in .venv/ and run the main job on the bundled model
+# make test     set everything up and run the linters and all tests
+# make lint     ruff and mypy alone
+# make clean    remove what make made
+#
+# Needs Python 3.11 or newer and a C++20 compiler; pip brings CMake and ninja.
+# The first run builds llama.cpp (the package llama-cpp-python), about six minutes on two cores.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+READY := $(VENV)/ready
+# Editable, so that Python sources are live; these are compiled or copied, and need an installation when they change.
+INSTALLED := pyproject.toml CMakeLists.txt $(shell find native reference/bridge -type f ! -name '*.py*')
+
+.PHONY: parity test lint clean
+.DELETE_ON_ERROR:
+
+parity: $(READY)
+	$(BIN)/bitparity compare
+
+test: lint
+	@begin=$$(date +%s); $(BIN)/python -m pytest --durations=10 && echo "tests passed in $$(($$(date +%s) - begin)) s"
+
+lint: $(READY)
+	@begin=$$(date +%s); $(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy \
+	  && echo "lint passed in $$(($$(date +%s) - begin)) s"
+
+# Without build isolation the compiler sees the same paths each time, and only what changed is compiled.
+$(READY): $(VENV)/tools $(INSTALLED)
+	$(PIP) install --no-build-isolation --editable '.[llama-cpp,lint]'
+	@touch $@
+
+$(VENV)/tools:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"Python 3.11 or newer is \
+	needed, $(PYTHON) is {v.major}.{v.minor}; say for example: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install cmake ninja pybind11 'scikit-build-core>=0.10'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
