@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from bitparity.engine import Floats
+from bitparity.trace.diff import RowDiff, StageSummary, TraceDiff, diff_traces
 from bitparity.trace.memory import MemoryTrace
 from bitparity.trace.reader import Row, RowKey, Trace, read_trace, trace_runs
 from bitparity.trace.record import TraceRecord
@@ -17,12 +18,16 @@ __all__ = [
     "ALL_VALUES",
     "MemoryTrace",
     "Row",
+    "RowDiff",
     "RowKey",
+    "StageSummary",
     "Trace",
+    "TraceDiff",
     "TraceRecord",
     "TraceValues",
     "TraceWriter",
     "ValueWindow",
+    "diff_traces",
     "read_trace",
     "trace_runs",
 ]

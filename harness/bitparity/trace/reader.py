@@ -209,6 +209,11 @@ def order_in_graph(layer: int, stage: str) -> tuple[int, int, int, str]:
     return 1 if layer >= 0 else 2, layer, len(STAGE_NAMES), stage
 
 
+def stage_order(stage: str) -> tuple[int, str]:
+    """Sort key of stages by themselves; those that only other tools have come last."""
+    return (STAGE_NAMES.index(stage) if stage in STAGE_NAMES else len(STAGE_NAMES)), stage
+
+
 def _position(record: TraceRecord) -> int:
     """Records of other tools have no position; their seq counts tokens."""
     return record.position if record.position is not None else record.seq or 0

@@ -1,0 +1,241 @@
+"""Compare two traces row by row: a row is one position of one stage, whatever the chunking.
+
+Rows are aligned by position, layer, stage, and occurrence where a run computed a position again.  Rows are
+equal when their digests are; else the difference is measured on values where both traces have them, and on the
+RMS where not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from bitparity.engine import Floats
+from bitparity.errors import NotCompared
+from bitparity.trace.reader import Row, RowKey, Trace, order_in_graph, stage_order
+
+Kind = Literal["equal", "differs", "shape", "missing", "extra"]
+Rows = dict[RowKey, Row]
+
+
+@dataclass(frozen=True, slots=True)
+class RowDiff:
+    """What was found at one row.
+
+    kind         missing: only in expected; extra: only in actual; shape: the two cannot be compared
+    relative_l2  |actual - expected| / |expected|, and
+    max_abs      the largest difference, where both traces hold values, else None
+    rms_expected, rms_actual   None where the trace does not say
+    """
+
+    key: RowKey
+    kind: Kind
+    relative_l2: float | None = None
+    max_abs: float | None = None
+    rms_expected: float | None = None
+    rms_actual: float | None = None
+
+    @property
+    def size(self) -> float | None:
+        """Relative L2, or without values the relative difference of the RMS, which is at most that."""
+        if self.relative_l2 is not None or self.rms_expected is None or self.rms_actual is None:
+            return self.relative_l2
+        difference = abs(self.rms_actual - self.rms_expected)
+        return difference / self.rms_expected if self.rms_expected else (np.inf if difference else 0.0)
+
+    def as_dict(self) -> dict[str, Any]:
+        sizes = {k: getattr(self, k) for k in ("relative_l2", "max_abs", "rms_expected", "rms_actual")}
+        return {**self.key._asdict(), "kind": self.kind, **{k: _finite(v) for k, v in sizes.items()}}
+
+
+@dataclass(frozen=True, slots=True)
+class StageSummary:
+    """One stage over all layers and positions; `first` is the first row that is not equal."""
+
+    stage: str
+    rows: int
+    differing: int
+    missing: int
+    extra: int
+    worst: RowDiff | None
+    first: RowKey | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "stage": self.stage,
+            "rows": self.rows,
+            "differing": self.differing,
+            "missing": self.missing,
+            "extra": self.extra,
+            "worst": None if self.worst is None else self.worst.as_dict(),
+            "first": None if self.first is None else self.first._asdict(),
+        }
+
+
+@dataclass(frozen=True)
+class TraceDiff:
+    """The outcome.
+
+    compared   rows that both traces have
+    unequal    all rows that are not equal, in graph order, then by position; the inputs of the first one that
+               differs are equal, as far as they were recorded
+    only_expected, only_actual   stages that the other trace does not have at all; not in `unequal`
+    damage     what the traces' files lack
+    """
+
+    expected: Trace
+    actual: Trace
+    compared: int
+    unequal: tuple[RowDiff, ...]
+    stages: tuple[StageSummary, ...]
+    only_expected: tuple[str, ...]
+    only_actual: tuple[str, ...]
+    damage: tuple[str, ...]
+
+    @property
+    def is_equal(self) -> bool:
+        """Every row of every stage that both engines have; a damaged trace is never equal to anything."""
+        return self.compared > 0 and not self.unequal and not self.damage
+
+    @property
+    def first_divergence(self) -> RowDiff | None:
+        """The first row in graph order that both have and that differs."""
+        return next((d for d in self.unequal if d.kind in ("differs", "shape")), None)
+
+    @property
+    def exit_code(self) -> int:
+        """0 equal; 1 rows differ, are missing or extra; 4 what is left of damaged files is equal."""
+        if self.unequal:
+            return 1
+        return 0 if self.is_equal else NotCompared.exit_code
+
+    def counts(self) -> dict[str, int]:
+        kinds = Counter(d.kind for d in self.unequal)
+        return {"compared": self.compared} | {k: kinds[k] for k in ("differs", "shape", "missing", "extra")}
+
+    def as_dict(self) -> dict[str, Any]:
+        first = self.first_divergence
+        return {
+            "expected": str(self.expected.path),
+            "actual": str(self.actual.path),
+            "exit_code": self.exit_code,
+            "counts": self.counts(),
+            "first_divergence": None if first is None else first.as_dict(),
+            "stages": [s.as_dict() for s in self.stages],
+            "only_expected": list(self.only_expected),
+            "only_actual": list(self.only_actual),
+            "damage": list(self.damage),
+            "unequal": [d.as_dict() for d in self.unequal],
+        }
+
+
+def diff_traces(expected: Trace, actual: Trace) -> TraceDiff:
+    """Compare all rows of two traces.
+
+    Raises NotCompared when they have no row in common.
+    """
+    rows_expected, rows_actual = _comparable_rows(expected, actual)
+    common = rows_expected.keys() & rows_actual.keys()
+    if not common:
+        raise NotCompared(
+            f"{expected.path} and {actual.path} have no stage of any position in common: "
+            f"{_extent(expected)}, against {_extent(actual)}"
+        )
+    shared = {key.stage for key in rows_expected} & {key.stage for key in rows_actual}
+    keys = sorted((k for k in rows_expected.keys() | rows_actual.keys() if k.stage in shared), key=_order)
+    found = [_diff_row(key, rows_expected.get(key), rows_actual.get(key), expected, actual) for key in keys]
+    return TraceDiff(
+        expected,
+        actual,
+        len(common),
+        tuple(diff for diff in found if diff.kind != "equal"),
+        _summaries(found),
+        tuple(sorted({key.stage for key in rows_expected} - shared, key=stage_order)),
+        tuple(sorted({key.stage for key in rows_actual} - shared, key=stage_order)),
+        (*expected.damage, *actual.damage),
+    )
+
+
+def _comparable_rows(expected: Trace, actual: Trace) -> tuple[Rows, Rows]:
+    """The rows of both.
+
+    Where a trace of another tool knows several positions only as a whole, a record of the same size in the
+    other trace is taken as a whole too.
+    """
+    rows_expected, rows_actual = dict(expected.rows), dict(actual.rows)
+    _match_whole_records(rows_expected, rows_actual)
+    _match_whole_records(rows_actual, rows_expected)
+    return rows_expected, rows_actual
+
+
+def _match_whole_records(coarse: Rows, fine: Rows) -> None:
+    for key, row in coarse.items():
+        other = fine.get(key)
+        if other is None or other.at != 0 or row.record.n_positions > 1 or other.record.n_positions == 1:
+            continue
+        if row.record.num_elements == other.record.num_elements:
+            for later in range(1, other.record.n_positions):
+                fine.pop(key._replace(position=key.position + later), None)
+            fine[key] = Row(other.record._replace(position_blake3=(), position_rms=()), 0)
+
+
+def _diff_row(key: RowKey, e: Row | None, a: Row | None, expected: Trace, actual: Trace) -> RowDiff:
+    if e is None or a is None:
+        return RowDiff(key, "extra" if e is None else "missing")
+    if e.digest == a.digest:
+        return RowDiff(key, "equal", 0.0, 0.0, e.rms, a.rms)
+    if expected.holds_values(e) and actual.holds_values(a):
+        value_e, value_a = expected.row_value(e), actual.row_value(a)
+        if value_e.shape != value_a.shape:
+            return RowDiff(key, "shape", None, None, e.rms, a.rms)
+        return RowDiff(key, "differs", *_distance(value_e, value_a), e.rms, a.rms)
+    return RowDiff(key, "differs", None, None, e.rms, a.rms)
+
+
+def _distance(expected: Floats, actual: Floats) -> tuple[float, float]:
+    """Relative L2 and largest difference, in float64; infinite when a value is not finite."""
+    difference = actual.astype(np.float64) - expected
+    if not np.isfinite(difference).all():
+        return np.inf, np.inf
+    norm, distance = float(np.linalg.norm(expected.astype(np.float64))), float(np.linalg.norm(difference))
+    return distance / norm if norm else (np.inf if distance else 0.0), float(
+        np.abs(difference).max(initial=0.0)
+    )
+
+
+def _summaries(found: list[RowDiff]) -> tuple[StageSummary, ...]:
+    by_stage: dict[str, list[RowDiff]] = {}
+    for diff in found:
+        by_stage.setdefault(diff.key.stage, []).append(diff)
+    return tuple(_summary(stage, by_stage[stage]) for stage in sorted(by_stage, key=stage_order))
+
+
+def _summary(stage: str, diffs: list[RowDiff]) -> StageSummary:
+    kinds = Counter(diff.kind for diff in diffs)
+    differing = [diff for diff in diffs if diff.kind in ("differs", "shape")]
+    return StageSummary(
+        stage,
+        len(diffs),
+        len(differing),
+        kinds["missing"],
+        kinds["extra"],
+        max(differing, key=lambda diff: np.inf if diff.size is None else diff.size, default=None),
+        next((diff.key for diff in diffs if diff.kind != "equal"), None),
+    )
+
+
+def _order(key: RowKey) -> tuple[tuple[int, int, int, str], RowKey]:
+    return order_in_graph(key.layer, key.stage), key
+
+
+def _extent(trace: Trace) -> str:
+    stages, positions = sorted({stage for _, stage in trace.stages()}, key=stage_order), trace.positions()
+    return f"{', '.join(stages)} at positions {positions[0]} to {positions[-1]}"
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no infinity."""
+    return value if value is not None and np.isfinite(value) else None
