@@ -1,7 +1,7 @@
 """Compare two traces row by row: a row is one position of one stage, whatever the chunking.
 
 Rows are aligned by position, layer, stage, and occurrence where a run computed a position again.  Rows are
-equal when their digests are; else the difference is measured on values where both traces have them, and on the
+equal when their digests are; else the difference is measured on values where both traces have them, on the
 RMS where not.
 """
 
