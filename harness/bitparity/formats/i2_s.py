@@ -1,13 +1,15 @@
 """I2_S of bitnet.cpp, in its x86 layout: two bits a weight, one float32 scale a tensor.
 
-Blocks of 128 weights in 32 bytes: byte j of a block holds the weights j, 32 + j, 64 + j and 96 + j in its bits
-7-6, 5-4, 3-2 and 1-0.  A stored 0, 1, 2 stands for -1, 0, +1.  After all blocks follows a 32-byte tail: the
-float32 scale and 28 bytes that nobody reads (zero here; whatever lay in the buffer in bitnet.cpp's files).
+Blocks of 128 weights in 32 bytes: byte j of a block holds the weights j, 32 + j, 64 + j and 96 + j in its
+bits 7-6, 5-4, 3-2 and 1-0.  A stored 0, 1, 2 stands for -1, 0, +1; a stored 3 is 0 to bitnet.cpp's
+dequantizer and +2 to its matmul, and is refused here.  After all blocks follows a 32-byte tail: the float32
+scale and 28 bytes that nobody reads (zero here; whatever lay in the buffer in bitnet.cpp's files).
 Size: weights / 4 + 32.
 
-bitnet.cpp packs the flat tensor and would take any multiple of 128 weights, but its matmul starts every row on a
-block and drops what is left of a row after its last whole block; so a row here must be a multiple of 128.
-bitnet.cpp built for ARM, or for x86 without ACT_PARALLEL, orders the weights otherwise under the same type id.
+bitnet.cpp packs the flat tensor and would take any multiple of 128 weights, but its matmul starts every row
+on a block and drops what is left of a row after its last whole block; so a row here must be a multiple of
+128.  bitnet.cpp built for ARM, or for x86 without ACT_PARALLEL, orders the weights otherwise under the same
+type id.
 
 Source: bitnet.cpp src/ggml-bitnet-mad.cpp, quantize_i2_s and ggml_vec_dot_i2_i8_s.
 """
@@ -32,7 +34,7 @@ class I2SFormat(BlockFormat):
     block_bytes = 32
 
     def size(self, rows: int, cols: int) -> int:
-        """Bytes of a packed (rows, cols) matrix with its tail; ShapeError if cols is not a multiple of 128."""
+        """Bytes of a packed (rows, cols) matrix with its tail; ShapeError if cols is no multiple of 128."""
         return super().size(rows, cols) + TAIL_BYTES
 
     def pack(self, values: Floats) -> Bytes:

@@ -30,7 +30,7 @@ class TqFormat(BlockFormat):
         raise NotImplementedError
 
     def pack(self, values: Floats) -> Bytes:
-        """Pack as ggml does: a block's scale is its max |w|, a code is w / max rounded, halves away from zero.
+        """Pack as ggml does: the scale of a block is max |w|, a code is w / max rounded, halves away from 0.
 
         So weights under half of the block's maximum become 0.  The quotient is w * (1 / max) in float32, the
         scale is rounded to F16 afterwards.  Raises BadInput for NaN and infinity.
@@ -38,8 +38,9 @@ class TqFormat(BlockFormat):
         blocks = self._finite_matrix(values).reshape(-1, BLOCK)
         scales = np.abs(blocks).max(axis=1, keepdims=True)
         with np.errstate(divide="ignore", over="ignore"):
-            inverse = np.where(scales == 0, np.float32(0), np.float32(1) / scales)
-            quotient = blocks * inverse
+            inverse = np.float32(1) / scales
+        inverse[np.isinf(inverse)] = 0  # a block of zeros, or of weights so small that F16 makes the scale 0
+        quotient = blocks * inverse
         codes = np.sign(quotient) * (np.abs(quotient) >= 0.5)
         with np.errstate(over="ignore"):
             return self._join((codes + 1).astype(np.uint8), scales.astype("<f2"))

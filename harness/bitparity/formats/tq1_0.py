@@ -1,7 +1,7 @@
 """TQ1_0 of ggml: 1.69 bits a weight, blocks of 256 in 54 bytes, five base-3 digits a byte.
 
-A byte holds digits d0 ... d4 as the fraction ceil((81 d0 + 27 d1 + 9 d2 + 3 d3 + d4) * 256 / 243), so that digit k
-is the integer part of 3 * frac(3^k * byte / 256).  Three runs, then the F16 scale:
+A byte holds digits d0 ... d4 as the fraction ceil((81 d0 + 27 d1 + 9 d2 + 3 d3 + d4) * 256 / 243), so that
+digit k is the integer part of 3 * frac(3^k * byte / 256).  Three runs, then the F16 scale:
 
 | bytes | weights | digit k of byte j |
 |---|---|---|

@@ -1,0 +1,29 @@
+"""Models: GGUF reading, hyperparameters, the weight mapping, synthetic models and conversion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitparity.errors import BadInput
+from bitparity.model.types import HyperParameters, LayerWeights, Model, Tensor, Weights
+
+__all__ = ["HyperParameters", "LayerWeights", "Model", "Tensor", "Weights", "open_model"]
+
+
+def open_model(path: Path | str) -> Model:
+    """Open a GGUF file, memory-mapped, with its hyperparameters read and its weights mapped.
+
+    Raises BadInput (ShapeError for a shape) in one sentence that begins with the file's name.
+    """
+    from bitparity.model.gguf_file import GgufFile
+    from bitparity.model.hyperparameters import read_hyperparameters
+    from bitparity.model.weights import map_weights
+
+    path = Path(path)
+    try:
+        file = GgufFile(path)
+        hyper = read_hyperparameters(file.metadata, file.packed_tensors)
+        weights = map_weights(hyper, file.packed_tensors)
+    except BadInput as error:
+        raise type(error)(f"{path.name}: {error}") from error
+    return Model(path, file.metadata, file.packed_tensors, hyper, weights)

@@ -1,0 +1,139 @@
+"""Hyperparameters from GGUF metadata, under the keys and with the defaults of llama.cpp.
+
+Source: llm_load_hparams and llama_rope_type in llama.cpp's src (bitnet.cpp's fork has all four
+architectures).  What would change the numbers and is not supported here is refused by its key, not ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, Literal
+
+import numpy as np
+
+from bitparity.errors import BadInput
+from bitparity.model.types import HyperParameters, Tensor
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What an architecture's name alone decides."""
+
+    rope_pairs: Literal["neox", "norm"]
+    activation: Literal["silu", "relu2"]
+    sub_norms: bool
+
+
+ARCHITECTURES = {
+    "bitnet": Architecture("neox", "silu", sub_norms=True),
+    "bitnet-25": Architecture("neox", "relu2", sub_norms=True),
+    "bitnet-b1.58": Architecture("neox", "relu2", sub_norms=True),
+    "llama": Architecture("norm", "silu", sub_norms=False),
+}
+
+
+class _Keys:
+    """Metadata under the prefix of one architecture."""
+
+    def __init__(self, metadata: Mapping[str, Any], arch: str) -> None:
+        self.metadata, self.arch = metadata, arch
+
+    def get(self, name: str) -> Any:
+        return self.metadata.get(f"{self.arch}.{name}")
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """A positive whole number; an array stands for its value when it holds only one (n_ff a layer)."""
+        value = self._needed(name, default)
+        if isinstance(value, np.ndarray) and value.size and (value == value[0]).all():
+            value = value[0].item()
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+            raise BadInput(f"metadata key {self.arch}.{name} is {value!r}, not one positive whole number")
+        return int(value)
+
+    def real(self, name: str, default: float | None = None) -> float:
+        value = self._needed(name, default)
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < float("inf"):
+            raise BadInput(f"metadata key {self.arch}.{name} is {value!r}, not a positive number")
+        return float(value)
+
+    def _needed(self, name: str, default: float | None) -> Any:
+        value = self.get(name)
+        if value is None and default is None:
+            raise BadInput(f"metadata key {self.arch}.{name} is missing; convert the model again")
+        return default if value is None else value
+
+
+def read_hyperparameters(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> HyperParameters:
+    """Read them; BadInput names the key that is missing, wrong, or asks for what is not supported."""
+    arch = metadata.get("general.architecture")
+    if arch is None:
+        raise BadInput("metadata key general.architecture is missing; convert the model again")
+    if arch not in ARCHITECTURES:
+        raise BadInput(f"the architecture {arch!r} is none of {', '.join(ARCHITECTURES)}")
+    keys = _Keys(metadata, arch)
+    _refuse_unsupported(keys)
+    n_embd, n_head = keys.integer("embedding_length"), keys.integer("attention.head_count")
+    head_dim = keys.integer("attention.key_length", n_embd // n_head)
+    hyper = HyperParameters(
+        arch=arch,
+        n_vocab=_n_vocab(keys, n_embd, tensors.get("token_embd.weight")),
+        n_layer=keys.integer("block_count"),
+        n_embd=n_embd,
+        n_head=n_head,
+        n_head_kv=keys.integer("attention.head_count_kv", n_head),
+        head_dim=head_dim,
+        n_ff=keys.integer("feed_forward_length"),
+        context_length=keys.integer("context_length"),
+        norm_eps=keys.real("attention.layer_norm_rms_epsilon"),
+        rope_base=keys.real("rope.freq_base", 10000.0),
+        rope_dim=keys.integer("rope.dimension_count", head_dim),
+        rope_pairs=ARCHITECTURES[arch].rope_pairs,
+        activation=ARCHITECTURES[arch].activation,
+        sub_norms=ARCHITECTURES[arch].sub_norms,
+    )
+    _check(hyper, keys)
+    return hyper
+
+
+def _n_vocab(keys: _Keys, n_embd: int, token_embd: Tensor | None) -> int:
+    """The architecture's key, else the number of tokens, else the axis of the embedding that is not n_embd."""
+    tokens = keys.metadata.get("tokenizer.ggml.tokens")
+    if keys.get("vocab_size") is not None:
+        return keys.integer("vocab_size")
+    if tokens is not None:
+        return len(tokens)
+    if token_embd is None or len(token_embd.shape) != 2:
+        raise BadInput("the vocabulary's size is in no metadata key and there is no tensor token_embd.weight")
+    rows, cols = token_embd.shape
+    return rows if cols == n_embd else cols
+
+
+def _refuse_unsupported(keys: _Keys) -> None:
+    kind = keys.get("rope.scaling.type")
+    if kind not in (None, "none", "linear"):
+        raise BadInput(f"metadata key {keys.arch}.rope.scaling.type is {kind!r}; only 'none' is supported")
+    factors = ("rope.scaling.factor", "rope.scale_linear", "rope.scaling.attn_factor")
+    for name in factors if kind != "none" else factors[2:]:
+        if keys.get(name) not in (None, 0.0, 1.0):
+            raise BadInput(f"metadata key {keys.arch}.{name} is {keys.get(name)!r}; only 1.0 is supported")
+    if keys.get("expert_count"):
+        raise BadInput(
+            f"metadata key {keys.arch}.expert_count is {keys.get('expert_count')}; experts are not supported"
+        )
+
+
+def _check(hyper: HyperParameters, keys: _Keys) -> None:
+    if keys.integer("attention.value_length", hyper.head_dim) != hyper.head_dim:
+        raise BadInput(
+            f"metadata key {keys.arch}.attention.value_length is not the key length {hyper.head_dim}"
+        )
+    if keys.get("attention.key_length") is None and hyper.n_embd % hyper.n_head:
+        raise BadInput(f"{hyper.n_head} heads do not divide the width {hyper.n_embd}")
+    if hyper.n_head % hyper.n_head_kv:
+        raise BadInput(f"{hyper.n_head_kv} KV heads do not divide the {hyper.n_head} heads")
+    if hyper.rope_dim % 2 or hyper.rope_dim > hyper.head_dim:
+        raise BadInput(
+            f"{hyper.rope_dim} rotated dimensions are odd or more than the head's {hyper.head_dim}"
+        )

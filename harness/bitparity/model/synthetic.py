@@ -1,0 +1,218 @@
+"""Synthetic models of any shape: random weights that behave, a vocabulary that works, written as a stream.
+
+The same seed gives the same weights whatever format they are packed in: codes come from a generator per
+tensor name, and every scale and embedding value is exact in F16 and in BF16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+
+from bitparity.errors import BadInput
+from bitparity.formats import get_format, is_ternary
+from bitparity.formats.base import Bytes, Codes, Floats
+from bitparity.formats.bf16 import BF16
+from bitparity.model.file_types import file_type
+from bitparity.model.hyperparameters import ARCHITECTURES
+from bitparity.model.synthetic_vocabulary import PRE_TOKENIZER, make_vocabulary
+from bitparity.model.writer import (
+    Progress,
+    TensorPlan,
+    bool_field,
+    float32_field,
+    int32s_field,
+    string_field,
+    strings_field,
+    uint32_field,
+    write_gguf,
+)
+
+HEAD_FORMATS = ("F32", "F16", "BF16")
+_ZEROS = 102  # of 256 random bytes: 40 % zeros, as trained models have about
+_RANDOM_ROWS = 1024  # rows of the embedding drawn at a time
+_RESIDUAL_GAIN = (
+    4.0  # what a branch adds to the residual stream, relative to the embedding: enough that logits
+)
+# do not just repeat the input token through a tied head
+_LOGIT_SPREAD = 2.0  # standard deviation of logits with a tied head
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Shape and formats of a synthetic model; BadInput when make_model gets one that cannot be."""
+
+    arch: str = "bitnet"
+    n_layer: int = 2
+    n_embd: int = 256
+    n_head: int = 4
+    n_head_kv: int = 2
+    n_ff: int = 768
+    n_vocab: int = 512
+    weight_format: str = "I2_S"
+    head_format: str = "F16"
+    tied: bool = True
+    embedding_transposed: bool = False
+    seed: int = 0
+    context_length: int = 4096
+    rope_base: float = 10000.0
+    norm_eps: float = 1e-5
+
+
+_2B_4T = ModelSpec("bitnet-b1.58", 30, 2560, 20, 5, 6912, 128_256, rope_base=500_000.0)
+PRESETS = {
+    "tiny": ModelSpec(),
+    "small": ModelSpec(n_layer=4, n_embd=512, n_head=8, n_head_kv=4, n_ff=1536, n_vocab=4096),
+    "2b-4t": _2B_4T,
+    "2b-4t-2layers": ModelSpec("bitnet-b1.58", 2, 2560, 20, 5, 6912, 128_256, rope_base=500_000.0),
+    "llama-tiny": ModelSpec("llama", tied=False),
+    "falcon3-1b": ModelSpec(
+        "llama", 18, 2048, 8, 4, 8192, 131_072, tied=False, rope_base=1_000_042.0, norm_eps=1e-6
+    ),
+}
+
+
+def make_model(path: Path, spec: ModelSpec, progress: Progress | None = None) -> None:
+    """Write the model that `spec` describes.
+
+    The ternary tensor in hand is in memory, never the model; a transposed embedding is held as a whole.
+    Raises BadInput for a spec that cannot be, ShapeError for a width that the weight format cannot pack.
+    """
+    _check(spec)
+    write_gguf(path, _fields(spec), list(_plans(spec)), progress=progress)
+
+
+def _check(spec: ModelSpec) -> None:
+    if spec.arch not in ARCHITECTURES:
+        raise BadInput(f"the architecture {spec.arch!r} is none of {', '.join(ARCHITECTURES)}")
+    if spec.head_format not in HEAD_FORMATS:
+        raise BadInput(f"the head format {spec.head_format!r} is none of {', '.join(HEAD_FORMATS)}")
+    for name in ("n_layer", "n_embd", "n_head", "n_head_kv", "n_ff", "context_length"):
+        if getattr(spec, name) < 1:
+            raise BadInput(f"{name} is {getattr(spec, name)}; it must be at least 1")
+    if spec.n_embd % spec.n_head or spec.n_embd // spec.n_head % 2:
+        raise BadInput(f"{spec.n_head} heads do not divide the width {spec.n_embd} into heads of even width")
+    if spec.n_head % spec.n_head_kv:
+        raise BadInput(f"{spec.n_head_kv} KV heads do not divide the {spec.n_head} heads")
+
+
+def _fields(spec: ModelSpec) -> dict[str, bytes]:
+    vocabulary, arch = make_vocabulary(spec.n_vocab), spec.arch
+    return {
+        "general.architecture": string_field(arch),
+        "general.name": string_field(f"synthetic {arch} {spec.n_layer}x{spec.n_embd}, seed {spec.seed}"),
+        "general.file_type": uint32_field(file_type(spec.weight_format)),
+        f"{arch}.vocab_size": uint32_field(spec.n_vocab),
+        f"{arch}.context_length": uint32_field(spec.context_length),
+        f"{arch}.embedding_length": uint32_field(spec.n_embd),
+        f"{arch}.block_count": uint32_field(spec.n_layer),
+        f"{arch}.feed_forward_length": uint32_field(spec.n_ff),
+        f"{arch}.attention.head_count": uint32_field(spec.n_head),
+        f"{arch}.attention.head_count_kv": uint32_field(spec.n_head_kv),
+        f"{arch}.attention.layer_norm_rms_epsilon": float32_field(spec.norm_eps),
+        f"{arch}.rope.dimension_count": uint32_field(spec.n_embd // spec.n_head),
+        f"{arch}.rope.freq_base": float32_field(spec.rope_base),
+        "tokenizer.ggml.model": string_field("gpt2"),
+        "tokenizer.ggml.pre": string_field(PRE_TOKENIZER),
+        "tokenizer.ggml.tokens": strings_field(vocabulary.tokens),
+        "tokenizer.ggml.token_type": int32s_field(vocabulary.types),
+        "tokenizer.ggml.merges": strings_field(vocabulary.merges),
+        "tokenizer.ggml.bos_token_id": uint32_field(vocabulary.bos),
+        "tokenizer.ggml.eos_token_id": uint32_field(vocabulary.eos),
+        "tokenizer.ggml.add_bos_token": bool_field(True),
+    }
+
+
+def _plans(spec: ModelSpec) -> Iterator[TensorPlan]:
+    n_embd, n_ff, n_kv = spec.n_embd, spec.n_ff, spec.n_embd // spec.n_head * spec.n_head_kv
+    sub_norms = ARCHITECTURES[spec.arch].sub_norms
+    branch = _RESIDUAL_GAIN * _embedding_spread(spec)
+    yield _embedding_plan(spec, "token_embd.weight", transposed=spec.embedding_transposed)
+    for layer in range(spec.n_layer):
+        block = f"blk.{layer}"
+        yield _norm_plan(spec, f"{block}.attn_norm.weight", n_embd)
+        yield _ternary_plan(spec, f"{block}.attn_q.weight", n_embd, n_embd)
+        yield _ternary_plan(spec, f"{block}.attn_k.weight", n_kv, n_embd)
+        yield _ternary_plan(spec, f"{block}.attn_v.weight", n_kv, n_embd)
+        if sub_norms:
+            yield _norm_plan(spec, f"{block}.attn_sub_norm.weight", n_embd)
+        yield _ternary_plan(spec, f"{block}.attn_output.weight", n_embd, n_embd, branch)
+        yield _norm_plan(spec, f"{block}.ffn_norm.weight", n_embd)
+        yield _ternary_plan(spec, f"{block}.ffn_gate.weight", n_ff, n_embd)
+        yield _ternary_plan(spec, f"{block}.ffn_up.weight", n_ff, n_embd)
+        if sub_norms:
+            yield _norm_plan(spec, f"{block}.ffn_sub_norm.weight", n_ff)
+        yield _ternary_plan(spec, f"{block}.ffn_down.weight", n_embd, n_ff, branch)
+    yield _norm_plan(spec, "output_norm.weight", n_embd)
+    if not spec.tied:
+        yield _embedding_plan(spec, "output.weight", transposed=False)
+
+
+def _generator(spec: ModelSpec, name: str, part: int = 0) -> np.random.Generator:
+    return np.random.default_rng([spec.seed, crc32(name.encode()), part])
+
+
+def _exact_in_16_bits(values: Floats) -> Floats:
+    """The nearest values that F16 and BF16 both hold: 8 significant bits, no finer than F16's 2^-24."""
+    rows, cols = values.shape
+    return BF16.unpack(BF16.pack(values), rows, cols).astype(np.float16).astype(np.float32)
+
+
+def _norm_plan(spec: ModelSpec, name: str, n: int) -> TensorPlan:
+    def chunks() -> Iterator[Bytes]:
+        weights = 1 + 0.1 * _generator(spec, name).standard_normal(n, dtype=np.float32)
+        yield get_format("F32").pack(weights[None, :])
+
+    return TensorPlan(name, (n,), "F32", chunks)
+
+
+def _ternary_plan(spec: ModelSpec, name: str, rows: int, cols: int, gain: float = 1.0) -> TensorPlan:
+    weight_format = get_format(spec.weight_format)
+
+    def chunks() -> Iterator[Bytes]:
+        codes, scale = ternary_weights(spec, name, rows, cols, gain)
+        if is_ternary(weight_format):
+            yield weight_format.pack_codes(codes, scale)
+        else:
+            yield weight_format.pack(codes * np.float32(scale))
+
+    weight_format.size(rows, cols)  # a shape that cannot be packed is found before anything is written
+    return TensorPlan(name, (rows, cols), spec.weight_format, chunks)
+
+
+def ternary_weights(spec: ModelSpec, name: str, rows: int, cols: int, gain: float) -> tuple[Codes, float]:
+    """Codes and scale of a projection whose output has about `gain` times the magnitude of its input.
+
+    The scale varies by a tenth from tensor to tensor, so that mixing two tensors up shows.
+    """
+    generator = _generator(spec, name)
+    variation = generator.uniform(0.9, 1.1)
+    drawn = generator.integers(0, 256, (rows, cols), dtype=np.uint8)
+    codes = (drawn >= _ZEROS).astype(np.int8)
+    codes[drawn >= (_ZEROS + 256) // 2] = -1
+    scale = gain * variation / np.sqrt((1 - _ZEROS / 256) * cols)
+    return codes, float(_exact_in_16_bits(np.array([[scale]], dtype=np.float32))[0, 0])
+
+
+def _embedding_spread(spec: ModelSpec) -> float:
+    return float(_LOGIT_SPREAD / np.sqrt(spec.n_embd))
+
+
+def _embedding_plan(spec: ModelSpec, name: str, *, transposed: bool) -> TensorPlan:
+    pack = get_format(spec.head_format).pack
+
+    def drawn() -> Iterator[Floats]:
+        for part in range(-(-spec.n_vocab // _RANDOM_ROWS)):
+            rows = min(_RANDOM_ROWS, spec.n_vocab - part * _RANDOM_ROWS)
+            normal = _generator(spec, name, part).standard_normal((rows, spec.n_embd), dtype=np.float32)
+            yield _exact_in_16_bits(normal * np.float32(_embedding_spread(spec)))
+
+    def chunks() -> Iterator[Bytes]:
+        yield from (pack(part) for part in ([np.concatenate(list(drawn())).T] if transposed else drawn()))
+
+    shape = (spec.n_vocab, spec.n_embd)
+    return TensorPlan(name, shape[::-1] if transposed else shape, spec.head_format, chunks)

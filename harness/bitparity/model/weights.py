@@ -1,0 +1,149 @@
+"""The weight mapping: which tensor plays which part, and how the embedding and the head lie.
+
+| rule | seen by | head |
+|---|---|---|
+| tied | no output.weight | the embedding itself |
+| dedicated | output.weight | that tensor, [V, H] |
+| standard | token_embd.weight is [V, H] | a token's embedding is a row |
+| transposed | token_embd.weight is [H, V] | a token's embedding is a column |
+
+A square embedding (V = H) is taken as standard: its shape cannot tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bitparity.errors import BadInput, ShapeError
+from bitparity.formats import get_format
+from bitparity.formats.base import Floats
+from bitparity.model.types import HyperParameters, LayerWeights, Model, Tensor, Weights
+
+
+class _Tensors:
+    """Tensors of a file; remembers which were taken."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self.tensors, self.taken = tensors, set[str]()
+
+    def take(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        tensor = self.optional(name, shape)
+        if tensor is None:
+            raise BadInput(f"tensor {name} is missing; its shape would be {list(shape)}")
+        return tensor
+
+    def optional(self, name: str, shape: tuple[int, ...]) -> Tensor | None:
+        tensor = self.tensors.get(name)
+        if tensor is None:
+            return None
+        if tensor.shape != shape:
+            raise ShapeError(
+                f"tensor {name} has the shape {list(tensor.shape)}, but the metadata asks for {list(shape)}"
+            )
+        self.taken.add(name)
+        return tensor
+
+
+def map_weights(hyper: HyperParameters, tensors: Mapping[str, Tensor]) -> Weights:
+    """Give every tensor its part.
+
+    Raises BadInput or ShapeError that names the tensor which is missing, misshapen or has no part: a bias or a
+    separate scale that were ignored would change the numbers unsaid.
+    """
+    source = _Tensors(tensors)
+    token_embd, is_transposed = _embedding(source, hyper)
+    output = source.optional("output.weight", (hyper.n_vocab, hyper.n_embd))
+    weights = Weights(
+        token_embd=token_embd,
+        embedding_is_transposed=is_transposed,
+        head=output or token_embd,
+        head_is_tied=output is None,
+        output_norm=source.take("output_norm.weight", (hyper.n_embd,)),
+        rope_factors=source.optional("rope_freqs.weight", (hyper.rope_dim // 2,)),
+        layers=tuple(_layer(source, hyper, i) for i in range(hyper.n_layer)),
+    )
+    unused = sorted(set(tensors) - source.taken)
+    if unused:
+        raise BadInput(
+            f"tensor {unused[0]} has no part in the architecture {hyper.arch!r}"
+            f"{f' (nor have {len(unused) - 1} others)' if unused[1:] else ''}; biases and separate scales are not "
+            "supported"
+        )
+    return weights
+
+
+def _embedding(source: _Tensors, hyper: HyperParameters) -> tuple[Tensor, bool]:
+    standard, name = (hyper.n_vocab, hyper.n_embd), "token_embd.weight"
+    found = source.tensors.get(name)
+    is_transposed = found is not None and found.shape == standard[::-1] != standard
+    return source.take(name, standard[::-1] if is_transposed else standard), is_transposed
+
+
+def _layer(source: _Tensors, hyper: HyperParameters, layer: int) -> LayerWeights:
+    n_embd, n_ff, n_attn = hyper.n_embd, hyper.n_ff, hyper.n_head * hyper.head_dim
+
+    def take(name: str, *shape: int) -> Tensor:
+        return source.take(f"blk.{layer}.{name}.weight", shape)
+
+    return LayerWeights(
+        attn_norm=take("attn_norm", n_embd),
+        q=take("attn_q", n_attn, n_embd),
+        k=take("attn_k", hyper.n_embd_kv, n_embd),
+        v=take("attn_v", hyper.n_embd_kv, n_embd),
+        attn_sub_norm=take("attn_sub_norm", n_attn) if hyper.sub_norms else None,
+        attn_out=take("attn_output", n_embd, n_attn),
+        ffn_norm=take("ffn_norm", n_embd),
+        gate=take("ffn_gate", n_ff, n_embd),
+        up=take("ffn_up", n_ff, n_embd),
+        ffn_sub_norm=take("ffn_sub_norm", n_ff) if hyper.sub_norms else None,
+        down=take("ffn_down", n_embd, n_ff),
+    )
+
+
+def read_rows(tensor: Tensor, rows: Sequence[int]) -> Floats:
+    """Some rows of a matrix, unpacked, without unpacking the others; (len(rows), cols)."""
+    weight_format, (n_rows, cols) = get_format(tensor.format), tensor.shape
+    stride = weight_format.size(2, cols) - weight_format.size(1, cols)
+    tail = tensor.data[n_rows * stride :]  # the scale of a format that has one a tensor
+    packed = (np.concatenate([tensor.data[row * stride : (row + 1) * stride], tail]) for row in rows)
+    return np.concatenate([weight_format.unpack(data, 1, cols) for data in packed])
+
+
+def embedding_rows(model: Model, tokens: Sequence[int]) -> Floats:
+    """The embeddings of some tokens, through the mapping; (len(tokens), n_embd)."""
+    return _vocabulary_rows(model.weights.token_embd, tokens, model.weights.embedding_is_transposed)
+
+
+def head_rows(model: Model, tokens: Sequence[int]) -> Floats:
+    """The head's weights of some tokens, through the mapping; (len(tokens), n_embd)."""
+    weights = model.weights
+    return _vocabulary_rows(weights.head, tokens, weights.head_is_tied and weights.embedding_is_transposed)
+
+
+def _vocabulary_rows(tensor: Tensor, tokens: Sequence[int], is_transposed: bool) -> Floats:
+    if not is_transposed:
+        return read_rows(tensor, tokens)
+    wanted = list(tokens)
+    return np.stack([read_rows(tensor, [i])[0, wanted] for i in range(tensor.shape[0])], axis=1)
+
+
+def describe_mapping(model: Model) -> list[str]:
+    """Which rules hold for this model, a sentence each."""
+    hyper, weights = model.hyper, model.weights
+    embedding, head = weights.token_embd, weights.head
+    axes = "[H, V], a token is a column" if weights.embedding_is_transposed else "[V, H], a token is a row"
+    square = ", taken as standard because it is square" if hyper.n_vocab == hyper.n_embd else ""
+    order = "transposed" if weights.embedding_is_transposed else "standard"
+    if weights.head_is_tied:
+        head_rule = f"head: tied, logits are products with {embedding.name}, used as it is stored"
+    else:
+        head_rule = f"head: dedicated, {head.name} {list(head.shape)} {head.format}"
+    return [
+        f"embedding: {embedding.name} {list(embedding.shape)} {embedding.format}, {order} ({axes}){square}",
+        head_rule,
+        f"activation: {hyper.activation}; sub-norms: {'yes' if hyper.sub_norms else 'no'}",
+        f"RoPE: {hyper.rope_pairs} pairs, {hyper.rope_dim} of {hyper.head_dim} dimensions, base {hyper.rope_base:g}"
+        f"{', divided by rope_freqs.weight' if weights.rope_factors else ''}",
+    ]
