@@ -4,8 +4,8 @@
     python tools/train_tiny.py --arch bitnet-b1.58 --out build/tiny
 
 Writes `tokenizer.json` and `<arch>.safetensors` (float32 master weights) with the run's record in its
-metadata; tools/export_tiny.py makes the GGUF from them.  Needs tools/requirements.txt and the reStructuredText
-sources of Debian's python3-doc (PSF licence).
+metadata; tools/export_tiny.py makes the GGUF from them.  Needs tools/requirements.txt and the text sources
+(reStructuredText) of Debian's python3-doc, PSF licence.
 
 Source of the method: Ma et al. 2024 (arXiv 2402.17764) and "The Era of 1-bit LLMs: Training Tips, Code and
 FAQ": absmean ternary weights, per-token absmax int8 activations, straight-through gradients, RMSNorm before
