@@ -119,7 +119,7 @@ class GgufFile(GGUFReader):
         return end - orig_offs, [np.array([count]), body], [1], [GGUFValueType.ARRAY, GGUFValueType(item)]
 
     def _end_of_strings(self, start: int, count: int) -> int:
-        unpack, buffer = _LENGTH.unpack_from, memoryview(np.asarray(self.data))
+        unpack, buffer = _LENGTH.unpack_from, self.data.data
         try:
             for _ in range(count):
                 start += 8 + unpack(buffer, start)[0]
@@ -158,7 +158,7 @@ class GgufFile(GGUFReader):
 
 
 class _TensorInfo:
-    """An entry of the tensor table; shape has the outermost axis first, start counts from the file's begin."""
+    """An entry of the tensor table; shape is outermost axis first, start counts from the file's first byte."""
 
     def __init__(self, field: ReaderField, data_start: int) -> None:
         _, _, _, dims, ggml_type, offset = field.parts

@@ -98,7 +98,7 @@ def read_hyperparameters(metadata: Mapping[str, Any], tensors: Mapping[str, Tens
 
 
 def _n_vocab(keys: _Keys, n_embd: int, token_embd: Tensor | None) -> int:
-    """The architecture's key, else the number of tokens, else the axis of the embedding that is not n_embd."""
+    """The architecture's key, else the number of tokens, else the embedding's axis that is not n_embd."""
     tokens = keys.metadata.get("tokenizer.ggml.tokens")
     if keys.get("vocab_size") is not None:
         return keys.integer("vocab_size")

@@ -35,10 +35,9 @@ from bitparity.model.writer import (
 HEAD_FORMATS = ("F32", "F16", "BF16")
 _ZEROS = 102  # of 256 random bytes: 40 % zeros, as trained models have about
 _RANDOM_ROWS = 1024  # rows of the embedding drawn at a time
-_RESIDUAL_GAIN = (
-    4.0  # what a branch adds to the residual stream, relative to the embedding: enough that logits
-)
-# do not just repeat the input token through a tied head
+# what a branch adds to the residual stream, relative to the embedding: so much that a tied head does not just
+# repeat the input token
+_RESIDUAL_GAIN = 8.0
 _LOGIT_SPREAD = 2.0  # standard deviation of logits with a tied head
 
 

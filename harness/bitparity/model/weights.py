@@ -49,8 +49,8 @@ class _Tensors:
 def map_weights(hyper: HyperParameters, tensors: Mapping[str, Tensor]) -> Weights:
     """Give every tensor its part.
 
-    Raises BadInput or ShapeError that names the tensor which is missing, misshapen or has no part: a bias or a
-    separate scale that were ignored would change the numbers unsaid.
+    Raises BadInput or ShapeError that names the tensor which is missing, misshapen or has no part: a bias or
+    a separate scale that was ignored would change the numbers unsaid.
     """
     source = _Tensors(tensors)
     token_embd, is_transposed = _embedding(source, hyper)
@@ -67,9 +67,8 @@ def map_weights(hyper: HyperParameters, tensors: Mapping[str, Tensor]) -> Weight
     unused = sorted(set(tensors) - source.taken)
     if unused:
         raise BadInput(
-            f"tensor {unused[0]} has no part in the architecture {hyper.arch!r}"
-            f"{f' (nor have {len(unused) - 1} others)' if unused[1:] else ''}; biases and separate scales are not "
-            "supported"
+            f"tensor {unused[0]} (of {len(unused)} such) has no part in the architecture {hyper.arch!r}; "
+            "biases and separate scales are not supported"
         )
     return weights
 
@@ -144,6 +143,7 @@ def describe_mapping(model: Model) -> list[str]:
         f"embedding: {embedding.name} {list(embedding.shape)} {embedding.format}, {order} ({axes}){square}",
         head_rule,
         f"activation: {hyper.activation}; sub-norms: {'yes' if hyper.sub_norms else 'no'}",
-        f"RoPE: {hyper.rope_pairs} pairs, {hyper.rope_dim} of {hyper.head_dim} dimensions, base {hyper.rope_base:g}"
+        f"RoPE: {hyper.rope_pairs} pairs, {hyper.rope_dim} of {hyper.head_dim} dimensions, "
+        f"base {hyper.rope_base:g}"
         f"{', divided by rope_freqs.weight' if weights.rope_factors else ''}",
     ]

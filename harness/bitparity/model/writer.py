@@ -22,7 +22,7 @@ Progress = Callable[[int, int], None]  # bytes written, bytes in all
 
 @dataclass(frozen=True)
 class TensorPlan:
-    """A tensor to write: its shape with the outermost axis first, and its packed bytes in pieces, when asked."""
+    """A tensor to write: its shape, outermost axis first, and its packed bytes in pieces when asked."""
 
     name: str
     shape: tuple[int, ...]
@@ -72,7 +72,7 @@ def _write(
     for tensor in tensors:
         start = written
         for chunk in tensor.chunks():
-            file.write(memoryview(chunk))
+            file.write(chunk.data)
             written += chunk.nbytes
             progress(written, total)
         if written - start != tensor.size:
