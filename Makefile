@@ -11,10 +11,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := $(VENV)/ready
-# Editable, so that Python sources are live; these are compiled or copied, and need an installation when they change.
+# The installation is editable: a Python file may change without a new one, but not come or go; what is compiled
+# or copied may not change either.
+MODULES := $(sort $(shell find harness native reference -name '*.py'))
 INSTALLED := pyproject.toml CMakeLists.txt $(shell find native reference/bridge -type f ! -name '*.py*')
 
-.PHONY: parity test lint clean
+.PHONY: parity test lint clean always
 .DELETE_ON_ERROR:
 
 parity: $(READY)
@@ -28,7 +30,7 @@ lint: $(READY)
 	  && echo "lint passed in $$(($$(date +%s) - begin)) s"
 
 # Without build isolation the compiler sees the same paths each time, and only what changed is compiled.
-$(READY): $(VENV)/tools $(INSTALLED)
+$(READY): $(VENV)/tools $(VENV)/modules $(INSTALLED)
 	$(PIP) install --no-build-isolation --editable '.[llama-cpp,lint]'
 	@touch $@
 
@@ -38,6 +40,9 @@ $(VENV)/tools:
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install cmake ninja pybind11 'scikit-build-core>=0.10'
 	@touch $@
+
+$(VENV)/modules: $(VENV)/tools always
+	@echo '$(MODULES)' | cmp --silent - $@ || echo '$(MODULES)' > $@
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
