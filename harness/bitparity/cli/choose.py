@@ -1,0 +1,77 @@
+"""What a command runs on: the engine, model, prompts and tokenizer that were named, or the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bitparity.compare.prompts import Prompt, parse_tokens, read_prompts, text_prompt
+from bitparity.compare.recording import RecordedEngine, is_recording
+from bitparity.engine import Engine, get_engine
+from bitparity.errors import BadInput, NotCompared
+from bitparity.tokenizer import Tokenizer
+
+BUNDLED_ARCHITECTURES = ("bitnet", "bitnet-b1.58")
+# I2_S is what BitNet models are published in; llama.cpp does not run it, so it gets the smallest of its own.
+FORMATS = ("I2_S", "TQ1_0", "TQ2_0", "F16")
+DEFAULT_PROMPT = (
+    "A list is a sequence of objects, and a tuple is a sequence that cannot be changed. "
+    "The function returns the number of items in the list; if the list is empty, it raises an exception. "
+    "To read a file line by line, open it and use a for loop. "
+    "A dictionary maps keys to values, and the keys of a dictionary must be hashable. "
+    "The class defines a method that takes two arguments and returns a string."
+)
+
+
+def choose_engine(name: str) -> Engine:
+    """The engine of that name, or one that answers from the recording of that name."""
+    return RecordedEngine(Path(name)) if is_recording(name) else get_engine(name)
+
+
+def choose_prompts(
+    texts: Sequence[str], file: Path | None, tokens: str | None, reference: Engine
+) -> list[Prompt]:
+    """What was given in one of the three ways, else what a recorded reference has, else a text of our own."""
+    given = [bool(texts), file is not None, tokens is not None]
+    if sum(given) > 1:
+        raise BadInput("give the prompt in one way: --prompt, --prompts or --tokens")
+    if file is not None:
+        return read_prompts(file)
+    if tokens is not None:
+        return [parse_tokens(tokens)]
+    if texts:
+        return [text_prompt(text) for text in texts]
+    if isinstance(reference, RecordedEngine):
+        return reference.recording.prompts()
+    return [text_prompt(DEFAULT_PROMPT)]
+
+
+def choose_tokenizer(path: Path | None) -> Tokenizer | None:
+    return None if path is None else Tokenizer.from_file(path)
+
+
+def choose_model(name: str | None, engines: Sequence[Engine]) -> Path:
+    """The path of a file, or of a bundled model when name is None or an architecture that is bundled.
+
+    Raises NotCompared when no format of the bundled model runs on all engines.
+    """
+    if name is not None and name not in BUNDLED_ARCHITECTURES:
+        return Path(name)
+    from bitparity.model.bundled import bundled_model
+
+    arch = name or BUNDLED_ARCHITECTURES[0]
+    refusals: list[str] = []
+    for weight_format in FORMATS:
+        refused = _refusals(engines, arch, weight_format)
+        if not refused:
+            return bundled_model(arch, weight_format)
+        refusals += refused
+    raise NotCompared(
+        f"no format of the bundled {arch} model runs on both engines ({refusals[0]}); name a model file"
+    )
+
+
+def _refusals(engines: Sequence[Engine], arch: str, weight_format: str) -> list[str]:
+    formats = {weight_format, "F16", "F32"}  # the embedding is F16, norms are F32
+    clauses = [(engine.name, engine.refusal(arch, formats)) for engine in engines]
+    return [f"{name}: {clause}" for name, clause in clauses if clause]

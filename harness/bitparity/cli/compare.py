@@ -1,0 +1,178 @@
+"""`bitparity compare`: run two engines on the same tokens and compare every position."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bitparity.cli.choose import choose_engine, choose_model, choose_prompts, choose_tokenizer
+from bitparity.cli.progress import progress_bar
+from bitparity.cli.repeat import command_line
+from bitparity.compare.chunking import Chunking
+from bitparity.compare.comparison import Comparison, Side, conclude, measure
+from bitparity.compare.prompts import Prompt
+from bitparity.compare.recording import record, save_recording
+from bitparity.compare.result import ComparisonResult
+from bitparity.compare.tolerance import FixedLimit
+from bitparity.engine import Engine, resolve_reference
+from bitparity.model import open_model
+from bitparity.model.types import Model
+from bitparity.runs import choose_context, open_session
+from bitparity.settings import Settings, read_settings
+from bitparity.stages import StageFilter
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was typed; names are those of the options below."""
+
+    model: str | None
+    reference: str
+    candidate: str
+    reference_model: Path | None
+    candidate_model: Path | None
+    texts: tuple[str, ...]
+    prompt_file: Path | None
+    tokens: str | None
+    tokenizer: Path | None
+    steps: int
+    chunks: str
+    context: int | None
+    threads: int | None
+    device_id: int | None
+    limit: float | None
+    blame: bool
+    trace_filter: str
+    record: Path | None
+    json_file: Path | None
+    html_file: Path | None
+
+
+@click.command("compare")
+@click.argument("model", required=False)
+@click.option(
+    "--reference", default="auto", show_default=True, help="Engine to trust, or a recording (.npz)."
+)
+@click.option("--candidate", default="native", show_default=True, help="Engine under test, or a recording.")
+@click.option(
+    "--reference-model", type=_FILE, help="Another file for the reference, say a twin in its format."
+)
+@click.option("--candidate-model", type=_FILE, help="Another file for the candidate alone.")
+@click.option("--prompt", "texts", multiple=True, help="Text to compare on; may be given several times.")
+@click.option("--prompts", "prompt_file", type=_FILE, help="File with a text a line, or JSON lines (.jsonl).")
+@click.option("--tokens", help="Token ids, 1,2,3, or a file of them; tokenizers are not used.")
+@click.option("--tokenizer", type=_FILE, help="tokenizer.json that tokenizes for both engines.")
+@click.option(
+    "--steps",
+    type=click.IntRange(0),
+    default=0,
+    help="Positions to continue greedily, on the reference's tokens.",
+)
+@click.option("--chunks", default="prefill", show_default=True, help="prefill, decode, mixed, or a size.")
+@click.option("--context", type=click.IntRange(1), help="Positions to make room for.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of each engine.")
+@click.option("--device-id", type=int, help="Device of each engine.")
+@click.option(
+    "--limit",
+    type=click.FloatRange(0),
+    help="Judge by this fixed limit on 1 - cosine, not by measured noise.",
+)
+@click.option("--blame", is_flag=True, help="When they diverge, find the stage and the engine that is wrong.")
+@click.option(
+    "--trace-filter", default="*:*", show_default=True, help="layer:stage to record with BITNET_TRACE_DIR."
+)
+@click.option("--record", type=_FILE, help="Run the reference alone and keep its logits in this file.")
+@click.option("--json", "json_file", type=_FILE, help="Write the result here.")
+@click.option("--html", "html_file", type=_FILE, help="Write a page with a chart here.")
+@click.pass_context
+def command(ctx: click.Context, /, **given: Any) -> None:
+    """Run two engines on the same tokens and compare every position.
+
+    MODEL is a GGUF file, or bitnet (the default) or bitnet-b1.58 for a bundled model.
+    A file of prompts has one text a line; a .jsonl file has a string, a list of token ids, or an object
+    with "text" or "tokens" a line.
+
+    Exits with 0 when the engines agree or differ by noise, 1 when they diverged, 3 when they tokenize
+    differently, 4 when nothing could be compared, and 5 when an engine failed.
+    """
+    options = Options(**given)
+    settings = read_settings()
+    name = resolve_reference(options.reference, bitnet_cpp_is_set=settings.bitnet_cpp_dir is not None)
+    reference = choose_engine(name)
+    prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, reference)
+    if options.record is not None:
+        _record(options, reference, prompts, settings)
+        return
+    candidate = choose_engine(options.candidate)
+    model = open_model(choose_model(options.model, [reference, candidate]))
+    comparison = Comparison(
+        reference=Side(reference, _other(options.reference_model, model)),
+        candidate=Side(candidate, _other(options.candidate_model, model)),
+        prompts=prompts,
+        settings=settings,
+        chunking=Chunking.parse(options.chunks),
+        steps=options.steps,
+        context=options.context,
+        threads=options.threads,
+        device_id=options.device_id,
+        tokenizer=choose_tokenizer(options.tokenizer),
+        trace_filter=StageFilter.parse(options.trace_filter).text,
+        command=command_line(ctx),
+    )
+    result = _compare(comparison, options)
+    _report(result, options)
+    sys.exit(result.exit_code)
+
+
+def _compare(comparison: Comparison, options: Options) -> ComparisonResult:
+    with progress_bar("comparing") as progress:
+        measured = measure(comparison, progress)
+    return conclude(
+        comparison, measured, FixedLimit() if options.limit is None else FixedLimit(options.limit)
+    )
+
+
+def _report(result: ComparisonResult, options: Options) -> None:
+    from rich.console import Console
+
+    from bitparity.report.terminal import print_result
+
+    print_result(result, Console())
+    if options.json_file is not None:
+        result.save(options.json_file)
+    if options.html_file is not None:
+        from bitparity.report.html import write_page
+
+        write_page(result, options.html_file)
+
+
+def _record(options: Options, reference: Engine, prompts: Sequence[Prompt], settings: Settings) -> None:
+    assert options.record is not None
+    model = open_model(options.reference_model or choose_model(options.model, [reference]))
+    context = options.context or choose_context(model, max(p.largest_length() for p in prompts))
+    with open_session(
+        reference,
+        model,
+        context=context,
+        settings=settings,
+        threads=options.threads,
+        device_id=options.device_id,
+    ) as session:
+        recording = record(session, model, prompts)
+    save_recording(recording, options.record)
+    positions = sum(len(s.tokens) for s in recording.sequences)
+    click.echo(
+        f"recorded {positions} positions of {reference.name} (prefill and decode) in {options.record}, "
+        f"{options.record.stat().st_size:,} bytes"
+    )
+
+
+def _other(path: Path | None, model: Model) -> Model:
+    return model if path is None else open_model(path)

@@ -1,0 +1,1 @@
+"""Compare two engines position by position."""

@@ -1,0 +1,188 @@
+"""Run a comparison from beginning to end: open both engines, pass the token gate, measure, judge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from bitparity.compare.chunking import Chunking
+from bitparity.compare.positions import PositionRecord, check_tokens, compare_positions
+from bitparity.compare.prompts import ExternalTokenizer, Prompt, tokenize
+from bitparity.compare.result import ComparisonResult, ModelFile, PositionResult, PromptSpan
+from bitparity.compare.tolerance import Criterion, FixedLimit
+from bitparity.compare.verdict import Verdict, judge_position
+from bitparity.engine import Engine, Session
+from bitparity.errors import BadInput, EngineFailed
+from bitparity.model.types import Model
+from bitparity.runs import choose_context, model_digest, open_session, tracing
+from bitparity.settings import Settings
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Side:
+    """An engine and the file that it runs."""
+
+    engine: Engine
+    model: Model
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What to compare, and how.
+
+    context   positions to make room for; None is what is asked
+    threads   of each engine; None is the settings' own number
+    command   the command line that repeats this run, for reports
+    """
+
+    reference: Side
+    candidate: Side
+    prompts: Sequence[Prompt]
+    settings: Settings
+    chunking: Chunking = field(default_factory=lambda: Chunking("prefill"))
+    steps: int = 0
+    context: int | None = None
+    threads: int | None = None
+    device_id: int | None = None
+    tokenizer: ExternalTokenizer | None = None
+    trace_filter: str = "*:*"
+    command: str = ""
+
+
+@dataclass
+class Measured:
+    """What both engines were asked and gave; `failure` when one of them ended the run."""
+
+    tokens: list[list[int]]
+    fingerprints: tuple[dict[str, Any], dict[str, Any]]
+    records: list[list[PositionRecord]] = field(default_factory=list)
+    failure: str | None = None
+    seconds: float = 0.0
+
+
+def measure(comparison: Comparison, progress: Progress | None = None) -> Measured:
+    """Run both engines over every prompt and measure every position; nothing is judged yet.
+
+    Raises BadInput, TokenMismatch and NotCompared before anything runs.  An engine that fails on the way
+    ends the run, and what was measured until then is kept.
+    """
+    started = time.perf_counter()
+    with open_sides(comparison) as (reference, candidate):
+        measured = Measured(
+            tokens=gate(comparison, reference, candidate),
+            fingerprints=(reference.info.fingerprint.as_dict(), candidate.info.fingerprint.as_dict()),
+        )
+        try:
+            for index in range(len(measured.tokens)):
+                _measure_prompt(comparison, reference, candidate, index, measured, progress)
+        except EngineFailed as error:
+            measured.failure = str(error)
+    measured.seconds = time.perf_counter() - started
+    return measured
+
+
+def conclude(
+    comparison: Comparison,
+    measured: Measured,
+    criterion: Criterion | None = None,
+    noise_floor: Mapping[str, Any] | None = None,
+) -> ComparisonResult:
+    """Judge what was measured (by FixedLimit unless told) and gather it into a result."""
+    criterion = criterion or FixedLimit()
+    rows: list[PositionResult] = []
+    spans: list[PromptSpan] = []
+    for index, (ids, prompt) in enumerate(zip(measured.tokens, comparison.prompts, strict=True)):
+        spans.append(PromptSpan(prompt.text, len(rows), len(ids) + comparison.steps, comparison.steps))
+        for record in measured.records[index] if index < len(measured.records) else ():
+            judged = judge_position(record.metrics, criterion)
+            rows.append(PositionResult(index, record.position, record.token, record.metrics, judged))
+    result = ComparisonResult(
+        model=_model_file(comparison.reference.model),
+        candidate_model=_model_file(comparison.candidate.model),
+        reference=measured.fingerprints[0],
+        candidate=measured.fingerprints[1],
+        chunks=comparison.chunking.name,
+        prompts=tuple(spans),
+        positions=tuple(rows),
+        verdict=Verdict.NOT_COMPARED,  # judged_by below decides
+        exit_code=4,
+        criterion="",
+        limits={},
+        noise_floor=noise_floor,
+        failure=measured.failure,
+        seconds=round(measured.seconds, 3),
+        command=comparison.command,
+    )
+    return result.judged_by(criterion)
+
+
+@contextmanager
+def open_sides(comparison: Comparison) -> Iterator[tuple[Session, Session]]:
+    """Open the reference, then the candidate; BadInput when their vocabularies are of unequal size."""
+    reference, candidate = comparison.reference, comparison.candidate
+    with _opened(comparison, reference) as expected, _opened(comparison, candidate) as actual:
+        if expected.info.n_vocab != actual.info.n_vocab:
+            raise BadInput(
+                f"{reference.engine.name} has {expected.info.n_vocab} tokens in {reference.model.path} but "
+                f"{candidate.engine.name} has {actual.info.n_vocab} in {candidate.model.path}"
+            )
+        yield expected, actual
+
+
+def gate(comparison: Comparison, reference: Session, candidate: Session) -> list[list[int]]:
+    """Token ids of every prompt, checked against both engines before either of them runs."""
+    if not comparison.prompts:
+        raise BadInput("there is no prompt to compare; give --prompt, --prompts or --tokens")
+    tokens = [tokenize(p, reference, candidate, comparison.tokenizer) for p in comparison.prompts]
+    for ids in tokens:
+        for session in (reference, candidate):
+            check_tokens(ids, session, steps=comparison.steps)
+    return tokens
+
+
+def _opened(comparison: Comparison, side: Side) -> AbstractContextManager[Session]:
+    longest = max((p.largest_length() for p in comparison.prompts), default=0) + comparison.steps
+    return open_session(
+        side.engine,
+        side.model,
+        context=comparison.context or choose_context(side.model, longest),
+        settings=comparison.settings,
+        threads=comparison.threads,
+        device_id=comparison.device_id,
+    )
+
+
+def _measure_prompt(
+    comparison: Comparison,
+    reference: Session,
+    candidate: Session,
+    index: int,
+    measured: Measured,
+    progress: Progress | None,
+) -> None:
+    tokens, records = measured.tokens[index], list[PositionRecord]()
+    measured.records.append(records)
+    total = sum(len(ids) + comparison.steps for ids in measured.tokens)
+    done = sum(len(r) for r in measured.records)
+    with ExitStack() as stack:
+        for role, session in (("reference", reference), ("candidate", candidate)):
+            run = f"{role}-{session.info.fingerprint.engine}"
+            stack.enter_context(
+                tracing(session, comparison.settings, run=run, stages=comparison.trace_filter, tokens=tokens)
+            )
+        for record in compare_positions(
+            reference, candidate, tokens, comparison.chunking, steps=comparison.steps
+        ):
+            records.append(record)
+            done += 1
+            if progress is not None:
+                progress(done, total)
+
+
+def _model_file(model: Model) -> ModelFile:
+    return ModelFile(str(model.path), model_digest(model.path))

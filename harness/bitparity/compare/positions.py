@@ -1,0 +1,89 @@
+"""Run two sessions over the same tokens; one record a position, holding one chunk of logits at most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bitparity.compare.chunking import Chunking
+from bitparity.compare.metrics import PositionMetrics, compare_logits
+from bitparity.engine import Floats, Session
+from bitparity.errors import BadInput, NotCompared
+
+
+@dataclass(frozen=True, slots=True)
+class PositionRecord:
+    """What was measured at one position; `token` is the id that was fed there."""
+
+    position: int
+    token: int
+    metrics: PositionMetrics
+
+
+def logits_by_position(session: Session, tokens: Sequence[int], chunking: Chunking) -> Iterator[Floats]:
+    """Forget what the session holds, run tokens, and yield (n_vocab,) float32 a position, in order.
+
+    Raises, before anything runs, BadInput for no tokens, more than the context holds, or an id outside the
+    vocabulary; and NotCompared when the session answers with fewer rows than it was given tokens.
+    """
+    check_tokens(tokens, session)
+    session.rollback(0)
+    for chunk in chunking.chunks(len(tokens)):
+        ids = tokens[chunk.first : chunk.last]
+        if chunk.decode:
+            yield session.decode(ids[0])
+            continue
+        rows = session.prefill(ids)
+        if len(rows) != len(ids):
+            raise NotCompared(
+                f"{session.info.fingerprint.engine} gave logits for {len(rows)} of {len(ids)} positions "
+                f"from position {chunk.first}"
+            )
+        yield from rows
+
+
+def check_tokens(tokens: Sequence[int], session: Session, *, steps: int = 0) -> None:
+    """Raise BadInput unless the session can run tokens and then `steps` more."""
+    engine, info = session.info.fingerprint.engine, session.info
+    if not tokens:
+        raise BadInput("the prompt is empty: there is no token to compare")
+    if len(tokens) + steps > info.context:
+        asked = f"{len(tokens)} tokens" + (f" and {steps} steps" if steps else "")
+        raise BadInput(
+            f"the prompt has {asked} but the context of {engine} holds {info.context}; "
+            "shorten it or raise --context"
+        )
+    for offset, token in enumerate(tokens):
+        if not 0 <= token < info.n_vocab:
+            raise BadInput(
+                f"token id {token} at offset {offset} is outside the vocabulary of {engine}, "
+                f"which is 0 to {info.n_vocab - 1}"
+            )
+
+
+def compare_positions(
+    expected: Session, actual: Session, tokens: Sequence[int], chunking: Chunking, *, steps: int = 0
+) -> Iterator[PositionRecord]:
+    """Run both sessions in step and yield len(tokens) + steps records.
+
+    After the tokens come `steps` decodes with teacher forcing: the expected side's best token is fed to both,
+    so that one near tie does not set the two on different texts.
+    """
+    for session in (expected, actual):
+        check_tokens(tokens, session, steps=steps)
+    pairs = zip(
+        logits_by_position(expected, tokens, chunking),
+        logits_by_position(actual, tokens, chunking),
+        strict=True,
+    )
+    best = 0
+    for position, (expected_row, actual_row) in enumerate(pairs):
+        best = int(np.argmax(expected_row))
+        yield PositionRecord(position, tokens[position], compare_logits(expected_row, actual_row))
+    for position in range(len(tokens), len(tokens) + steps):
+        token = best
+        expected_row, actual_row = expected.decode(token), actual.decode(token)
+        best = int(np.argmax(expected_row))
+        yield PositionRecord(position, token, compare_logits(expected_row, actual_row))

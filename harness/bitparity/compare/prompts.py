@@ -1,0 +1,134 @@
+"""Prompts as text, as a file, or as token ids; and the gate that both tokenizers must pass."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bitparity.engine import Session
+from bitparity.errors import BadInput, TokenMismatch
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Either a text, tokenized by both engines, or ids, which skip the gate."""
+
+    text: str | None = None
+    tokens: tuple[int, ...] | None = None
+
+    def largest_length(self) -> int:
+        """Tokens that it can have at most: a token stands for a byte or more, except BOS and EOS."""
+        return len(self.tokens) if self.tokens is not None else len((self.text or "").encode()) + 2
+
+
+class ExternalTokenizer(Protocol):
+    """What the gate needs of bitparity.tokenizer.Tokenizer."""
+
+    def encode(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]: ...
+
+
+def text_prompt(text: str) -> Prompt:
+    """Raises BadInput for an empty text."""
+    if not text:
+        raise BadInput("the prompt is empty: there is nothing to compare; give some text")
+    return Prompt(text=text)
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    """Read a file of prompts: one text a line, or JSON lines when the name ends in .jsonl.
+
+    A JSON line is a string, a list of token ids, or an object with "text" or "tokens".  Blank lines do not
+    count.  Raises BadInput for a file without prompts and for a line that is none of these.
+    """
+    lines = [(n, line) for n, line in enumerate(_read(path).splitlines(), 1) if line.strip()]
+    if not lines:
+        raise BadInput(f"{path} holds no prompt; write one a line")
+    if path.suffix != ".jsonl":
+        return [Prompt(text=line) for _, line in lines]
+    return [_parse_json_prompt(line, f"{path} line {n}") for n, line in lines]
+
+
+def parse_tokens(text: str) -> Prompt:
+    """Token ids, `1,2,3`, or the path of a file that holds ids with commas or white space between."""
+    source = "--tokens"
+    if not re.fullmatch(r"[\d\s,+-]*", text):
+        source = text
+        text = _read(Path(text))
+    parts = text.replace(",", " ").split()
+    try:
+        ids = tuple(int(part) for part in parts)
+    except ValueError:
+        wrong = next(part for part in parts if not re.fullmatch(r"[+-]?\d+", part))
+        raise BadInput(
+            f"{source}: {wrong!r} is no token id; write whole numbers with commas between"
+        ) from None
+    if not ids:
+        raise BadInput(f"{source} holds no token id; write for example --tokens 1,2,3")
+    return Prompt(tokens=ids)
+
+
+def tokenize(
+    prompt: Prompt, reference: Session, candidate: Session, external: ExternalTokenizer | None = None
+) -> list[int]:
+    """Turn a prompt into ids that both engines agree on; special tokens in the text are parsed, BOS is added.
+
+    Raises TokenMismatch, with the first offset and both pieces, when they do not.
+    """
+    if prompt.tokens is not None:
+        return list(prompt.tokens)
+    text = prompt.text or ""
+    if external is not None:
+        return external.encode(text, add_bos=True, parse_special=True)
+    expected = reference.tokenize(text, add_bos=True, parse_special=True)
+    actual = candidate.tokenize(text, add_bos=True, parse_special=True)
+    if expected != actual:
+        raise TokenMismatch(_explain_mismatch(reference, expected, candidate, actual))
+    return expected
+
+
+def _explain_mismatch(
+    reference: Session, expected: Sequence[int], candidate: Session, actual: Sequence[int]
+) -> str:
+    offset = next(
+        (i for i, (e, a) in enumerate(zip(expected, actual, strict=False)) if e != a),
+        min(len(expected), len(actual)),
+    )
+    return (
+        f"the engines tokenize the text differently from offset {offset}: "
+        f"{_describe_token(reference, expected, offset)}, {_describe_token(candidate, actual, offset)} "
+        f"({len(expected)} and {len(actual)} tokens); give --tokens or --tokenizer to compare on the same ids"
+    )
+
+
+def _describe_token(session: Session, ids: Sequence[int], offset: int) -> str:
+    engine = session.info.fingerprint.engine
+    if offset >= len(ids):
+        return f"{engine} has no token there"
+    return f"{engine} has {ids[offset]} {session.detokenize([ids[offset]])!r}"
+
+
+def _parse_json_prompt(line: str, where: str) -> Prompt:
+    try:
+        value: Any = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{where} is not JSON: {error.msg} at column {error.colno}") from None
+    if isinstance(value, dict):
+        value = value.get("tokens", value.get("text"))
+    if isinstance(value, str) and value:
+        return Prompt(text=value)
+    if isinstance(value, list) and value and all(type(v) is int for v in value):
+        return Prompt(tokens=tuple(value))
+    raise BadInput(f"{where} is neither a text nor a list of token ids")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BadInput(f"{path}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read as text: {error}") from error

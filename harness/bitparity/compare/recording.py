@@ -1,0 +1,231 @@
+"""A reference's logits, kept in a file, and an engine that answers from it.
+
+The file is an .npz: `header` is JSON as bytes, `logits_0`, `logits_1`, ... are the float32 logits of each
+sequence with byte k of every value together (uint8 (4, positions, n_vocab)), which compresses better and
+loses nothing.  Every prompt is kept twice, as prefill and as decode, so that a recording has a noise floor.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+from zipfile import BadZipFile
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from bitparity.compare.chunking import Chunking
+from bitparity.compare.positions import logits_by_position
+from bitparity.compare.prompts import Prompt, tokenize
+from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Session, Sink
+from bitparity.errors import BadInput, NotCompared
+from bitparity.model import open_model
+from bitparity.model.types import Model
+from bitparity.stages import StageFilter
+
+FORMAT = 1
+OURS = ("native", "oracle")  # golden data never comes from what it is to check
+_CHUNKS = ("prefill", "decode")
+
+
+@dataclass(frozen=True)
+class RecordedSequence:
+    """One run over one prompt; logits are (positions, n_vocab)."""
+
+    text: str | None
+    tokens: tuple[int, ...]
+    chunks: str
+    logits: Floats
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a reference gave.
+
+    info           of the session that was recorded, with its fingerprint
+    weights_blake3 of the model's hyperparameters and packed tensors, see weights_digest
+    """
+
+    info: ModelInfo
+    weights_blake3: str
+    sequences: tuple[RecordedSequence, ...]
+
+    def prompts(self) -> list[Prompt]:
+        """The recorded prompts, each once."""
+        return [
+            Prompt(text=s.text) if s.text is not None else Prompt(tokens=s.tokens)
+            for s in self.sequences
+            if s.chunks == _CHUNKS[0]
+        ]
+
+
+def weights_digest(model: Model) -> str:
+    """BLAKE3, hex, of what decides the logits; metadata that does not may change."""
+    digest = blake3(json.dumps(asdict(model.hyper), sort_keys=True).encode())
+    for name, tensor in sorted(model.tensors.items()):
+        digest.update(f"{name} {tensor.shape} {tensor.format}\n".encode())
+        digest.update(tensor.data.data)
+    return digest.hexdigest()
+
+
+def record(session: Session, model: Model, prompts: Sequence[Prompt]) -> Recording:
+    """Run the prompts on a reference, as prefill and as decode, and keep every logit.
+
+    Raises BadInput for one of our own engines.
+    """
+    engine = session.info.fingerprint.engine
+    if engine in OURS:
+        raise BadInput(f"{engine} is bitparity's own; a recording is made from a reference such as llama.cpp")
+    sequences = []
+    for prompt in prompts:
+        tokens = tokenize(prompt, session, session)
+        for chunks in _CHUNKS:
+            rows = np.stack([row.copy() for row in logits_by_position(session, tokens, Chunking(chunks))])
+            sequences.append(RecordedSequence(prompt.text, tuple(tokens), chunks, rows))
+    return Recording(session.info, weights_digest(model), tuple(sequences))
+
+
+def is_recording(name: str) -> bool:
+    """Whether the name given for an engine is that of a recording."""
+    return name.endswith(".npz")
+
+
+def save_recording(recording: Recording, path: Path) -> None:
+    header = {
+        "format": FORMAT,
+        "info": asdict(recording.info),
+        "weights_blake3": recording.weights_blake3,
+        "sequences": [{"text": s.text, "tokens": s.tokens, "chunks": s.chunks} for s in recording.sequences],
+    }
+    arrays = {f"logits_{i}": _split_bytes(s.logits) for i, s in enumerate(recording.sequences)}
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def read_recording(path: Path) -> Recording:
+    """Raises BadInput for a file that is missing or is no recording."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return _from_arrays(arrays)
+    except FileNotFoundError:
+        raise BadInput(f"{path}: there is no such recording") from None
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise BadInput(f"{path} is not a whole recording ({error}); make it again with --record") from None
+
+
+class RecordedEngine:
+    """Answers from a recording as the engine did that was recorded, for the tokens that were."""
+
+    def __init__(self, path: Path) -> None:
+        self.recording = read_recording(path)
+        self.name = self.recording.info.fingerprint.engine
+        self._path = path
+
+    def availability(self) -> Availability:
+        return Availability(True, f"recording {self._path} of {self.name}")
+
+    def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
+        info = self.recording.info
+        if arch != info.arch:
+            return f"{self._path} was recorded from a {info.arch} model, not {arch}"
+        unknown = sorted(weight_formats.difference(info.weight_formats))
+        return f"{self._path} was recorded from a model without {', '.join(unknown)}" if unknown else None
+
+    def open(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> Session:
+        if weights_digest(open_model(model)) != self.recording.weights_blake3:
+            raise BadInput(f"{self._path} was recorded from other weights than {model} has; record it again")
+        return RecordedSession(self.recording, self._path)
+
+
+class RecordedSession:
+    """One sequence; a decode is answered from the recorded decode, a prefill from the recorded prefill."""
+
+    def __init__(self, recording: Recording, path: Path) -> None:
+        self._recording, self._path = recording, path
+        self._tokens: list[int] = []
+        fingerprint = recording.info.fingerprint
+        details = fingerprint.details | {"recording": path.name}
+        self._info = replace(recording.info, fingerprint=replace(fingerprint, details=details))
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._info
+
+    @property
+    def position(self) -> int:
+        return len(self._tokens)
+
+    def tokenize(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]:
+        for sequence in self._recording.sequences:
+            if sequence.text == text:
+                return list(sequence.tokens)
+        raise NotCompared(
+            f"{self._path} has no recording of this text; leave the prompt out to run what it has"
+        )
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        return " ".join(map(str, ids))
+
+    def prefill(self, tokens: Sequence[int], *, logits: Literal["all", "last"] = "all") -> Floats:
+        if not tokens:
+            raise BadInput("no tokens to run; give at least one")
+        rows = self._rows(list(tokens), "prefill")
+        return rows if logits == "all" else rows[-1:]
+
+    def decode(self, token: int) -> Floats:
+        row: Floats = self._rows([token], "decode")[0]
+        return row
+
+    def rollback(self, to: int) -> None:
+        if not 0 <= to <= self.position:
+            raise BadInput(f"rollback to {to}: the sequence holds positions 0 to {self.position}")
+        del self._tokens[to:]
+
+    @contextmanager
+    def tap(self, stages: StageFilter, sink: Sink) -> Iterator[None]:
+        """A recording has no stages, so none arrives."""
+        yield
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _rows(self, tokens: list[int], chunks: str) -> Floats:
+        wanted = (*self._tokens, *tokens)
+        for sequence in self._recording.sequences:
+            if sequence.chunks == chunks and sequence.tokens[: len(wanted)] == wanted:
+                first = len(self._tokens)
+                self._tokens += tokens
+                return sequence.logits[first : first + len(tokens)]
+        raise NotCompared(
+            f"{self._path} has not recorded these {len(wanted)} tokens; "
+            "leave the prompt out to run what it has"
+        )
+
+
+def _split_bytes(values: Floats) -> NDArray[np.uint8]:
+    little = np.ascontiguousarray(values, "<f4")
+    return np.ascontiguousarray(np.moveaxis(little.view(np.uint8).reshape(*values.shape, 4), -1, 0))
+
+
+def _join_bytes(split: NDArray[np.uint8]) -> Floats:
+    together = np.ascontiguousarray(np.moveaxis(split, 0, -1))
+    return together.view("<f4")[..., 0].astype(np.float32)
+
+
+def _from_arrays(arrays: Any) -> Recording:
+    header = json.loads(arrays["header"].tobytes())
+    if header["format"] != FORMAT:
+        raise ValueError(f"format {header['format']!r}, not {FORMAT}")
+    info = header["info"]
+    fingerprint = Fingerprint(**info.pop("fingerprint"))
+    sequences = tuple(
+        RecordedSequence(s["text"], tuple(s["tokens"]), s["chunks"], _join_bytes(arrays[f"logits_{i}"]))
+        for i, s in enumerate(header["sequences"])
+    )
+    return Recording(ModelInfo(**info, fingerprint=fingerprint), header["weights_blake3"], sequences)

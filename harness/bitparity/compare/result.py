@@ -1,0 +1,216 @@
+"""The result of a comparison as data: saved as JSON, read back, judged again, or turned into a DataFrame."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bitparity.compare.metrics import PositionMetrics
+from bitparity.compare.tolerance import Criterion
+from bitparity.compare.verdict import PositionVerdict, Verdict, exit_code, judge_position, judge_run
+from bitparity.errors import BadInput
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1  # of the JSON; read_result refuses another
+# Fields that are the same in the JSON and in the result.
+_PLAIN = (
+    *("reference", "candidate", "chunks", "exit_code", "criterion", "limits"),
+    *("noise_floor", "failure", "blame", "seconds", "command"),
+)
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    path: str
+    blake3: str
+
+
+@dataclass(frozen=True)
+class PromptSpan:
+    """Where a prompt's positions lie in the result: `asked` of them were wanted from row `first`."""
+
+    text: str | None
+    first: int
+    asked: int
+    generated: int  # how many of the last are the reference's own continuation
+
+
+@dataclass(frozen=True, slots=True)
+class PositionResult:
+    """One row: prompt is an index into the spans, token the id fed at position."""
+
+    prompt: int
+    position: int
+    token: int
+    metrics: PositionMetrics
+    judged: PositionVerdict
+
+    @property
+    def has_diverged(self) -> bool:
+        return self.judged.verdict is Verdict.DIVERGED
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """Everything that a comparison found.
+
+    reference, candidate   fingerprints, as dicts
+    chunks                 how the tokens were cut, see chunking.py
+    noise_floor            as the noise measurement states it, None when it was not measured
+    failure                what an engine did that ended the run early, in a clause
+    blame                  what compare/blame.py found, None when not asked
+    command                the command that repeats the run
+    """
+
+    model: ModelFile
+    candidate_model: ModelFile
+    reference: Mapping[str, Any]
+    candidate: Mapping[str, Any]
+    chunks: str
+    prompts: tuple[PromptSpan, ...]
+    positions: tuple[PositionResult, ...]
+    verdict: Verdict
+    exit_code: int
+    criterion: str
+    limits: Mapping[str, Any]
+    noise_floor: Mapping[str, Any] | None = None
+    failure: str | None = None
+    blame: Mapping[str, Any] | None = None
+    seconds: float = 0.0
+    command: str = ""
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def asked(self) -> int:
+        return sum(span.asked for span in self.prompts)
+
+    @property
+    def first_divergence(self) -> PositionResult | None:
+        return next((row for row in self.positions if row.has_diverged), None)
+
+    def counts(self) -> dict[str, int]:
+        """How many positions were asked, compared, and got which verdict."""
+        verdicts = [row.judged.verdict for row in self.positions]
+        return {
+            "asked": self.asked,
+            "compared": len(self.positions),
+            "agree": verdicts.count(Verdict.AGREE),
+            "noise": verdicts.count(Verdict.NOISE),
+            "diverged": verdicts.count(Verdict.DIVERGED),
+            "argmax_flips": sum(not row.metrics.argmax_equal for row in self.positions),
+            "near_ties": sum(row.judged.is_near_tie for row in self.positions),
+        }
+
+    def judged_by(self, criterion: Criterion) -> ComparisonResult:
+        """The same measurements under another criterion; no engine is needed."""
+        rows = tuple(replace(row, judged=judge_position(row.metrics, criterion)) for row in self.positions)
+        verdict = judge_run(
+            (row.judged for row in rows),
+            asked=self.asked,
+            criterion=criterion,
+            an_engine_failed=self.failure is not None,
+        )
+        return replace(
+            self,
+            positions=rows,
+            verdict=verdict,
+            exit_code=exit_code(verdict, (row.metrics for row in rows)),
+            criterion=criterion.describe(),
+            limits=criterion.as_dict(),
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a position, columns as the keys of `positions` in the JSON."""
+        import pandas as pd
+
+        return pd.DataFrame([row_as_dict(row) for row in self.positions])
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the JSON holds; a value that is not finite is null."""
+        first = self.first_divergence
+        return {
+            "format": FORMAT,
+            "verdict": self.verdict.value,
+            "exit_code": self.exit_code,
+            "model": asdict(self.model),
+            "candidate_model": asdict(self.candidate_model),
+            "reference": dict(self.reference),
+            "candidate": dict(self.candidate),
+            "chunks": self.chunks,
+            "prompts": [asdict(span) for span in self.prompts],
+            "tokens": [row.token for row in self.positions],
+            "positions": [_without_nan(row_as_dict(row)) for row in self.positions],
+            "first_divergence": None if first is None else _without_nan(row_as_dict(first)),
+            "criterion": self.criterion,
+            "limits": dict(self.limits),
+            "noise_floor": None if self.noise_floor is None else dict(self.noise_floor),
+            "compared": self.counts(),
+            "failure": self.failure,
+            "blame": None if self.blame is None else dict(self.blame),
+            "seconds": self.seconds,
+            "command": self.command,
+            "warnings": list(self.warnings),
+        }
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_result(path: Path) -> ComparisonResult:
+    """Read what `save` wrote; raises BadInput for anything else."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise BadInput(f"{path} is not JSON; it must come from `bitparity compare --json`") from None
+    found = data.get("format") if isinstance(data, dict) else None
+    if found != FORMAT:
+        raise BadInput(
+            f"{path} has result format {found!r}, not {FORMAT}; make it again with `bitparity compare --json`"
+        )
+    return _from_dict(data)
+
+
+def row_as_dict(row: PositionResult) -> dict[str, Any]:
+    """One position, flat."""
+    return {
+        "prompt": row.prompt,
+        "position": row.position,
+        "token": row.token,
+        **asdict(row.metrics),
+        "argmax_equal": row.metrics.argmax_equal,
+        "verdict": row.judged.verdict.value,
+        "near_tie": row.judged.is_near_tie,
+        "reason": row.judged.reason,
+    }
+
+
+def _from_dict(data: dict[str, Any]) -> ComparisonResult:
+    return ComparisonResult(
+        model=ModelFile(**data["model"]),
+        candidate_model=ModelFile(**data["candidate_model"]),
+        prompts=tuple(PromptSpan(**span) for span in data["prompts"]),
+        positions=tuple(_row_from_dict(row) for row in data["positions"]),
+        verdict=Verdict(data["verdict"]),
+        warnings=tuple(data["warnings"]),
+        **{name: data[name] for name in _PLAIN},
+    )
+
+
+def _row_from_dict(row: dict[str, Any]) -> PositionResult:
+    values: dict[str, Any] = {
+        f.name: math.nan if row[f.name] is None else row[f.name] for f in fields(PositionMetrics)
+    }
+    judged = PositionVerdict(Verdict(row["verdict"]), row["reason"], row["near_tie"])
+    return PositionResult(row["prompt"], row["position"], row["token"], PositionMetrics(**values), judged)
+
+
+def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}

@@ -1,0 +1,101 @@
+"""The verdict on one position and on a run, and the exit code of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from bitparity.compare.metrics import PositionMetrics
+from bitparity.compare.tolerance import Criterion, MeasuredNoise
+
+
+class Verdict(Enum):
+    AGREE = "agree"
+    NOISE = "noise"
+    DIVERGED = "diverged"
+    NOT_COMPARED = "not compared"
+    REFERENCE_SUSPECT = "reference suspect"
+    ENGINE_FAILED = "engine failed"
+
+
+EXIT_CODES = {
+    Verdict.AGREE: 0,
+    Verdict.NOISE: 0,
+    Verdict.DIVERGED: 1,
+    Verdict.NOT_COMPARED: 4,
+    Verdict.REFERENCE_SUSPECT: 4,  # nothing can be judged against it, so nothing was compared
+    Verdict.ENGINE_FAILED: 5,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PositionVerdict:
+    """AGREE, NOISE or DIVERGED; `is_near_tie` marks a flip of the best token that noise explains."""
+
+    verdict: Verdict
+    reason: str
+    is_near_tie: bool = False
+
+
+def judge_position(metrics: PositionMetrics, criterion: Criterion) -> PositionVerdict:
+    """Judge one position; NaN, infinity and whatever else no limit accepts is a divergence."""
+    if not (metrics.expected_is_finite and metrics.actual_is_finite):
+        return PositionVerdict(Verdict.DIVERGED, _not_finite(metrics))
+    near_tie = False
+    if not metrics.argmax_equal:
+        near_tie = metrics.contested <= criterion.tie_gap(metrics)
+        if not near_tie:
+            return PositionVerdict(Verdict.DIVERGED, _flip(metrics))
+    if criterion.agrees(metrics):
+        return PositionVerdict(Verdict.AGREE, "", near_tie)
+    if criterion.is_noise(metrics):
+        return PositionVerdict(Verdict.NOISE, "within the reference's own noise", near_tie)
+    return PositionVerdict(Verdict.DIVERGED, _too_far(metrics), near_tie)
+
+
+def judge_run(
+    verdicts: Iterable[PositionVerdict], *, asked: int, criterion: Criterion, an_engine_failed: bool = False
+) -> Verdict:
+    """Judge a run: the worst position decides, and fewer positions than asked are never a pass.
+
+    A divergence that was seen stays one even when the run ended early.
+    """
+    seen = [v.verdict for v in verdicts]
+    if an_engine_failed:
+        return Verdict.ENGINE_FAILED
+    if isinstance(criterion, MeasuredNoise) and criterion.reference_is_suspect():
+        return Verdict.REFERENCE_SUSPECT
+    if Verdict.DIVERGED in seen:
+        return Verdict.DIVERGED
+    if not seen or len(seen) < asked:
+        return Verdict.NOT_COMPARED
+    return Verdict.NOISE if Verdict.NOISE in seen else Verdict.AGREE
+
+
+def exit_code(verdict: Verdict, metrics: Iterable[PositionMetrics]) -> int:
+    """Exit code of a run; 5 as well when one engine returned NaN or infinity where the other did not."""
+    one_sided = any(m.expected_is_finite != m.actual_is_finite for m in metrics)
+    return EXIT_CODES[Verdict.ENGINE_FAILED] if one_sided else EXIT_CODES[verdict]
+
+
+def _not_finite(metrics: PositionMetrics) -> str:
+    if metrics.expected_is_finite:
+        return "the candidate returned NaN or infinity where the reference did not"
+    if metrics.actual_is_finite:
+        return "the reference returned NaN or infinity where the candidate did not"
+    return "both engines returned NaN or infinity"
+
+
+def _flip(metrics: PositionMetrics) -> str:
+    return (
+        f"the best token is {metrics.argmax_actual} instead of {metrics.argmax_expected}, "
+        f"which led it by {metrics.contested:.3g}"
+    )
+
+
+def _too_far(metrics: PositionMetrics) -> str:
+    return (
+        f"1 - cosine is {metrics.one_minus_cosine:.2e}, relative L2 {metrics.relative_l2:.2e}, "
+        f"KL {metrics.kl:.2e}"
+    )

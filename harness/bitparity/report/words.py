@@ -1,0 +1,89 @@
+"""The sentences that every report says of a comparison, so that they all say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bitparity.compare.result import ComparisonResult, PositionResult
+from bitparity.compare.tolerance import DEFAULT_LIMIT
+from bitparity.compare.verdict import Verdict
+
+
+def headline(result: ComparisonResult) -> str:
+    """The verdict in one sentence."""
+    counts = result.counts()
+    names = f"{result.candidate['engine']} and {result.reference['engine']}"
+    positions = plural(counts["compared"], "position")
+    match result.verdict:
+        case Verdict.AGREE:
+            return f"{names} agree at all {positions}"
+        case Verdict.NOISE:
+            return (
+                f"{names} differ by no more than the reference's own noise at all {positions} "
+                f"({counts['agree']} agree, {counts['noise']} noise)"
+            )
+        case Verdict.DIVERGED:
+            return f"{names} diverged at {counts['diverged']} of {positions}; {_first(result)}"
+        case Verdict.REFERENCE_SUSPECT:
+            return f"{result.reference['engine']} is too far from itself for anything to be judged against it"
+        case Verdict.ENGINE_FAILED:
+            return (
+                f"{result.failure}; {counts['compared']} of {counts['asked']} positions were compared before"
+            )
+        case Verdict.NOT_COMPARED:
+            return f"only {counts['compared']} of {counts['asked']} positions were compared"
+
+
+def describe_position(result: ComparisonResult, row: PositionResult) -> str:
+    """Where a row lies: its position, and its prompt when there are several."""
+    of_prompt = f" of prompt {row.prompt}" if len(result.prompts) > 1 else ""
+    return f"position {row.position}{of_prompt}"
+
+
+def describe_fingerprint(fingerprint: Mapping[str, Any]) -> str:
+    """One line: version, compiler, ISA, kernels, threads, KV type, and the details."""
+    parts = [
+        f"{fingerprint['engine']} {fingerprint['version']}",
+        fingerprint["compiler"],
+        fingerprint["isa"],
+        f"kernels {fingerprint['kernels']}",
+        plural(fingerprint["threads"], "thread"),
+        f"KV {fingerprint['kv_type']}",
+        *(f"{key} {value}" for key, value in sorted(fingerprint["details"].items())),
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def near_ties(result: ComparisonResult) -> str | None:
+    """What flips of the best token were marked and not counted."""
+    ties = [row for row in result.positions if row.judged.is_near_tie]
+    if not ties:
+        return None
+    gap = max(row.metrics.contested for row in ties)
+    return (
+        f"{plural(len(ties), 'near tie')}: the best token differs but led by at most {gap:.3g}, "
+        "within the noise; not counted"
+    )
+
+
+def fixed_limit(result: ComparisonResult) -> str | None:
+    """How the reference itself does under the customary limit, when its noise was measured."""
+    if result.noise_floor is None:
+        return None
+    own = result.limits.get("one_minus_cosine", float("nan"))
+    verb = "keeps" if own <= DEFAULT_LIMIT else "fails"
+    return (
+        f"under the fixed limit of {DEFAULT_LIMIT:g} on 1 - cosine, {result.reference['engine']} {verb} "
+        f"within itself (its largest is {own:.2e})"
+    )
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def _first(result: ComparisonResult) -> str:
+    row = result.first_divergence
+    assert row is not None, "a diverged result has a divergent position"
+    return f"the first is {describe_position(result, row)}: {row.judged.reason}"

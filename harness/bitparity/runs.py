@@ -1,0 +1,75 @@
+"""Open sessions with the settings applied: what every command that runs an engine has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from blake3 import blake3
+
+from bitparity.engine import Engine, Session
+from bitparity.errors import EngineUnavailable, NotCompared
+from bitparity.model.types import Model
+from bitparity.settings import Settings
+from bitparity.stages import StageFilter
+
+DEFAULT_CONTEXT = 2048
+
+
+@contextmanager
+def open_session(
+    engine: Engine,
+    model: Model,
+    *,
+    context: int,
+    settings: Settings,
+    threads: int | None = None,
+    device_id: int | None = None,
+) -> Iterator[Session]:
+    """Open a model with an engine and close the session afterwards.
+
+    BITNET_DETERMINISTIC=1 means one thread, whatever was asked.
+    Raises EngineUnavailable with what to type, and NotCompared when the engine refuses this kind of model.
+    """
+    availability = engine.availability()
+    if not availability.found:
+        raise EngineUnavailable(f"{engine.name} was not found: {availability.what}; {availability.advice}")
+    refusal = engine.refusal(model.hyper.arch, set(model.format_counts()))
+    if refusal:
+        raise NotCompared(f"{engine.name} cannot run {model.path}: {refusal}")
+    threads = settings.threads if settings.deterministic or threads is None else threads
+    session = engine.open(model.path, context=context, threads=threads, device_id=device_id)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+@contextmanager
+def tracing(
+    session: Session, settings: Settings, *, run: str, stages: str = "*:*", tokens: Sequence[int] = ()
+) -> Iterator[None]:
+    """Record stages into BITNET_TRACE_DIR/RUN while active; nothing happens when it is not set."""
+    if settings.trace_dir is None:
+        yield
+        return
+    from bitparity.trace.store import TraceWriter
+
+    fingerprint = session.info.fingerprint
+    meta = {"tokens": list(tokens), "stages": stages, "fingerprint": fingerprint.as_dict()}
+    with (
+        TraceWriter(settings.trace_dir, fingerprint.engine, run=run, meta=meta) as sink,
+        session.tap(StageFilter.parse(stages), sink),
+    ):
+        yield
+
+
+def choose_context(model: Model, needed: int = 0) -> int:
+    """Positions to make room for: what is needed or DEFAULT_CONTEXT, at most the model's own length."""
+    return min(model.hyper.context_length, max(DEFAULT_CONTEXT, needed))
+
+
+def model_digest(path: Path) -> str:
+    """BLAKE3 of a model file, hex; the file is mapped and hashed by all cores."""
+    return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
