@@ -1,0 +1,18 @@
+"""bitnet.cpp, in the tree that BITNET_CPP_DIR names."""
+
+from __future__ import annotations
+
+from bitparity.settings import read_settings
+from bitparity_reference.discover import Library, find_bitnet_cpp
+from bitparity_reference.llama_engine import LlamaEngine
+from bitparity_reference.nodes import BITNET_CPP
+
+
+class BitnetCppEngine(LlamaEngine):
+    name = "bitnet.cpp"
+    kernels = "ggml-bitnet"
+    graphs = BITNET_CPP
+    weight_formats = frozenset({"F32", "F16", "BF16", "I2_S", "TQ1_0", "TQ2_0"})
+
+    def find(self) -> Library:
+        return find_bitnet_cpp(read_settings().bitnet_cpp_dir)

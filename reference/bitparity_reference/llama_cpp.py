@@ -1,0 +1,17 @@
+"""llama.cpp, as the installed llama-cpp-python brings it."""
+
+from __future__ import annotations
+
+from bitparity_reference.discover import Library, find_llama_cpp
+from bitparity_reference.llama_engine import LlamaEngine
+from bitparity_reference.nodes import LLAMA_CPP
+
+
+class LlamaCppEngine(LlamaEngine):
+    name = "llama.cpp"
+    kernels = "ggml-cpu"
+    graphs = LLAMA_CPP
+    weight_formats = frozenset({"F32", "F16", "BF16", "TQ1_0", "TQ2_0"})
+
+    def find(self) -> Library:
+        return find_llama_cpp()

@@ -1,0 +1,95 @@
+"""What both references have in common: an engine that opens sessions through the bridge, each in a worker."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from bitparity.engine import Availability, Fingerprint, ModelInfo
+from bitparity.errors import BadInput, EngineUnavailable
+from bitparity.model import open_model
+from bitparity.settings import read_settings
+from bitparity_reference.build import build_bridge
+from bitparity_reference.discover import Library
+from bitparity_reference.nodes import NodeTable
+from bitparity_reference.session import open_bridge
+from bitparity_reference.worker import TIME_LIMIT, WorkerSession
+
+
+class LlamaEngine(ABC):
+    """An engine whose library is a llama.cpp of either generation.
+
+    time_limit  seconds of silence after which a worker counts as hung
+    """
+
+    name: str
+    kernels: str
+    graphs: dict[str, NodeTable]  # architecture -> stages of its graph
+    weight_formats: frozenset[str]
+
+    def __init__(self, time_limit: float = TIME_LIMIT) -> None:
+        self._time_limit = time_limit
+
+    @abstractmethod
+    def find(self) -> Library:
+        """The library to run; EngineUnavailable says what to type."""
+
+    def availability(self) -> Availability:
+        try:
+            library = self.find()
+        except EngineUnavailable as error:
+            problem, _, advice = str(error).rpartition("; ")
+            return Availability(False, problem, advice)
+        return Availability(True, f"{library.version} in {library.root}")
+
+    def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
+        if arch not in self.graphs:
+            return f"{self.name} runs {', '.join(sorted(self.graphs))}, not {arch}"
+        if strange := weight_formats - self.weight_formats:
+            return f"{self.name} does not run weights in {', '.join(sorted(strange))}"
+        return None
+
+    def open(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> WorkerSession:
+        if device_id is not None:
+            raise BadInput(f"{self.name} runs on the CPU here; it has no device {device_id}")
+        if context < 1 or threads < 1:
+            raise BadInput(
+                f"a session needs a context and threads of at least 1, not {context} and {threads}"
+            )
+        library = self.find()
+        info = self._info(library, model, context, threads)
+        if reason := self.refusal(info.arch, set(info.weight_formats)):
+            raise BadInput(f"{model}: {reason}")
+        arguments = {
+            "bridge": build_bridge(library, read_settings().cache_dir),
+            "model": model,
+            "context": context,
+            "threads": threads,
+            "info": info,
+            "nodes": self.graphs[info.arch],
+        }
+        return WorkerSession(self.name, open_bridge, arguments, time_limit=self._time_limit)
+
+    def fingerprint(self, library: Library, threads: int) -> Fingerprint:
+        """What is known before a session is open; the library itself then tells its instruction sets."""
+        details = {**library.details, "libraries": library.digest[:16], "flash_attention": "off"}
+        return Fingerprint(
+            self.name, library.version, library.compiler, "", self.kernels, threads, "f16", details
+        )
+
+    def _info(self, library: Library, path: Path, context: int, threads: int) -> ModelInfo:
+        model = open_model(path)
+        hyper = model.hyper
+        return ModelInfo(
+            arch=hyper.arch,
+            n_vocab=hyper.n_vocab,
+            n_layer=hyper.n_layer,
+            n_embd=hyper.n_embd,
+            n_head=hyper.n_head,
+            n_head_kv=hyper.n_head_kv,
+            n_ff=hyper.n_ff,
+            context=context,
+            weight_formats=model.format_counts(),
+            tied_head=model.weights.head_is_tied,
+            fingerprint=self.fingerprint(library, threads),
+        )

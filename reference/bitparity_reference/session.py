@@ -1,0 +1,159 @@
+"""A session over the compiled bridge.  It runs inside a worker process (see worker.py)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from bitparity.engine import Floats, ModelInfo, Sink, StageValue
+from bitparity.errors import BadInput
+from bitparity.stages import StageFilter, graph_order
+from bitparity_reference.build import MODULE
+from bitparity_reference.nodes import Node, NodeTable, wanted_nodes
+
+
+def open_bridge(
+    *, bridge: Path, model: Path, context: int, threads: int, info: ModelInfo, nodes: NodeTable
+) -> BridgeSession:
+    """Import the compiled module from the folder `bridge` and open the model; called in the worker."""
+    sys.path.insert(0, str(bridge))
+    module = import_module(MODULE)
+    module.quiet_log()
+    try:
+        core = module.Session(str(model), context, threads)
+    except module.LoadError as error:
+        reason = str(error).strip()
+        raise BadInput(f"{model}: {info.fingerprint.engine} cannot load it: {reason}") from None
+    isa = instruction_sets(module.system_information())
+    return BridgeSession(core, replace(info, fingerprint=replace(info.fingerprint, isa=isa)), nodes)
+
+
+def instruction_sets(system_information: str) -> str:
+    """`AVX2 = 1 | FMA = 1 | NEON = 0` becomes `avx2+fma`."""
+    fields = system_information.replace("CPU :", "").split("|")
+    pairs = (field.partition("=") for field in fields)
+    return "+".join(name.strip().lower() for name, _, value in pairs if value.strip() == "1")
+
+
+class BridgeSession:
+    """One model, one sequence, of an unmodified llama.cpp."""
+
+    def __init__(self, core: Any, info: ModelInfo, nodes: NodeTable) -> None:
+        self._core, self._info, self._nodes = core, info, nodes
+        self._sink: Sink | None = None
+        self._wanted: list[tuple[int, str, str, Node]] = []
+        self._decoded = 0  # decode steps so far, which numbers them in traces
+        # One thread evaluates for the whole session, so that OpenMP keeps one team of threads.
+        self._evaluator = ThreadPoolExecutor(1)
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._info
+
+    @property
+    def position(self) -> int:
+        return cast(int, self._core.position)
+
+    def tokenize(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]:
+        return cast(list[int], self._core.tokenize(text, add_bos, parse_special))
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        self._check_ids(ids)
+        return cast(bytes, self._core.detokenize(list(ids))).decode(errors="replace")
+
+    def prefill(self, tokens: Sequence[int], *, logits: Literal["all", "last"] = "all") -> Floats:
+        return self._evaluate(tokens, every=logits == "all", seq=0)
+
+    def decode(self, token: int) -> Floats:
+        rows = self._evaluate([token], every=True, seq=self._decoded + 1)
+        self._decoded += 1
+        return cast(Floats, rows[0])
+
+    def rollback(self, to: int) -> None:
+        if not 0 <= to <= self.position:
+            raise BadInput(f"cannot roll back to position {to}; the session is at {self.position}")
+        self._core.rollback(to)
+
+    @contextmanager
+    def tap(self, stages: StageFilter, sink: Sink) -> Iterator[None]:
+        self._wanted = wanted_nodes(self._nodes, stages, self._info.n_layer)
+        self._core.watch([(name, n.op, n.position_axis, n.is_softmax) for _, _, name, n in self._wanted])
+        self._sink = sink
+        try:
+            yield
+        finally:
+            self._sink = None
+            self._core.watch([])
+
+    def close(self) -> None:
+        self._evaluator.shutdown()
+
+    def _evaluate(self, tokens: Sequence[int], *, every: bool, seq: int) -> Floats:
+        self._check(tokens)
+        if self._sink is None:
+            return self._evaluator.submit(self._untapped, list(tokens), every).result()
+        self._core.open_captures()
+        running = self._evaluator.submit(self._tapped, list(tokens), every)
+        try:
+            _in_graph_order(self._captures(seq), self._sink)
+        finally:
+            self._core.abandon_captures()
+        return running.result()
+
+    def _untapped(self, tokens: list[int], every: bool) -> Floats:
+        return cast(Floats, self._core.evaluate(tokens, every))
+
+    def _tapped(self, tokens: list[int], every: bool) -> Floats:
+        try:
+            return self._untapped(tokens, every)
+        finally:
+            self._core.close_captures()
+
+    def _captures(self, seq: int) -> Iterator[StageValue]:
+        while (capture := self._core.next_capture()) is not None:
+            key, position, values = capture
+            layer, stage, _, node = self._wanted[key]
+            shaped = values if node.is_softmax else values.reshape(len(values), -1)
+            yield StageValue(layer, stage, position, seq, shaped)
+
+    def _check(self, tokens: Sequence[int]) -> None:
+        if not tokens:
+            raise BadInput("there are no tokens to run")
+        self._check_ids(tokens)
+        end = self.position + len(tokens)
+        if end > self._info.context:
+            raise BadInput(
+                f"{len(tokens)} tokens at position {self.position} end at {end}, "
+                f"beyond the session's context of {self._info.context}"
+            )
+
+    def _check_ids(self, tokens: Sequence[int]) -> None:
+        for index, token in enumerate(tokens):
+            if not 0 <= token < self._info.n_vocab:
+                raise BadInput(f"token {index} has id {token}; the vocabulary has {self._info.n_vocab} ids")
+
+
+def _in_graph_order(values: Iterator[StageValue], sink: Sink) -> None:
+    """Sort within each block and pass on: q_rope may be computed before k_proj, but blocks in turn."""
+    block: list[StageValue] = []
+
+    def flush() -> None:
+        for value in sorted(block, key=lambda value: graph_order(value.layer, value.stage)):
+            sink(value)
+        block.clear()
+
+    for value in values:
+        if block and _block(value) != _block(block[0]):
+            flush()
+        block.append(value)
+    flush()
+
+
+def _block(value: StageValue) -> tuple[int, int, int]:
+    return (value.position, *graph_order(value.layer, value.stage)[:2])

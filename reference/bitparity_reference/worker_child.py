@@ -1,0 +1,95 @@
+"""The worker's side: opens the session and answers requests until the parent is gone."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+from contextlib import AbstractContextManager
+from typing import Any
+
+from bitparity.engine import Session
+from bitparity.errors import BitparityError, EngineFailed
+from bitparity.stages import StageFilter
+from bitparity_reference.channel import Channel
+
+
+def main(fd: int) -> None:
+    """Serve one session over the socket with this file descriptor."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes the channel
+    _keep_debuggers_away()
+    channel = Channel(socket.socket(fileno=fd))
+    requests = _requests(channel)
+    sys.path[:] = requests.get()
+    channel.send(("answer", None))
+    engine, opener, arguments = requests.get()
+    try:
+        server = _Server(opener(**arguments), channel)
+    except Exception as error:
+        channel.send(("answer", _portable(engine, error)))
+        return
+    channel.send(("answer", server.session.info))
+    while True:
+        method, args, options = requests.get()
+        try:
+            answer: Any = (server.call(method, args, options), server.session.position)
+        except Exception as error:
+            answer = _portable(engine, error)
+        channel.send(("answer", answer))
+
+
+class _Server:
+    def __init__(self, session: Session, channel: Channel) -> None:
+        self.session, self._channel = session, channel
+        self._tap: AbstractContextManager[None] | None = None
+
+    def call(self, method: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if method == "start_tap":
+            return self._start_tap(*args)
+        if method == "stop_tap":
+            return self._stop_tap()
+        return getattr(self.session, method)(*args, **options)
+
+    def _start_tap(self, stages: StageFilter) -> None:
+        self._tap = self.session.tap(stages, lambda value: self._channel.send(("stage", value)))
+        self._tap.__enter__()
+
+    def _stop_tap(self) -> None:
+        assert self._tap is not None
+        self._tap.__exit__(None, None, None)
+        self._tap = None
+
+
+def _requests(channel: Channel) -> queue.SimpleQueue[Any]:
+    """Requests as they come.  When the parent is gone the process ends at once, whatever it is doing."""
+    received: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def read() -> None:
+        while True:
+            try:
+                received.put(channel.receive())
+            except (EOFError, OSError):
+                os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    return received
+
+
+def _portable(engine: str, error: Exception) -> Exception:
+    """An exception that the parent can unpickle and that means something there."""
+    if isinstance(error, BitparityError):
+        return error
+    return EngineFailed(engine, f"raised {type(error).__name__}", str(error))
+
+
+def _keep_debuggers_away() -> None:
+    """ggml's abort starts gdb or lldb for a backtrace, which takes seconds and buries its last words."""
+    os.environ["GGML_NO_BACKTRACE"] = "1"  # newer ggml
+    os.environ["PATH"] = os.devnull  # older ggml has no such switch; it looks the debuggers up
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,86 @@
+// The differences between the two generations of llama.h, in one place.
+//
+// Older: the llama.cpp that bitnet.cpp carries.  Newer: upstream, as llama-cpp-python installs it.  A call that
+// only one header declares is written inside a template and guarded by `requires`: its name is looked up when
+// the template is instantiated, so the branch that the header at hand does not know is never compiled.
+#pragma once
+
+#include <llama.h>
+
+namespace bridge::compat {
+
+template <class Params>
+llama_model* load_model(const char* path, Params params) {
+    if constexpr (requires { llama_model_load_from_file(path, params); })
+        return llama_model_load_from_file(path, params);
+    else
+        return llama_load_model_from_file(path, params);
+}
+
+template <class Model, class Params>
+llama_context* make_context(Model* model, Params params) {
+    if constexpr (requires { llama_init_from_model(model, params); })
+        return llama_init_from_model(model, params);
+    else
+        return llama_new_context_with_model(model, params);
+}
+
+template <class Model>
+void free_model(Model* model) {
+    if constexpr (requires { llama_model_free(model); })
+        llama_model_free(model);
+    else
+        llama_free_model(model);
+}
+
+/// What the tokenizer functions take: the vocabulary in the newer header, the model itself in the older.
+template <class Model>
+auto vocabulary(const Model* model) {
+    if constexpr (requires { llama_model_get_vocab(model); })
+        return llama_model_get_vocab(model);
+    else
+        return model;
+}
+
+template <class Vocabulary>
+int vocabulary_size(Vocabulary* vocabulary) {
+    if constexpr (requires { llama_vocab_n_tokens(vocabulary); })
+        return llama_vocab_n_tokens(vocabulary);
+    else
+        return llama_n_vocab(vocabulary);
+}
+
+template <class Model>
+int layers(const Model* model) {
+    if constexpr (requires { llama_model_n_layer(model); })
+        return llama_model_n_layer(model);
+    else
+        return llama_n_layer(model);
+}
+
+/// Forget the positions >= to; false if the cache could not.
+template <class Context>
+bool forget_from(Context* context, llama_pos to) {
+    if constexpr (requires { llama_get_memory(context); })
+        return llama_memory_seq_rm(llama_get_memory(context), 0, to, -1);
+    else
+        return llama_kv_cache_seq_rm(context, 0, to, -1);
+}
+
+/// Flash attention changes the graph (no softmax node); the newer header's enum calls "disabled" 0.
+template <class Params>
+void disable_flash_attention(Params& params) {
+    if constexpr (requires { params.flash_attn_type; })
+        params.flash_attn_type = static_cast<decltype(params.flash_attn_type)>(0);
+    else
+        params.flash_attn = false;
+}
+
+/// Keep every operation on the CPU, whatever devices the library was built for.
+template <class Params>
+void stay_on_cpu(Params& params) {
+    params.offload_kqv = false;
+    if constexpr (requires { params.op_offload; }) params.op_offload = false;
+}
+
+}  // namespace bridge::compat
