@@ -158,7 +158,7 @@ class GgufFile(GGUFReader):
 
 
 class _TensorInfo:
-    """An entry of the tensor table; shape is outermost axis first, start counts from the file's first byte."""
+    """An entry of the tensor table; shape has the outermost axis first, start counts from byte 0."""
 
     def __init__(self, field: ReaderField, data_start: int) -> None:
         _, _, _, dims, ggml_type, offset = field.parts

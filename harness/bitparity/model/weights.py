@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bitparity.errors import BadInput, ShapeError
-from bitparity.formats import get_format
 from bitparity.formats.base import Floats
+from bitparity.model.rows import read_rows
 from bitparity.model.types import HyperParameters, LayerWeights, Model, Tensor, Weights
 
 
@@ -101,15 +101,6 @@ def _layer(source: _Tensors, hyper: HyperParameters, layer: int) -> LayerWeights
     )
 
 
-def read_rows(tensor: Tensor, rows: Sequence[int]) -> Floats:
-    """Some rows of a matrix, unpacked, without unpacking the others; (len(rows), cols)."""
-    weight_format, (n_rows, cols) = get_format(tensor.format), tensor.shape
-    stride = weight_format.size(2, cols) - weight_format.size(1, cols)
-    tail = tensor.data[n_rows * stride :]  # the scale of a format that has one a tensor
-    packed = (np.concatenate([tensor.data[row * stride : (row + 1) * stride], tail]) for row in rows)
-    return np.concatenate([weight_format.unpack(data, 1, cols) for data in packed])
-
-
 def embedding_rows(model: Model, tokens: Sequence[int]) -> Floats:
     """The embeddings of some tokens, through the mapping; (len(tokens), n_embd)."""
     return _vocabulary_rows(model.weights.token_embd, tokens, model.weights.embedding_is_transposed)
@@ -147,3 +138,42 @@ def describe_mapping(model: Model) -> list[str]:
         f"base {hyper.rope_base:g}"
         f"{', divided by rope_freqs.weight' if weights.rope_factors else ''}",
     ]
+
+
+def check_mapping(model: Model) -> list[str]:
+    """Look at every tensor's values through the mapping; what was seen, a sentence each.
+
+    Norms are read as a whole, matrices by their first and last row, the vocabulary by up to 64 tokens.
+    Raises BadInput that names the tensor which is not finite or empty of meaning (all zero).
+    """
+    weights, tokens = model.weights, _spread(model.hyper.n_vocab, 64)
+    vectors = [tensor for tensor in model.tensors.values() if len(tensor.shape) == 1]
+    matrices = [t for t in model.tensors.values() if t not in (weights.token_embd, weights.head)]
+    matrices = [t for t in matrices if len(t.shape) == 2]
+    for vector in vectors:
+        _require_sound(model, vector, vector.values())
+    for matrix in matrices:
+        _require_sound(model, matrix, read_rows(matrix, (0, matrix.shape[0] - 1)))
+    embedding, head = embedding_rows(model, tokens), head_rows(model, tokens)
+    _require_sound(model, weights.token_embd, embedding)
+    _require_sound(model, weights.head, head)
+    same = "equal" if np.array_equal(embedding, head) else "other than"
+    return [
+        f"checked: {len(vectors)} vectors, and the first and last row of {len(matrices)} matrices, are finite",
+        f"checked: {len(tokens)} tokens have finite embeddings; their rows of the head are {same} the embeddings",
+    ]
+
+
+def _spread(n: int, most: int) -> list[int]:
+    return sorted({round(i) for i in np.linspace(0, n - 1, min(n, most))})
+
+
+def _require_sound(model: Model, tensor: Tensor, values: Floats) -> None:
+    if not np.isfinite(values).all():
+        raise BadInput(
+            f"{model.path.name}: tensor {tensor.name} has NaN or infinite values; convert it again"
+        )
+    if not values.any():
+        raise BadInput(
+            f"{model.path.name}: tensor {tensor.name} is zero wherever it was looked at; convert it again"
+        )

@@ -1,0 +1,130 @@
+"""Convert a model to another weight format, exactly or not at all.
+
+| from | to | how |
+|---|---|---|
+| ternary, one scale | ternary | codes and scale are packed again |
+| ternary, a scale a block | ternary | by value, which another format of the same blocks holds |
+| ternary | F32, F16, BF16 | by value: refused when the format rounds the scale |
+| F32, F16, BF16 | ternary | refused unless every weight is 0 or plus or minus one and the same scale |
+
+Only projections are converted, and the embedding and the head when asked; all else is copied as it lies in
+the file.  Nothing is rounded: TQ1_0 and TQ2_0 need a scale that is an F16 value, BF16 one that is a BF16 value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from bitparity.errors import BadInput
+from bitparity.formats import get_format, is_ternary
+from bitparity.formats.base import Bytes, Codes, Floats, WeightFormat
+from bitparity.model import open_model
+from bitparity.model.file_types import file_type
+from bitparity.model.gguf_file import GgufFile
+from bitparity.model.rows import row_block
+from bitparity.model.types import Model, Tensor
+from bitparity.model.writer import Progress, TensorPlan, uint32_field, write_gguf
+
+_COPIED_BYTES = 1 << 24  # copied at a time
+_ROWS = 2048  # of the vocabulary, converted at a time
+
+
+def convert(
+    source: Path,
+    target: Path,
+    weight_format: str,
+    *,
+    head_format: str | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write `source` to `target`, its projections in weight_format; metadata stays, but general.file_type.
+
+    head_format  F32, F16 or BF16 for token_embd and output; as they are when None
+
+    Raises BadInput that names the tensor, and the first row and column that the format cannot hold.
+    """
+    model, file = open_model(source), GgufFile(source)
+    new_format, new_head = get_format(weight_format), get_format(head_format) if head_format else None
+    if new_head and new_head.block != 1:
+        raise BadInput(f"the head format {head_format!r} is none of F32, F16, BF16")
+    fields = {key: file.raw_field(key) for key in file.metadata}
+    fields["general.file_type"] = uint32_field(file_type(weight_format))
+    plans = [_plan(model, tensor, new_format, new_head) for tensor in model.tensors.values()]
+    write_gguf(target, fields, plans, alignment=file.alignment, progress=progress)
+
+
+def _plan(
+    model: Model, tensor: Tensor, new_format: WeightFormat, new_head: WeightFormat | None
+) -> TensorPlan:
+    is_vocabulary = tensor.name in (model.weights.token_embd.name, model.weights.head.name)
+    wanted = new_head if is_vocabulary else new_format if len(tensor.shape) == 2 else None
+    if wanted is None or wanted.name == tensor.format:
+        return TensorPlan(tensor.name, tensor.shape, tensor.format, lambda: _copied(tensor))
+    step = _ROWS if is_vocabulary else tensor.shape[0]
+    return TensorPlan(tensor.name, tensor.shape, wanted.name, _named(model, tensor, wanted, step))
+
+
+def _copied(tensor: Tensor) -> Iterator[Bytes]:
+    for first in range(0, tensor.data.size, _COPIED_BYTES):
+        yield tensor.data[first : first + _COPIED_BYTES]
+
+
+def _named(model: Model, tensor: Tensor, wanted: WeightFormat, step: int) -> Callable[[], Iterator[Bytes]]:
+    def chunks() -> Iterator[Bytes]:
+        try:
+            yield from _repacked(tensor, wanted, step)
+        except BadInput as error:
+            raise type(error)(f"{model.path.name}: tensor {tensor.name}: {error}") from error
+
+    return chunks
+
+
+def _repacked(tensor: Tensor, wanted: WeightFormat, step: int) -> Iterator[Bytes]:
+    if is_ternary(wanted):
+        codes, scale = _codes_and_scale(tensor)
+        if scale is not None:
+            yield wanted.pack_codes(codes, scale)
+            return
+    for first in range(0, tensor.shape[0], step):
+        values = row_block(tensor, first, min(first + step, tensor.shape[0]))
+        yield _packed_exactly(wanted, values, first)
+
+
+def _codes_and_scale(tensor: Tensor) -> tuple[Codes, float | None]:
+    """The codes and the one scale of a tensor; no scale when blocks have several."""
+    source, (rows, cols) = get_format(tensor.format), tensor.shape
+    if not is_ternary(source):
+        return exact_codes(source.unpack(tensor.data, rows, cols))
+    codes, scales = source.unpack_codes(tensor.data, rows, cols)
+    in_use = codes.reshape(*scales.shape, -1).any(axis=-1)  # the scale of a block of zeros says nothing
+    used = np.unique(scales[in_use]) if in_use.any() else scales.reshape(-1)[:1]
+    return codes, float(used[0]) if len(used) == 1 else None
+
+
+def exact_codes(values: Floats) -> tuple[Codes, float]:
+    """Codes and scale of a matrix whose weights are all 0, +s or -s; BadInput names the first that is not."""
+    scale = np.abs(values).max(initial=np.float32(0))
+    codes = np.sign(values)
+    is_other = ~(codes * scale == values)  # NaN too
+    if is_other.any():
+        row, col = np.argwhere(is_other)[0]
+        raise BadInput(
+            f"is not ternary: the largest magnitude is {scale:.9g}, "
+            f"and the weight at row {row}, column {col} is {values[row, col]:.9g}"
+        )
+    return codes.astype(np.int8), float(scale)
+
+
+def _packed_exactly(wanted: WeightFormat, values: Floats, first_row: int) -> Bytes:
+    packed = wanted.pack(values)
+    is_other = ~(wanted.unpack(packed, *values.shape) == values)
+    if is_other.any():
+        row, col = np.argwhere(is_other)[0]
+        raise BadInput(
+            f"{wanted.name} cannot hold the weight {values[row, col]:.9g} "
+            f"at row {first_row + row}, column {col}"
+        )
+    return packed
