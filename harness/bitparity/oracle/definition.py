@@ -12,9 +12,7 @@ recorded.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import Any, Self
 
 from bitparity.model.types import HyperParameters, Model
 from bitparity.oracle import ops
@@ -88,11 +86,16 @@ class Definition:
     """What every stage of one model has to give."""
 
     def __init__(
-        self, model: Model, numerics: Numerics = BITNET_CPP, weights: OracleWeights | None = None
+        self, hyper: HyperParameters, weights: OracleWeights, numerics: Numerics = BITNET_CPP
     ) -> None:
-        self.hyper = model.hyper
+        self.hyper = hyper
+        self.weights = weights
         self.numerics = numerics
-        self.weights = weights or OracleWeights(model)
+
+    @classmethod
+    def of(cls, model: Model, numerics: Numerics = BITNET_CPP, keep_layers: int | None = None) -> Self:
+        """The definition of a model; keep_layers as in OracleWeights."""
+        return cls(model.hyper, OracleWeights(model, keep_layers), numerics)
 
     def compute(self, stage: str, place: Place, inputs: dict[str, Any]) -> Doubles:
         """Evaluate one stage; inputs are keyed as needs_of says."""
@@ -201,7 +204,5 @@ class Definition:
         return multiply(self.matrix(stage, place.layer), x, round_f16=round_f16)
 
     def _rope(self, place: Place, x: Doubles, heads: int) -> Doubles:
-        rotated = ops.rotate(
-            x.reshape(len(x), heads, self.hyper.head_dim), self.angles(place), self.hyper.rope_pairs
-        )
-        return np.asarray(rotated).reshape(x.shape)
+        split = x.reshape(len(x), heads, self.hyper.head_dim)
+        return ops.rotate(split, self.angles(place), self.hyper.rope_pairs).reshape(x.shape)

@@ -35,7 +35,9 @@ class OracleEngine:
 
     name = "oracle"
 
-    def __init__(self, numerics: Numerics = BITNET_CPP, make_definition: MakeDefinition = Definition) -> None:
+    def __init__(
+        self, numerics: Numerics = BITNET_CPP, make_definition: MakeDefinition = Definition.of
+    ) -> None:
         self._numerics = numerics
         self._make_definition = make_definition
 

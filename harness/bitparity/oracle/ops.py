@@ -142,6 +142,12 @@ def rope_angles_by_recurrence(
     return angles.astype(np.float64)
 
 
+def pair_dimensions(count: int, pairs: Pairs) -> tuple[Positions, Positions]:
+    """The two dimensions of each of `count` pairs."""
+    i = np.arange(count)
+    return (i, i + count) if pairs == "neox" else (2 * i, 2 * i + 1)
+
+
 def rotate(x: Doubles, angles: Doubles, pairs: Pairs) -> Doubles:
     """Rotate pairs of every head by its position's angles; later dimensions stay.
 
@@ -149,9 +155,7 @@ def rotate(x: Doubles, angles: Doubles, pairs: Pairs) -> Doubles:
     angles  (n, rope_dim / 2)
     pairs   neox: dimensions (i, i + rope_dim / 2); norm: (2i, 2i + 1)
     """
-    half = angles.shape[-1]
-    i = np.arange(half)
-    first, second = (i, i + half) if pairs == "neox" else (2 * i, 2 * i + 1)
+    first, second = pair_dimensions(angles.shape[-1], pairs)
     cos, sin = np.cos(angles)[:, None, :], np.sin(angles)[:, None, :]
     out = x.copy()
     out[..., first] = x[..., first] * cos - x[..., second] * sin

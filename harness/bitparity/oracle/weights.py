@@ -157,9 +157,13 @@ class OracleWeights:
         w = self._weights
         return load_matrix(w.token_embd, transposed=w.embedding_is_transposed)
 
+    @property
+    def head_is_tied(self) -> bool:
+        return self._weights.head_is_tied
+
     @cached_property
     def head(self) -> Matrix:
-        return self.embedding if self._weights.head_is_tied else load_matrix(self._weights.head)
+        return self.embedding if self.head_is_tied else load_matrix(self._weights.head)
 
     @cached_property
     def output_norm(self) -> Doubles:

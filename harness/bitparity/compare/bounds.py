@@ -1,0 +1,165 @@
+"""How far a correct float32 engine may be from the oracle at one stage, element by element.
+
+Every bound counts the roundings of the stage's own arithmetic; u = 2^-24 is the relative error of one float32
+rounding.  Inputs are what the engine recorded, so nothing is inherited.  Integers are exact: an int8 code or
+a ternary dot that is off by one is beyond every bound here.
+
+Sums of float32 products are the one place where a worst case (k * u) would be useless: rounding errors have
+random signs.  Adding k terms one by one, the error is a random walk with steps u * |partial sum| / sqrt(3).
+With partial sums growing like sqrt(i / k) * |terms| its standard deviation is sqrt(k / 6) * u * |terms|,
+where |terms| is the Euclidean norm of the terms; with partial sums that grow straight to the result it is
+sqrt(k / 9) * u * |result|.  Engines that add in vector lanes do better.  SIGMAS of it are allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bitparity.oracle import ops
+from bitparity.oracle.definition import MATMULS, SUB_NORMS, Definition, Place, needs_of
+from bitparity.oracle.ops import Doubles
+from bitparity.oracle.weights import PER_TOKEN, Dense, Ternary, round_dense_input
+
+U = 2.0**-24
+SMALLEST = 2.0**-126  # below it float32 loses digits, and fast exponentials give zero
+SIGMAS = 6.0  # 1e9 normal draws stay within six standard deviations
+EXP_ROUNDINGS = 4  # ggml_v_expf states 1.95 units in the last place, which is 3.9 u
+
+Inputs = dict[str, Any]
+
+
+def allowed_error(
+    definition: Definition, stage: str, place: Place, inputs: Inputs, expected: Doubles
+) -> Doubles:
+    """Largest error of every element of `expected`, the oracle's output on these inputs."""
+    if stage in MATMULS or stage == "logits":
+        (x,) = (inputs[need] for need in needs_of(stage, definition.hyper))
+        return _matmul(definition, stage, place, x, expected)
+    return _BOUNDS[stage](definition, place, inputs, expected)
+
+
+def sum_error(k: int, terms: Doubles, result: Doubles) -> Doubles:
+    """SIGMAS standard deviations of a float32 sum of k products (see above), and 2 roundings of the result.
+
+    terms   Euclidean norm of the terms, in the shape of result
+    """
+    walk = np.sqrt(k / 6) * terms + np.sqrt(k / 9) * np.abs(result)
+    return U * (SIGMAS * walk + 2 * np.abs(result)) + SMALLEST
+
+
+def _roundings(count: int) -> Callable[[Definition, Place, Inputs, Doubles], Doubles]:
+    def bound(definition: Definition, place: Place, inputs: Inputs, expected: Doubles) -> Doubles:
+        return (count * U) * np.abs(expected) + SMALLEST
+
+    return bound
+
+
+def _exact(definition: Definition, place: Place, inputs: Inputs, expected: Doubles) -> Doubles:
+    return np.zeros_like(expected)
+
+
+def _residual(definition: Definition, place: Place, inputs: Inputs, expected: Doubles) -> Doubles:
+    return U * np.abs(expected)  # one addition, correctly rounded
+
+
+def _rope(definition: Definition, place: Place, inputs: Inputs, expected: Doubles) -> Doubles:
+    """cos and sin 1 unit in the last place (2 u), product u, difference u: 4 u of each of the two terms."""
+    out = definition.split_heads(expected)
+    first, second = ops.pair_dimensions(definition.hyper.rope_dim // 2, definition.hyper.rope_pairs)
+    allowed = np.zeros_like(out)
+    length = np.hypot(out[..., first], out[..., second])
+    allowed[..., first] = allowed[..., second] = 4 * np.sqrt(2) * U * length + SMALLEST
+    return allowed.reshape(expected.shape)
+
+
+def _probs(definition: Definition, place: Place, inputs: Inputs, expected: Doubles) -> Doubles:
+    """A score that is off by d makes its weight off by a factor e^d, and so does the sum of all weights.
+
+    d   the dot's error, plus scaling (twice, and the root's rounding): 3 u of the score, plus subtracting the
+        maximum: u of both
+    """
+    hyper = definition.hyper
+    q = definition.split_heads(definition.round_q(place, inputs["q_rope"]))
+    k = definition.cached_heads(inputs["keys"])
+    scores = ops.attention_scores(q, k)
+    terms = np.sqrt(np.einsum("nhd,mhd->nhm", q * q, k * k, optimize=True) / hyper.head_dim)
+    d = sum_error(hyper.head_dim, terms, scores) + 3 * U * np.abs(scores)
+    largest = np.max(np.where(expected > 0, np.abs(scores), 0), axis=-1, keepdims=True)
+    d = d + U * (np.abs(scores) + largest)
+    mean_d = np.sum(expected * d, axis=-1, keepdims=True)
+    rounding = U * (2 * EXP_ROUNDINGS + 4 + np.log2(expected.shape[-1] + 1))
+    return expected * (d + mean_d + rounding) + SMALLEST * (expected > 0)
+
+
+def _ctx(definition: Definition, place: Place, inputs: Inputs, expected: Doubles) -> Doubles:
+    probs = definition.round_probs(place, inputs["attn_probs"])
+    v = definition.cached_heads(inputs["values"])
+    terms = np.sqrt(ops.attention_context(probs * probs, v * v))
+    return sum_error(v.shape[0], terms, expected)
+
+
+def _matmul(definition: Definition, stage: str, place: Place, x: Doubles, expected: Doubles) -> Doubles:
+    matrix = definition.matrix(stage, place.layer)
+    if isinstance(matrix, Dense):
+        return _dense(definition, matrix, place, x, expected)
+    return _per_token(matrix, x, expected) if matrix.activations == PER_TOKEN else _q8_k(matrix, x, expected)
+
+
+def _dense(definition: Definition, matrix: Dense, place: Place, x: Doubles, expected: Doubles) -> Doubles:
+    round_f16 = definition.numerics.rounds_inputs(place.rows)
+    squares = round_dense_input(matrix, x, round_f16=round_f16) ** 2
+    allowed = np.empty_like(expected)
+    for rows, values in matrix.chunks():
+        terms = np.sqrt(squares @ (values * values).T)
+        allowed[:, rows] = sum_error(x.shape[1], terms, expected[:, rows])
+    return allowed
+
+
+def _per_token(matrix: Ternary, x: Doubles, expected: Doubles) -> Doubles:
+    """Integers are exact; / s and * scale round, or scale / s does before: at most 3 u."""
+    x32 = x.astype(np.float32)
+    codes, s = ops.quantise_per_token(x32)
+    other, _ = ops.quantise_per_token(x32, fused=True)
+    flips = ops.ternary_dot(np.abs(codes - other), np.abs(matrix.codes))
+    step = matrix.scales.astype(np.float64).reshape(1, -1) / s.astype(np.float64)
+    return 3 * U * np.abs(expected) + flips * np.abs(step) + SMALLEST
+
+
+def _q8_k(matrix: Ternary, x: Doubles, expected: Doubles) -> Doubles:
+    """Each block's integer is exact; two scales round its product; blocks are added in float32."""
+    x32 = x.astype(np.float32)
+    codes, d = ops.quantise_q8_k(x32)
+    other, _ = ops.quantise_q8_k(x32, fused=True)
+    blocks = d.shape[1]
+    scales = np.broadcast_to(matrix.scales, (matrix.rows, blocks)).astype(np.float64)
+    terms, flips = np.zeros_like(expected), np.zeros_like(expected)
+    for b in range(blocks):
+        cols = slice(b * ops.Q8_K_BLOCK, (b + 1) * ops.Q8_K_BLOCK)
+        weights = np.abs(matrix.codes[:, cols])
+        step = np.abs(d[:, b, None].astype(np.float64) * scales[:, b])
+        terms += (codes[:, cols].astype(np.float64) ** 2 @ weights.T) * step**2
+        flips += ops.ternary_dot(np.abs(codes - other)[:, cols], weights) * step
+    return sum_error(blocks, np.sqrt(terms), expected) + 3 * U * np.sqrt(terms) + flips
+
+
+NORM_ROUNDINGS = 8
+"""x^2, mean and + eps are 3, halved by the root; root, reciprocal, times x and times weight are 4.  The sum
+itself is in float64 in ggml; what remains allows for one in float32 lanes."""
+
+_BOUNDS: dict[str, Callable[[Definition, Place, Inputs, Doubles], Doubles]] = {
+    "embeddings": _exact,
+    "attn_norm": _roundings(NORM_ROUNDINGS),
+    "q_rope": _rope,
+    "k_rope": _rope,
+    "attn_probs": _probs,
+    "attn_ctx": _ctx,
+    **{name: _roundings(NORM_ROUNDINGS) for name in SUB_NORMS},
+    "attn_residual": _residual,
+    "ffn_norm": _roundings(NORM_ROUNDINGS),
+    "ffn_act": _roundings(EXP_ROUNDINGS + 4),  # exp, 1 +, /, x up; ReLU^2 x up takes two
+    "layer_out": _residual,
+    "final_norm": _roundings(NORM_ROUNDINGS),
+}

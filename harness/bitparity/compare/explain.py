@@ -1,0 +1,100 @@
+"""Put a guilty stage's error into words: which known mistake gives what the engine recorded?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bitparity.compare.bounds import allowed_error
+from bitparity.compare.judge import Evaluation
+from bitparity.oracle.definition import MATMULS, Definition, needs_of
+from bitparity.oracle.mistakes import mistakes_of
+from bitparity.oracle.ops import Doubles
+
+LEAST_INFORMATIVE = 4.0  # a mistake explains an error only if it leaves at most a quarter of it
+
+
+def explain(definition: Definition, stage: str, found: Evaluation) -> str:
+    """A clause with the engine as its subject, with the evidence that there is.
+
+    found  the stage at the guilty positions
+    """
+    if found.actual.shape != found.expected.shape:
+        return f"has shape {found.actual.shape[1:]} where {found.expected.shape[1:]} is defined"
+    if not np.isfinite(found.actual).all():
+        count = int(np.size(found.actual) - np.isfinite(found.actual).sum())
+        return f"gives {count:,} values that are not finite from inputs that are"
+    if not found.actual.any():
+        return "gives zeros"
+    return (
+        _known_mistake(definition, stage, found)
+        or _scaled(definition, stage, found)
+        or _unchanged(definition, stage, found)
+        or _where(definition, stage, found)
+    )
+
+
+def _known_mistake(definition: Definition, stage: str, found: Evaluation) -> str | None:
+    """The first mistake whose output is the recorded one, within the bound of that stage."""
+    for mistake in mistakes_of(definition, stage, found.place, found.inputs):
+        try:
+            output = mistake.definition.compute(stage, found.place, found.inputs)
+        except ValueError:  # a mistake that does not fit this model's shapes
+            continue
+        if _fits(mistake.definition, stage, found, output):
+            return mistake.words
+    return None
+
+
+def _fits(definition: Definition, stage: str, found: Evaluation, output: Doubles) -> bool:
+    """Whether an output explains what was recorded, and does so much better than the definition."""
+    allowed = allowed_error(definition, stage, found.place, found.inputs, output)
+    error = np.abs(found.actual - output)
+    better = np.linalg.norm(found.actual - found.expected) > LEAST_INFORMATIVE * np.linalg.norm(error)
+    return bool(better and (error <= allowed).all())
+
+
+def _scaled(definition: Definition, stage: str, found: Evaluation) -> str | None:
+    """All values are one factor times what is defined: a scaled weight, a forgotten scale."""
+    expected, actual = found.expected.reshape(-1), found.actual.reshape(-1)
+    size = float(expected @ expected)
+    if not size > 0:
+        return None
+    factor = float(expected @ actual) / size
+    allowed = allowed_error(definition, stage, found.place, found.inputs, found.expected)
+    # the factor itself comes out of float32 values: it adds the relative error of one rounding
+    limit = abs(factor) * allowed + 2.0**-23 * np.abs(found.actual)
+    if not (np.abs(found.actual - factor * found.expected) <= limit).all():
+        return None
+    cause = "; a weight scale that differs does that" if stage in MATMULS or stage == "logits" else ""
+    return f"gives {factor:.6g} times what is defined{cause}"
+
+
+def _unchanged(definition: Definition, stage: str, found: Evaluation) -> str | None:
+    """The stage hands on one of its inputs."""
+    for need in needs_of(stage, definition.hyper):
+        given: Any = found.inputs[need]
+        if np.shape(given) == found.actual.shape and (np.asarray(given) == found.actual).all():
+            return f"hands on {need} unchanged"
+    return None
+
+
+def _where(definition: Definition, stage: str, found: Evaluation) -> str:
+    """No known mistake: say how many elements differ, and which heads if it is only some."""
+    allowed = allowed_error(definition, stage, found.place, found.inputs, found.expected)
+    wrong = ~(np.abs(found.actual - found.expected) <= allowed)
+    share = f"matches no known mistake; {int(wrong.sum()):,} of {wrong.size:,} values differ"
+    heads = _wrong_heads(definition, stage, wrong)
+    return f"{share}, only in head {heads}" if heads else share
+
+
+def _wrong_heads(definition: Definition, stage: str, wrong: Any) -> str:
+    """The heads that are wrong, when the stage has heads and some are right; else empty."""
+    if stage == "attn_probs":
+        by_head = wrong.any(axis=(0, 2))
+    elif stage in ("q_proj", "k_proj", "v_proj", "q_rope", "k_rope", "attn_ctx"):
+        by_head = wrong.reshape(len(wrong), -1, definition.hyper.head_dim).any(axis=(0, 2))
+    else:
+        return ""
+    return "" if by_head.all() else ", ".join(str(h) for h in np.flatnonzero(by_head))

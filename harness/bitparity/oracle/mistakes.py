@@ -1,0 +1,351 @@
+"""Mistakes that engines really make, each as another definition of the stages that it changes.
+
+Blame tries them to put a guilty stage's error into words; the fault catalogue plants them to prove that blame
+finds them.  A mistake is a subclass of Definition and one line in `mistakes_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from bitparity.oracle import ops
+from bitparity.oracle.definition import MATMULS, SUB_NORMS, Definition, Place, needs_of
+from bitparity.oracle.ops import Doubles
+from bitparity.oracle.weights import PER_TOKEN, Dense, Matrix, Ternary, multiply
+
+NORMS = ("attn_norm", *SUB_NORMS, "ffn_norm", "final_norm")
+EPSILONS = (1e-5, 1e-6, 1e-8, 1e-12, 0.0)
+ROPE_BASES = (10000.0, 500000.0, 1000000.0)
+SHIFTS = (1, -1, 2, -2)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """words  a clause with the engine as its subject: "computes SiLU where ReLU^2 is defined"."""
+
+    words: str
+    definition: Definition
+
+
+class Variation(Definition):
+    """A definition with one thing changed; `change` is its parameter."""
+
+    change: Any = None
+
+    @classmethod
+    def like(cls, definition: Definition, change: Any = None) -> Self:
+        twin = cls(definition.hyper, definition.weights, definition.numerics)
+        twin.change = change
+        return twin
+
+
+def with_hyper(definition: Definition, **changes: Any) -> Definition:
+    """The same definition with other hyperparameters."""
+    return Definition(replace(definition.hyper, **changes), definition.weights, definition.numerics)
+
+
+def with_numerics(definition: Definition, **changes: Any) -> Definition:
+    """The same definition with other roundings."""
+    return Definition(definition.hyper, definition.weights, replace(definition.numerics, **changes))
+
+
+class NormWithoutWeight(Variation):
+    def _norm(self, x: Doubles, weight: Doubles) -> Doubles:
+        return super()._norm(x, np.ones_like(weight))
+
+
+class NormLeftOut(Variation):
+    def _norm(self, x: Doubles, weight: Doubles) -> Doubles:
+        return x
+
+
+class NormWithMean(Variation):
+    def _norm(self, x: Doubles, weight: Doubles) -> Doubles:
+        return super()._norm(x - np.mean(x, axis=-1, keepdims=True), weight)
+
+
+class ShiftedPositions(Variation):
+    """change  what is added to a position before RoPE."""
+
+    def angles(self, place: Place) -> Doubles:
+        return super().angles(replace(place, positions=np.maximum(place.positions + self.change, 0)))
+
+
+class RopeLeftOut(Variation):
+    def angles(self, place: Place) -> Doubles:
+        return np.zeros_like(super().angles(place))
+
+
+class RopeWithoutFactors(Variation):
+    def angles(self, place: Place) -> Doubles:
+        hyper = self.hyper
+        return ops.rope_angles_by_recurrence(place.positions, hyper.rope_dim, hyper.rope_base, None)
+
+
+class HeadsInterleaved(Variation):
+    """Query head h reads KV head h mod n_head_kv instead of h // (n_head / n_head_kv)."""
+
+    def cached_heads(self, kv: Doubles) -> Doubles:
+        heads = self.split_heads(ops.to_f16(kv))
+        return np.tile(heads, (1, self.hyper.n_head // heads.shape[1], 1))
+
+
+class FirstKvHeadForAll(Variation):
+    def cached_heads(self, kv: Doubles) -> Doubles:
+        return np.repeat(self.split_heads(ops.to_f16(kv))[:, :1], self.hyper.n_head, axis=1)
+
+
+class ScoresNotScaled(Variation):
+    def attn_probs(self, place: Place, q_rope: Doubles, keys: Doubles) -> Doubles:
+        return super().attn_probs(place, q_rope * np.sqrt(self.hyper.head_dim), keys)
+
+
+class SeesLaterPositions(Variation):
+    def attn_probs(self, place: Place, q_rope: Doubles, keys: Doubles) -> Doubles:
+        seen = replace(place, positions=np.full_like(place.positions, len(keys) - 1))
+        return super().attn_probs(seen, q_rope, keys)
+
+
+class StaleRow(Variation):
+    """The K and V rows of one position were never written: they hold another position's, or zeros.
+
+    change  (row, what it holds), -1 for zeros
+    """
+
+    def attn_probs(self, place: Place, q_rope: Doubles, keys: Doubles) -> Doubles:
+        return super().attn_probs(place, q_rope, self._stale(keys))
+
+    def attn_ctx(self, place: Place, attn_probs: Doubles, values: Doubles) -> Doubles:
+        return super().attn_ctx(place, attn_probs, self._stale(values))
+
+    def _stale(self, cache: Doubles) -> Doubles:
+        row, holds = self.change
+        if not row < len(cache):
+            return cache
+        stale = cache.copy()
+        stale[row] = 0 if holds < 0 else cache[holds]
+        return stale
+
+
+class ActivationsRounded(Variation):
+    """int8 activations by another rounding.  change  a function of float64 values."""
+
+    def _project(self, stage: str, place: Place, x: Doubles) -> Doubles:
+        matrix = self.matrix(stage, place.layer)
+        if not isinstance(matrix, Ternary) or matrix.activations != PER_TOKEN:
+            return super()._project(stage, place, x)
+        _, s = ops.quantise_per_token(x.astype(np.float32))
+        v = np.clip(self.change((x * s).astype(np.float32).astype(np.float64)), -128, 127)
+        scale = matrix.scales.astype(np.float64).reshape(1, -1)
+        out: Doubles = ops.ternary_dot(v.astype(np.int8), matrix.codes) / s * scale
+        return out
+
+
+class ActivationsNotQuantised(Variation):
+    def _project(self, stage: str, place: Place, x: Doubles) -> Doubles:
+        matrix = self.matrix(stage, place.layer)
+        return x @ matrix.select(list(range(matrix.rows))).T
+
+
+class OtherMatrix(Variation):
+    """change  the matrix that is multiplied with instead."""
+
+    def _project(self, stage: str, place: Place, x: Doubles) -> Doubles:
+        return multiply(self.change, x, round_f16=self.numerics.rounds_inputs(place.rows))
+
+
+class WithoutUp(Variation):
+    def ffn_act(self, place: Place, ffn_gate: Doubles, ffn_up: Doubles) -> Doubles:
+        return super().ffn_act(place, ffn_gate, np.ones_like(ffn_up))
+
+
+class GateAndUpSwapped(Variation):
+    def ffn_act(self, place: Place, ffn_gate: Doubles, ffn_up: Doubles) -> Doubles:
+        return super().ffn_act(place, ffn_up, ffn_gate)
+
+
+class PlainRelu(Variation):
+    def ffn_act(self, place: Place, ffn_gate: Doubles, ffn_up: Doubles) -> Doubles:
+        return np.maximum(ffn_gate, 0) * ffn_up
+
+
+class OneAddend(Variation):
+    """change  which addend of a residual sum is kept: 0 is the branch, 1 the residual stream."""
+
+    def attn_residual(self, place: Place, attn_out: Doubles, block_input: Doubles) -> Doubles:
+        return (attn_out, block_input)[self.change]
+
+    def layer_out(self, place: Place, ffn_out: Doubles, attn_residual: Doubles) -> Doubles:
+        return (ffn_out, attn_residual)[self.change]
+
+
+class EmbeddingTransposed(Variation):
+    """The bytes of the (n_vocab, n_embd) embedding read as if they were (n_embd, n_vocab)."""
+
+    def embeddings(self, place: Place, tokens: list[int]) -> Doubles:
+        return self._misread()[tokens]
+
+    def logits(self, place: Place, final_norm: Doubles) -> Doubles:
+        return final_norm @ self._misread().T
+
+    def _misread(self) -> Doubles:
+        table = self.weights.embedding
+        values = table.select(list(range(table.rows)))
+        return values.reshape(self.hyper.n_embd, self.hyper.n_vocab).T
+
+
+class OtherToken(Variation):
+    """change  what is added to a token id before its row is read."""
+
+    def embeddings(self, place: Place, tokens: list[int]) -> Doubles:
+        return super().embeddings(place, [(t + self.change) % self.hyper.n_vocab for t in tokens])
+
+
+def half_away(x: Doubles) -> Doubles:
+    """Round half away from zero."""
+    return np.sign(x) * np.floor(np.abs(x) + 0.5)
+
+
+def mistakes_of(
+    definition: Definition, stage: str, place: Place, inputs: dict[str, Any]
+) -> Iterator[Mistake]:
+    """Every known mistake that could have changed this stage of this model."""
+    if stage in NORMS:
+        yield from _norm_mistakes(definition)
+    elif stage in ("q_rope", "k_rope"):
+        yield from _rope_mistakes(definition)
+    elif stage in ("attn_probs", "attn_ctx"):
+        yield from _attention_mistakes(definition, stage, len(inputs[needs_of(stage, definition.hyper)[1]]))
+    elif stage in MATMULS or stage == "logits":
+        yield from _matmul_mistakes(definition, stage, place)
+    elif stage == "ffn_act":
+        yield from _activation_mistakes(definition)
+    elif stage in ("attn_residual", "layer_out"):
+        branch, stream = needs_of(stage, definition.hyper)
+        yield Mistake(f"adds no {stream.replace('_', ' ')}", OneAddend.like(definition, 0))
+        yield Mistake(f"adds no {branch}", OneAddend.like(definition, 1))
+    elif stage == "embeddings":
+        yield from _embedding_mistakes(definition)
+
+
+def _norm_mistakes(d: Definition) -> Iterator[Mistake]:
+    yield Mistake("leaves out the norm's weight", NormWithoutWeight.like(d))
+    yield Mistake("leaves out the norm", NormLeftOut.like(d))
+    yield Mistake("subtracts the mean (LayerNorm where RMSNorm is defined)", NormWithMean.like(d))
+    for eps in EPSILONS:
+        if not np.isclose(eps, d.hyper.norm_eps, rtol=1e-6, atol=0):
+            words = f"takes epsilon {eps:g} where {d.hyper.norm_eps:g} is defined"
+            yield Mistake(words, with_hyper(d, norm_eps=eps))
+
+
+def _rope_mistakes(d: Definition) -> Iterator[Mistake]:
+    hyper = d.hyper
+    pairs = {"neox": f"(i, i + {hyper.rope_dim // 2})", "norm": "(2i, 2i + 1)"}
+    other = "norm" if hyper.rope_pairs == "neox" else "neox"
+    words = f"rotates pairs {pairs[other]} where {pairs[hyper.rope_pairs]} is defined"
+    yield Mistake(words, with_hyper(d, rope_pairs=other))
+    yield Mistake("leaves out RoPE", RopeLeftOut.like(d))
+    for shift in SHIFTS:
+        yield Mistake(f"rotates position p as p {shift:+d}", ShiftedPositions.like(d, shift))
+    for base in ROPE_BASES:
+        if base != hyper.rope_base:
+            words = f"takes RoPE base {base:g} where {hyper.rope_base:g} is defined"
+            yield Mistake(words, with_hyper(d, rope_base=base))
+    if d.weights.rope_factors is not None:
+        yield Mistake("ignores the RoPE factors", RopeWithoutFactors.like(d))
+    by_recurrence = not d.numerics.rope_by_recurrence
+    words = f"multiplies RoPE angles up in float32 ({by_recurrence}) against what it declares"
+    yield Mistake(words, with_numerics(d, rope_by_recurrence=by_recurrence))
+
+
+def _attention_mistakes(d: Definition, stage: str, length: int) -> Iterator[Mistake]:
+    hyper = d.hyper
+    if 1 < hyper.n_head_kv < hyper.n_head:
+        group = hyper.n_head // hyper.n_head_kv
+        words = f"gives query head h KV head h mod {hyper.n_head_kv} where h // {group} is defined"
+        yield Mistake(words, HeadsInterleaved.like(d))
+    if hyper.n_head_kv > 1:
+        yield Mistake("reads KV head 0 for every query head", FirstKvHeadForAll.like(d))
+    if stage == "attn_probs":
+        yield Mistake("does not divide the scores by sqrt(head_dim)", ScoresNotScaled.like(d))
+        yield Mistake("lets positions see later ones", SeesLaterPositions.like(d))
+        for when in ("always", "never"):
+            words = f"{'rounds' if when == 'always' else 'does not round'} Q to F16 before q.k"
+            yield Mistake(words, with_numerics(d, q_to_f16=when, one_head_q_to_f16=when))
+    else:
+        for when in ("always", "never"):
+            words = f"{'rounds' if when == 'always' else 'does not round'} softmax rows to F16 before x V"
+            yield Mistake(words, with_numerics(d, probs_to_f16=when))
+    cache = "K" if stage == "attn_probs" else "V"
+    for row in range(length):
+        for holds in (row - 1, -1) if row else (-1,):
+            what = "zero" if holds < 0 else f"that of position {holds}"
+            words = f"reads a stale KV row: the {cache} row of position {row} is {what}"
+            yield Mistake(words, StaleRow.like(d, (row, holds)))
+
+
+def _matmul_mistakes(d: Definition, stage: str, place: Place) -> Iterator[Mistake]:
+    matrix = d.matrix(stage, place.layer)
+    if isinstance(matrix, Ternary):
+        rounding = "int8 activations {} where half to even is defined"
+        yield Mistake(
+            "rounds " + rounding.format("half away from zero"), ActivationsRounded.like(d, half_away)
+        )
+        yield Mistake("rounds " + rounding.format("towards zero"), ActivationsRounded.like(d, np.trunc))
+        yield Mistake("rounds " + rounding.format("down"), ActivationsRounded.like(d, np.floor))
+        yield Mistake("does not quantise the activations", ActivationsNotQuantised.like(d))
+    elif matrix.format == "F16":
+        for when in ("always", "never"):
+            words = (
+                f"{'rounds' if when == 'always' else 'does not round'} the input to F16 before the product"
+            )
+            yield Mistake(words, with_numerics(d, inputs_to_f16=when))
+    for words, other in _other_matrices(d, stage, place, matrix):
+        yield Mistake(words, OtherMatrix.like(d, other))
+    if stage == "logits" and not d.weights.head_is_tied:
+        words = "multiplies with the embedding where output.weight is defined"
+        yield Mistake(words, OtherMatrix.like(d, d.weights.embedding))
+    if stage == "logits" and d.weights.head_is_tied and isinstance(matrix, Dense):
+        yield Mistake("reads the embedding transposed", EmbeddingTransposed.like(d))
+
+
+def _other_matrices(d: Definition, stage: str, place: Place, matrix: Matrix) -> Iterator[tuple[str, Matrix]]:
+    """Projections of the same layer and of its neighbours that have the same shape."""
+    if stage == "logits":
+        return
+    for other in MATMULS:
+        if other != stage and _fits(d.matrix(other, place.layer), matrix):
+            words = f"multiplies with the weight of {other}"
+            yield words, d.matrix(other, place.layer)
+    for layer in (place.layer - 1, place.layer + 1):
+        if 0 <= layer < d.hyper.n_layer:
+            yield f"multiplies with the weight of layer {layer}", d.matrix(stage, layer)
+
+
+def _fits(other: Matrix, matrix: Matrix) -> bool:
+    return _shape(other) == _shape(matrix)
+
+
+def _shape(matrix: Matrix) -> tuple[int, ...]:
+    return matrix.codes.shape if isinstance(matrix, Ternary) else matrix.tensor.shape
+
+
+def _activation_mistakes(d: Definition) -> Iterator[Mistake]:
+    names = {"silu": "SiLU", "relu2": "ReLU²"}
+    other = "silu" if d.hyper.activation == "relu2" else "relu2"
+    words = f"computes {names[other]} where {names[d.hyper.activation]} is defined"
+    yield Mistake(words, with_hyper(d, activation=other))
+    yield Mistake(f"computes ReLU where {names[d.hyper.activation]} is defined", PlainRelu.like(d))
+    yield Mistake("does not multiply by ffn_up", WithoutUp.like(d))
+    yield Mistake("activates ffn_up and multiplies by ffn_gate", GateAndUpSwapped.like(d))
+
+
+def _embedding_mistakes(d: Definition) -> Iterator[Mistake]:
+    if isinstance(d.weights.embedding, Dense):
+        yield Mistake("reads the embedding transposed", EmbeddingTransposed.like(d))
+    for shift in (1, -1):
+        yield Mistake(f"reads the row of token id {shift:+d}", OtherToken.like(d, shift))
