@@ -1,0 +1,230 @@
+// Kernels one by one, for tests and fuzzing: check the arguments, release the GIL, call.
+
+#include <pybind11/stl.h>
+
+#include <stdexcept>
+#include <vector>
+
+#include "bitnet/model.hpp"
+#include "register.hpp"
+
+namespace py = pybind11;
+using namespace bitnet;
+
+namespace {
+
+constexpr std::pair<const char*, Format> format_names[] = {
+    {"F32", Format::f32},   {"F16", Format::f16},     {"BF16", Format::bf16},
+    {"I2_S", Format::i2_s}, {"TQ1_0", Format::tq1_0}, {"TQ2_0", Format::tq2_0},
+};
+
+void require(bool condition, const std::string& message) {
+    if (!condition) throw std::invalid_argument(message);
+}
+
+int length(const py::array& x) {
+    require(x.ndim() == 1, "expected a vector, got " + std::to_string(x.ndim()) + " dimensions");
+    return int(x.size());
+}
+
+py::tuple quantize_i8(const std::string& set, Array<float> x, Array<std::int8_t> codes) {
+    const KernelSet& kernels = kernel_set(set);
+    const int n = length(x);
+    require(length(codes) == n, "quantize_i8: codes and x differ in length");
+    float scale = 0;
+    std::int32_t sum = 0;
+    {
+        py::gil_scoped_release release;
+        kernels.quantize_i8(x.data(), n, codes.mutable_data(), &scale, &sum);
+    }
+    return py::make_tuple(scale, sum);
+}
+
+void quantize_q8_k(const std::string& set, Array<float> x, Array<std::int8_t> codes, Array<float> scales,
+                   Array<std::int16_t> block_sums) {
+    const KernelSet& kernels = kernel_set(set);
+    const int n = length(x);
+    require(n % block_q8_k == 0, "quantize_q8_k: length " + std::to_string(n) + " is not a multiple of 256");
+    require(length(codes) == n && length(scales) == n / block_q8_k && length(block_sums) == n / 16,
+            "quantize_q8_k: an output has the wrong length");
+    py::gil_scoped_release release;
+    kernels.quantize_q8_k(x.data(), n, codes.mutable_data(), scales.mutable_data(), block_sums.mutable_data());
+}
+
+struct Operands {
+    Rows rows;
+    int tokens;
+    std::size_t out_stride;
+};
+
+Operands check_matmul(const std::string& format_name, const Array<std::uint8_t>& packed, int cols, const py::array& x,
+                      const Array<float>& out, float scale) {
+    const Format format = format_of(format_name);
+    require(cols > 0 && cols % block_of(format) == 0,
+            "matmul: " + std::to_string(cols) + " columns are not a multiple of the block of " + format_name);
+    require(x.ndim() == 2 && x.shape(1) == cols, "matmul: x is not (tokens, cols)");
+    require(out.ndim() == 2 && out.shape(0) == x.shape(0), "matmul: out is not (tokens, rows)");
+    const int rows = int(out.shape(1));
+    require(packed.size() == py::ssize_t(row_bytes(format, cols)) * rows, "matmul: weights have the wrong size");
+    return {{packed.data(), row_bytes(format, cols), rows, cols, scale}, int(x.shape(0)), std::size_t(rows)};
+}
+
+void matmul_i2_s(const std::string& set, Array<std::uint8_t> packed, float weight_scale, Array<std::int8_t> codes,
+                 Array<float> scales, Array<std::int32_t> sums, Array<float> out) {
+    const KernelSet& kernels = kernel_set(set);
+    require(codes.ndim() == 2, "matmul_i2_s: codes is not (tokens, cols)");
+    const Operands op = check_matmul("I2_S", packed, int(codes.shape(1)), codes, out, weight_scale);
+    require(length(scales) == op.tokens && length(sums) == op.tokens, "matmul_i2_s: one scale and sum a token");
+    const Activations x{.tokens = op.tokens, .stride = std::size_t(op.rows.cols), .f32 = nullptr, .codes = codes.data(),
+                        .scales = scales.data(), .sums = sums.data(), .block_sums = nullptr};
+    py::gil_scoped_release release;
+    kernels.i2_s(op.rows, x, out.mutable_data(), op.out_stride);
+}
+
+void matmul_q8_k(const std::string& set, const std::string& format, Array<std::uint8_t> packed,
+                 Array<std::int8_t> codes, Array<float> scales, Array<std::int16_t> block_sums, Array<float> out) {
+    const KernelSet& kernels = kernel_set(set);
+    require(format == "TQ1_0" || format == "TQ2_0", "matmul_q8_k: " + format + " does not meet Q8_K activations");
+    require(codes.ndim() == 2, "matmul_q8_k: codes is not (tokens, cols)");
+    const Operands op = check_matmul(format, packed, int(codes.shape(1)), codes, out, 1.0f);
+    require(scales.size() == codes.size() / block_q8_k && block_sums.size() == codes.size() / 16,
+            "matmul_q8_k: scales or block_sums have the wrong size");
+    const Activations x{.tokens = op.tokens, .stride = std::size_t(op.rows.cols), .f32 = nullptr, .codes = codes.data(),
+                        .scales = scales.data(), .sums = nullptr, .block_sums = block_sums.data()};
+    py::gil_scoped_release release;
+    (format == "TQ1_0" ? kernels.tq1_0 : kernels.tq2_0)(op.rows, x, out.mutable_data(), op.out_stride);
+}
+
+void matmul_float(const std::string& set, const std::string& format, const std::string& order,
+                  Array<std::uint8_t> packed, Array<float> x, Array<float> out) {
+    const KernelSet& kernels = kernel_set(set);
+    require(order == "dot" || order == "tile", "matmul_float: order " + order + " is neither dot nor tile");
+    require(x.ndim() == 2, "matmul_float: x is not (tokens, cols)");
+    const bool tile = order == "tile";
+    MatMul multiply = nullptr;
+    if (format == "F32") multiply = tile ? kernels.f32_tile : kernels.f32_dot;
+    if (format == "F16") multiply = tile ? kernels.f16_tile : kernels.f16_dot;
+    if (format == "BF16") multiply = tile ? kernels.bf16_tile : kernels.bf16_dot;
+    require(multiply != nullptr, "matmul_float: " + format + " does not meet float activations");
+    require(!tile || x.shape(1) % 8 == 0, "matmul_float: a tile needs a multiple of 8 columns");
+    const Operands op = check_matmul(format, packed, int(x.shape(1)), x, out, 1.0f);
+    const Activations activations{.tokens = op.tokens, .stride = std::size_t(op.rows.cols), .f32 = x.data(),
+                                  .codes = nullptr, .scales = nullptr, .sums = nullptr, .block_sums = nullptr};
+    py::gil_scoped_release release;
+    multiply(op.rows, activations, out.mutable_data(), op.out_stride);
+}
+
+void convert(const std::string& set, const std::string& what, Array<float> x, Array<float> out) {
+    const KernelSet& kernels = kernel_set(set);
+    require(what == "F16" || what == "BF16", "round_to: " + what + " is neither F16 nor BF16");
+    const int n = length(x);
+    require(length(out) == n, "round_to: out and x differ in length");
+    py::gil_scoped_release release;
+    (what == "F16" ? kernels.round_to_f16 : kernels.round_to_bf16)(x.data(), n, out.mutable_data());
+}
+
+void to_f16(const std::string& set, Array<float> x, Array<std::uint16_t> out) {
+    const KernelSet& kernels = kernel_set(set);
+    require(length(out) == length(x), "to_f16: out and x differ in length");
+    kernels.to_f16(x.data(), int(x.size()), out.mutable_data());
+}
+
+void from_f16(const std::string& set, Array<std::uint16_t> x, Array<float> out) {
+    const KernelSet& kernels = kernel_set(set);
+    require(length(out) == length(x), "from_f16: out and x differ in length");
+    kernels.from_f16(x.data(), int(x.size()), out.mutable_data());
+}
+
+void rms_norm(const std::string& set, Array<float> x, Array<float> weight, float eps, Array<float> out) {
+    const KernelSet& kernels = kernel_set(set);
+    const int n = length(x);
+    require(length(weight) == n && length(out) == n, "rms_norm: arguments differ in length");
+    py::gil_scoped_release release;
+    kernels.rms_norm(x.data(), weight.data(), n, eps, out.mutable_data());
+}
+
+void softmax(const std::string& set, Array<float> row, float scale) {
+    const KernelSet& kernels = kernel_set(set);
+    const int n = length(row);
+    require(n > 0 && n % 8 == 0, "softmax: length " + std::to_string(n) + " is not a multiple of 8");
+    py::gil_scoped_release release;
+    kernels.softmax(row.mutable_data(), n, scale);
+}
+
+void activate(const std::string& set, const std::string& name, Array<float> gate, Array<float> up, Array<float> out) {
+    const KernelSet& kernels = kernel_set(set);
+    const int n = length(gate);
+    require(name == "silu" || name == "relu2", "activate: " + name + " is neither silu nor relu2");
+    require(length(up) == n && length(out) == n, "activate: arguments differ in length");
+    py::gil_scoped_release release;
+    (name == "silu" ? kernels.silu_mul : kernels.relu2_mul)(gate.data(), up.data(), n, out.mutable_data());
+}
+
+void add(const std::string& set, Array<float> x, Array<float> y, Array<float> out) {
+    const KernelSet& kernels = kernel_set(set);
+    const int n = length(x);
+    require(length(y) == n && length(out) == n, "add: arguments differ in length");
+    py::gil_scoped_release release;
+    kernels.add(x.data(), y.data(), n, out.mutable_data());
+}
+
+void rotate(const std::string& set, const std::string& pairs, Array<float> x, Array<float> cos, Array<float> sin) {
+    const KernelSet& kernels = kernel_set(set);
+    const int n = length(cos);
+    require(pairs == "neox" || pairs == "norm", "rotate: " + pairs + " is neither neox nor norm");
+    require(length(sin) == n && length(x) == 2 * n, "rotate: x holds two values for each angle");
+    const bool neox = pairs == "neox";
+    py::gil_scoped_release release;
+    kernels.rotate(x.mutable_data(), cos.data(), sin.data(), n, neox ? 1 : 2, neox ? n : 1);
+}
+
+std::vector<py::tuple> list_kernel_sets() {
+    std::vector<py::tuple> sets;
+    for (const KernelSet* set : kernel_sets()) sets.push_back(py::make_tuple(set->name, set->isa, set->runs_here()));
+    return sets;
+}
+
+}  // namespace
+
+const KernelSet& kernel_set(const std::string& name) {
+    const KernelSet* set = find_kernel_set(name.c_str());
+    require(set != nullptr, "kernel set '" + name + "' is not built in or does not run on this CPU");
+    return *set;
+}
+
+Format format_of(const std::string& name) {
+    for (const auto& [known, format] : format_names) {
+        if (name == known) return format;
+    }
+    throw std::invalid_argument("weight format '" + name + "' has no kernel");
+}
+
+int block_of(Format format) {
+    if (format == Format::i2_s) return block_i2_s;
+    return format == Format::tq1_0 || format == Format::tq2_0 ? block_q8_k : 1;
+}
+
+void register_kernels(py::module_& m) {
+    using py::arg;
+    m.def("kernel_sets", list_kernel_sets);
+    m.def("quantize_i8", quantize_i8, arg("set"), arg("x").noconvert(), arg("codes").noconvert());
+    m.def("quantize_q8_k", quantize_q8_k, arg("set"), arg("x").noconvert(), arg("codes").noconvert(),
+          arg("scales").noconvert(), arg("block_sums").noconvert());
+    m.def("matmul_i2_s", matmul_i2_s, arg("set"), arg("packed").noconvert(), arg("weight_scale"),
+          arg("codes").noconvert(), arg("scales").noconvert(), arg("sums").noconvert(), arg("out").noconvert());
+    m.def("matmul_q8_k", matmul_q8_k, arg("set"), arg("format"), arg("packed").noconvert(), arg("codes").noconvert(),
+          arg("scales").noconvert(), arg("block_sums").noconvert(), arg("out").noconvert());
+    m.def("matmul_float", matmul_float, arg("set"), arg("format"), arg("order"), arg("packed").noconvert(),
+          arg("x").noconvert(), arg("out").noconvert());
+    m.def("round_to", convert, arg("set"), arg("format"), arg("x").noconvert(), arg("out").noconvert());
+    m.def("to_f16", to_f16, arg("set"), arg("x").noconvert(), arg("out").noconvert());
+    m.def("from_f16", from_f16, arg("set"), arg("x").noconvert(), arg("out").noconvert());
+    m.def("rms_norm", rms_norm, arg("set"), arg("x").noconvert(), arg("weight").noconvert(), arg("eps"),
+          arg("out").noconvert());
+    m.def("softmax", softmax, arg("set"), arg("row").noconvert(), arg("scale"));
+    m.def("activate", activate, arg("set"), arg("name"), arg("gate").noconvert(), arg("up").noconvert(),
+          arg("out").noconvert());
+    m.def("add", add, arg("set"), arg("x").noconvert(), arg("y").noconvert(), arg("out").noconvert());
+    m.def("rotate", rotate, arg("set"), arg("pairs"), arg("x").noconvert(), arg("cos").noconvert(),
+          arg("sin").noconvert());
+}

@@ -1,0 +1,270 @@
+// Models and sessions.  Tensors stay NumPy arrays, usually views of the memory-mapped file; a session holds
+// references to them.
+
+#include <pybind11/stl.h>
+
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "bitnet/session.hpp"
+#include "register.hpp"
+
+namespace py = pybind11;
+using namespace bitnet;
+
+namespace {
+
+struct BoundMatrix {
+    Matrix matrix;
+    Array<std::uint8_t> data;
+
+    BoundMatrix(const std::string& format_name, int rows, int cols, Array<std::uint8_t> bytes)
+        : data(std::move(bytes)) {
+        const Format format = format_of(format_name);
+        if (rows < 1 || cols < 1 || cols % block_of(format) != 0) {
+            throw std::invalid_argument(format_name + " cannot hold " + std::to_string(rows) + " x " +
+                                        std::to_string(cols) + " weights");
+        }
+        const std::size_t row = row_bytes(format, cols);
+        const std::size_t codes = row * std::size_t(rows);
+        const std::size_t needed = codes + (format == Format::i2_s ? sizeof(float) : 0);
+        if (std::size_t(data.size()) < needed) {
+            throw std::invalid_argument(format_name + " matrix needs " + std::to_string(needed) + " bytes, got " +
+                                        std::to_string(data.size()));
+        }
+        matrix = {format, rows, cols, data.data(), row, 1.0f};
+        if (format == Format::i2_s) std::memcpy(&matrix.scale, data.data() + codes, sizeof(float));
+    }
+};
+
+using Vector = Array<float>;
+using OptionalVector = std::optional<Vector>;
+
+struct BoundLayer {
+    Vector attn_norm, ffn_norm;
+    OptionalVector attn_sub_norm, ffn_sub_norm;
+    BoundMatrix q, k, v, attn_out, gate, up, down;
+};
+
+const float* data_of(const Vector& vector, int n, const char* name) {
+    if (vector.size() != n) {
+        throw std::invalid_argument(std::string(name) + " needs " + std::to_string(n) + " values, got " +
+                                    std::to_string(vector.size()));
+    }
+    return vector.data();
+}
+
+const float* data_of(const OptionalVector& vector, bool needed, int n, const char* name) {
+    if (!needed) return nullptr;
+    if (!vector) throw std::invalid_argument(std::string(name) + " is missing");
+    return data_of(*vector, n, name);
+}
+
+Matrix shaped(const BoundMatrix& bound, int rows, int cols, const char* name) {
+    if (bound.matrix.rows != rows || bound.matrix.cols != cols) {
+        throw std::invalid_argument(std::string(name) + " is " + std::to_string(bound.matrix.rows) + " x " +
+                                    std::to_string(bound.matrix.cols) + ", needed " + std::to_string(rows) + " x " +
+                                    std::to_string(cols));
+    }
+    return bound.matrix;
+}
+
+Layer view(const BoundLayer& layer, const HyperParameters& h) {
+    return {
+        .attn_norm = data_of(layer.attn_norm, h.n_embd, "attn_norm"),
+        .q = shaped(layer.q, h.n_embd_q(), h.n_embd, "q"),
+        .k = shaped(layer.k, h.n_embd_kv(), h.n_embd, "k"),
+        .v = shaped(layer.v, h.n_embd_kv(), h.n_embd, "v"),
+        .attn_sub_norm = data_of(layer.attn_sub_norm, h.sub_norms, h.n_embd_q(), "attn_sub_norm"),
+        .attn_out = shaped(layer.attn_out, h.n_embd, h.n_embd_q(), "attn_out"),
+        .ffn_norm = data_of(layer.ffn_norm, h.n_embd, "ffn_norm"),
+        .gate = shaped(layer.gate, h.n_ff, h.n_embd, "gate"),
+        .up = shaped(layer.up, h.n_ff, h.n_embd, "up"),
+        .ffn_sub_norm = data_of(layer.ffn_sub_norm, h.sub_norms, h.n_ff, "ffn_sub_norm"),
+        .down = shaped(layer.down, h.n_embd, h.n_ff, "down"),
+    };
+}
+
+void check(const HyperParameters& h) {
+    const bool positive = h.n_vocab > 0 && h.n_layer > 0 && h.n_embd > 0 && h.n_head > 0 && h.n_head_kv > 0 &&
+                          h.head_dim > 0 && h.n_ff > 0 && h.rope_dim > 0;
+    if (!positive) throw std::invalid_argument("a size in the hyperparameters is not positive");
+    if (h.n_head % h.n_head_kv != 0) throw std::invalid_argument("n_head is not a multiple of n_head_kv");
+    if (h.rope_dim % 2 != 0 || h.rope_dim > h.head_dim) throw std::invalid_argument("rope_dim does not fit head_dim");
+}
+
+class BoundSession {
+public:
+    BoundSession(const HyperParameters& hyper, BoundMatrix token_embd, BoundMatrix head, Vector output_norm,
+                 OptionalVector rope_factors, std::vector<BoundLayer> layers, int context, int threads,
+                 Numerics numerics, const std::string& kernels, const Faults& faults)
+        : token_embd_(std::move(token_embd)),
+          head_(std::move(head)),
+          output_norm_(std::move(output_norm)),
+          rope_factors_(std::move(rope_factors)),
+          layers_(std::move(layers)) {
+        check(hyper);
+        if (context < 1) throw std::invalid_argument("context is not positive");
+        if (threads < 1) throw std::invalid_argument("threads is not positive");
+        if (int(layers_.size()) != hyper.n_layer) throw std::invalid_argument("layers and n_layer differ");
+        const Format embedding = token_embd_.matrix.format;
+        if (embedding != Format::f32 && embedding != Format::f16 && embedding != Format::bf16) {
+            throw std::invalid_argument("token_embd is not F32, F16 or BF16");
+        }
+        Model model{.hyper = hyper,
+                    .token_embd = shaped(token_embd_, hyper.n_vocab, hyper.n_embd, "token_embd"),
+                    .head = shaped(head_, hyper.n_vocab, hyper.n_embd, "head"),
+                    .output_norm = data_of(output_norm_, hyper.n_embd, "output_norm"),
+                    .rope_factors = data_of(rope_factors_, rope_factors_.has_value(), hyper.rope_dim / 2, "rope_factors"),
+                    .layers = {}};
+        for (const BoundLayer& layer : layers_) model.layers.push_back(view(layer, hyper));
+        session_ = std::make_unique<Session>(std::move(model), kernel_set(kernels),
+                                             SessionOptions{context, threads, numerics, faults});
+    }
+
+    Array<float> run(Array<std::int32_t> tokens, bool only_last) {
+        const int n = int(tokens.size());
+        check_tokens(tokens.data(), n);
+        Array<float> logits({only_last ? 1 : n, session_->hyper().n_vocab});
+        float* out = logits.mutable_data();
+        py::gil_scoped_release release;
+        session_->run(tokens.data(), n, only_last, out);
+        return logits;
+    }
+
+    void rollback(int to) {
+        if (to < 0 || to > session_->position()) throw std::invalid_argument("rollback: no such position");
+        session_->rollback(to);
+    }
+
+    void select_stages(const std::vector<std::pair<int, std::string>>& wanted) {
+        std::vector<std::pair<int, Stage>> stages;
+        for (const auto& [layer, name] : wanted) stages.emplace_back(layer, stage_of(name));
+        for (const auto& [layer, stage] : stages) {
+            if (layer < -1 || layer >= session_->hyper().n_layer) throw std::invalid_argument("no such layer");
+        }
+        session_->tap().select(session_->hyper().n_layer, stages);
+    }
+
+    // (layer, stage, first position, (positions, width) array)
+    py::list take_stages() {
+        py::list taken;
+        for (StageRecord& record : session_->tap().take()) {
+            auto* values = new std::vector<float>(std::move(record.values));
+            py::capsule owner(values, [](void* p) { delete static_cast<std::vector<float>*>(p); });
+            const py::ssize_t rows = record.positions, width = py::ssize_t(values->size()) / rows;
+            py::array_t<float> array({rows, width}, values->data(), owner);
+            taken.append(py::make_tuple(record.layer, stage_name(record.stage), record.position, array));
+        }
+        return taken;
+    }
+
+    int position() const { return session_->position(); }
+    int context() const { return session_->context(); }
+    const char* kernels() const { return session_->kernels().name; }
+    const char* isa() const { return session_->kernels().isa; }
+
+private:
+    static Stage stage_of(const std::string& name) {
+        for (int i = 0; i < stage_count; ++i) {
+            if (name == stage_name(Stage(i))) return Stage(i);
+        }
+        throw std::invalid_argument("no stage is named '" + name + "'");
+    }
+
+    void check_tokens(const std::int32_t* tokens, int n) const {
+        if (n < 1) throw std::invalid_argument("run: no tokens");
+        if (n > session_->context() - session_->position()) throw std::invalid_argument("run: beyond the context");
+        for (int i = 0; i < n; ++i) {
+            if (tokens[i] < 0 || tokens[i] >= session_->hyper().n_vocab) {
+                throw std::invalid_argument("run: token id outside the vocabulary");
+            }
+        }
+    }
+
+    BoundMatrix token_embd_, head_;
+    Vector output_norm_;
+    OptionalVector rope_factors_;
+    std::vector<BoundLayer> layers_;
+    std::unique_ptr<Session> session_;
+};
+
+HyperParameters make_hyper(int n_vocab, int n_layer, int n_embd, int n_head, int n_head_kv, int head_dim, int n_ff,
+                           int rope_dim, float norm_eps, float rope_base, const std::string& rope_pairs,
+                           const std::string& activation, bool sub_norms) {
+    if (rope_pairs != "neox" && rope_pairs != "norm") throw std::invalid_argument("rope_pairs: " + rope_pairs);
+    if (activation != "silu" && activation != "relu2") throw std::invalid_argument("activation: " + activation);
+    return {n_vocab, n_layer, n_embd, n_head, n_head_kv, head_dim, n_ff, rope_dim, norm_eps, rope_base,
+            rope_pairs == "neox" ? RopePairs::neox : RopePairs::norm,
+            activation == "silu" ? Activation::silu : Activation::relu2, sub_norms};
+}
+
+Numerics numerics_of(const std::string& name) {
+    if (name == "bitnet.cpp") return Numerics::bitnet_cpp;
+    if (name == "llama.cpp") return Numerics::llama_cpp;
+    throw std::invalid_argument("numerics '" + name + "' is neither bitnet.cpp nor llama.cpp");
+}
+
+std::string compiler() {
+#if defined(__clang__)
+    return std::string("clang ") + __clang_version__;
+#else
+    return std::string("gcc ") + __VERSION__;
+#endif
+}
+
+}  // namespace
+
+void register_session(py::module_& m) {
+    using py::arg;
+    m.def("compiler", compiler);
+
+    py::class_<HyperParameters>(m, "HyperParameters")
+        .def(py::init(&make_hyper), py::kw_only(), arg("n_vocab"), arg("n_layer"), arg("n_embd"), arg("n_head"),
+             arg("n_head_kv"), arg("head_dim"), arg("n_ff"), arg("rope_dim"), arg("norm_eps"), arg("rope_base"),
+             arg("rope_pairs"), arg("activation"), arg("sub_norms"));
+
+    py::class_<BoundMatrix>(m, "Matrix")
+        .def(py::init<const std::string&, int, int, Array<std::uint8_t>>(), arg("format"), arg("rows"), arg("cols"),
+             arg("data").noconvert());
+
+    py::class_<BoundLayer>(m, "Layer")
+        .def(py::init([](Vector attn_norm, BoundMatrix q, BoundMatrix k, BoundMatrix v, OptionalVector attn_sub_norm,
+                         BoundMatrix attn_out, Vector ffn_norm, BoundMatrix gate, BoundMatrix up,
+                         OptionalVector ffn_sub_norm, BoundMatrix down) {
+                 return BoundLayer{attn_norm, ffn_norm, attn_sub_norm, ffn_sub_norm, q, k, v, attn_out, gate, up, down};
+             }),
+             py::kw_only(), arg("attn_norm"), arg("q"), arg("k"), arg("v"), arg("attn_sub_norm"), arg("attn_out"),
+             arg("ffn_norm"), arg("gate"), arg("up"), arg("ffn_sub_norm"), arg("down"));
+
+    py::class_<Faults>(m, "Faults")
+        .def(py::init([](int kv_head_shift, int stale_kv_row, int position_shift, bool truncate_codes) {
+                 return Faults{kv_head_shift, stale_kv_row, position_shift, truncate_codes};
+             }),
+             py::kw_only(), arg("kv_head_shift") = 0, arg("stale_kv_row") = -1, arg("position_shift") = 0,
+             arg("truncate_codes") = false);
+
+    py::class_<BoundSession>(m, "Session")
+        .def(py::init([](const HyperParameters& hyper, BoundMatrix token_embd, BoundMatrix head, Vector output_norm,
+                         OptionalVector rope_factors, std::vector<BoundLayer> layers, int context, int threads,
+                         const std::string& numerics, const std::string& kernels, const Faults& faults) {
+                 return std::make_unique<BoundSession>(hyper, std::move(token_embd), std::move(head),
+                                                       std::move(output_norm), std::move(rope_factors),
+                                                       std::move(layers), context, threads, numerics_of(numerics),
+                                                       kernels, faults);
+             }),
+             py::kw_only(), arg("hyper"), arg("token_embd"), arg("head"), arg("output_norm"), arg("rope_factors"),
+             arg("layers"), arg("context"), arg("threads"), arg("numerics"), arg("kernels"), arg("faults"))
+        .def("run", &BoundSession::run, arg("tokens").noconvert(), arg("only_last"))
+        .def("rollback", &BoundSession::rollback, arg("to"))
+        .def("select_stages", &BoundSession::select_stages, arg("wanted"))
+        .def("take_stages", &BoundSession::take_stages)
+        .def_property_readonly("position", &BoundSession::position)
+        .def_property_readonly("context", &BoundSession::context)
+        .def_property_readonly("kernels", &BoundSession::kernels)
+        .def_property_readonly("isa", &BoundSession::isa);
+}

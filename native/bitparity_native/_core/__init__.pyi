@@ -1,0 +1,98 @@
+"""The compiled core.
+
+Arrays are C-contiguous and of the named dtype, else TypeError; sizes that do not fit raise ValueError.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import kernels as kernels
+
+def compiler() -> str:
+    """Name and version of the compiler that built the core."""
+
+class HyperParameters:
+    def __init__(
+        self,
+        *,
+        n_vocab: int,
+        n_layer: int,
+        n_embd: int,
+        n_head: int,
+        n_head_kv: int,
+        head_dim: int,
+        n_ff: int,
+        rope_dim: int,
+        norm_eps: float,
+        rope_base: float,
+        rope_pairs: str,
+        activation: str,
+        sub_norms: bool,
+    ) -> None: ...
+
+class Matrix:
+    """A packed matrix of a weight format; keeps `data`, (bytes,) uint8, alive."""
+
+    def __init__(self, format: str, rows: int, cols: int, data: NDArray[np.uint8]) -> None: ...
+
+class Layer:
+    def __init__(
+        self,
+        *,
+        attn_norm: NDArray[np.float32],
+        q: Matrix,
+        k: Matrix,
+        v: Matrix,
+        attn_sub_norm: NDArray[np.float32] | None,
+        attn_out: Matrix,
+        ffn_norm: NDArray[np.float32],
+        gate: Matrix,
+        up: Matrix,
+        ffn_sub_norm: NDArray[np.float32] | None,
+        down: Matrix,
+    ) -> None: ...
+
+class Faults:
+    """Deliberate faults, see include/bitnet/faults.hpp; the defaults are none."""
+
+    def __init__(
+        self,
+        *,
+        kv_head_shift: int = 0,
+        stale_kv_row: int = -1,
+        position_shift: int = 0,
+        truncate_codes: bool = False,
+    ) -> None: ...
+
+class Session:
+    def __init__(
+        self,
+        *,
+        hyper: HyperParameters,
+        token_embd: Matrix,
+        head: Matrix,
+        output_norm: NDArray[np.float32],
+        rope_factors: NDArray[np.float32] | None,
+        layers: list[Layer],
+        context: int,
+        threads: int,
+        numerics: str,
+        kernels: str,
+        faults: Faults,
+    ) -> None: ...
+    def run(self, tokens: NDArray[np.int32], only_last: bool) -> NDArray[np.float32]:
+        """Logits (n, n_vocab), or (1, n_vocab) with only_last; all tokens are one batch."""
+
+    def rollback(self, to: int) -> None: ...
+    def select_stages(self, wanted: list[tuple[int, str]]) -> None: ...
+    def take_stages(self) -> list[tuple[int, str, int, NDArray[np.float32]]]:
+        """(layer, stage, first position, (positions, width) values) of the last call, in graph order."""
+
+    @property
+    def position(self) -> int: ...
+    @property
+    def context(self) -> int: ...
+    @property
+    def kernels(self) -> str: ...
+    @property
+    def isa(self) -> str: ...

@@ -1,0 +1,59 @@
+"""Single kernels, as include/bitnet/kernels.hpp defines them; `set` is the name of a kernel set."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+def kernel_sets() -> list[tuple[str, str, bool]]:
+    """(name, ISA it was compiled for, whether it runs on this CPU), best first."""
+
+def quantize_i8(set: str, x: Floats, codes: NDArray[np.int8]) -> tuple[float, int]:
+    """Fills codes; returns (scale, sum of codes)."""
+
+def quantize_q8_k(
+    set: str, x: Floats, codes: NDArray[np.int8], scales: Floats, block_sums: NDArray[np.int16]
+) -> None: ...
+def matmul_i2_s(
+    set: str,
+    packed: Bytes,
+    weight_scale: float,
+    codes: NDArray[np.int8],
+    scales: Floats,
+    sums: NDArray[np.int32],
+    out: Floats,
+) -> None:
+    """packed (rows * cols / 4,) without the tail; codes (tokens, cols); out (tokens, rows)."""
+
+def matmul_q8_k(
+    set: str,
+    format: Literal["TQ1_0", "TQ2_0"],
+    packed: Bytes,
+    codes: NDArray[np.int8],
+    scales: Floats,
+    block_sums: NDArray[np.int16],
+    out: Floats,
+) -> None:
+    """codes (tokens, cols), scales (tokens, cols / 256), block_sums (tokens, cols / 16), out (tokens, rows)."""
+
+def matmul_float(
+    set: str,
+    format: Literal["F32", "F16", "BF16"],
+    order: Literal["dot", "tile"],
+    packed: Bytes,
+    x: Floats,
+    out: Floats,
+) -> None:
+    """x (tokens, cols), out (tokens, rows)."""
+
+def round_to(set: str, format: Literal["F16", "BF16"], x: Floats, out: Floats) -> None: ...
+def to_f16(set: str, x: Floats, out: NDArray[np.uint16]) -> None: ...
+def from_f16(set: str, x: NDArray[np.uint16], out: Floats) -> None: ...
+def rms_norm(set: str, x: Floats, weight: Floats, eps: float, out: Floats) -> None: ...
+def softmax(set: str, row: Floats, scale: float) -> None: ...
+def activate(set: str, name: Literal["silu", "relu2"], gate: Floats, up: Floats, out: Floats) -> None: ...
+def add(set: str, x: Floats, y: Floats, out: Floats) -> None: ...
+def rotate(set: str, pairs: Literal["neox", "norm"], x: Floats, cos: Floats, sin: Floats) -> None: ...

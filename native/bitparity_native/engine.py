@@ -1,0 +1,264 @@
+"""The native engine behind the engine contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Sink, StageValue
+from bitparity.errors import BadInput
+from bitparity.model import open_model
+from bitparity.model.types import Model
+from bitparity.stages import StageFilter
+from bitparity.tokenizer import Tokenizer
+
+try:
+    from bitparity_native import _core
+    from bitparity_native.tensors import layers_of, output_matrices, vector_of
+
+    _problem = ""
+except ImportError as error:  # a source tree that was never built
+    _problem = str(error)
+
+ARCHITECTURES = ("bitnet", "bitnet-25", "bitnet-b1.58", "llama")
+WEIGHT_FORMATS = ("F32", "F16", "BF16", "I2_S", "TQ1_0", "TQ2_0")
+_ONLY_BITNET_CPP = ("bitnet-25", "bitnet-b1.58")  # architectures that llama.cpp does not have
+
+NumericsName = Literal["auto", "bitnet.cpp", "llama.cpp"]
+
+
+class NativeEngine:
+    """Opens models in the C++ core.
+
+    numerics  whose order and precision of float sums to follow; "auto" takes bitnet.cpp for I2_S weights and
+              for the architectures that only it runs, else llama.cpp
+    kernels   name of a kernel set, or "auto" for the best that this CPU runs
+    alter     changes the model between reading and running it, and `faults` what no model can express:
+              deliberate faults that prove the harness
+    """
+
+    name = "native"
+
+    def __init__(
+        self,
+        *,
+        numerics: NumericsName = "auto",
+        kernels: str = "auto",
+        alter: Callable[[Model], Model] | None = None,
+        faults: _core.Faults | None = None,
+    ) -> None:
+        self._numerics = numerics
+        self._kernels = kernels
+        self._alter = alter
+        self._faults = faults
+
+    def availability(self) -> Availability:
+        if _problem:
+            return Availability(
+                False, f"the compiled core is missing ({_problem})", "run `pip install .` in the project"
+            )
+        runs = [name for name, _, runs_here in _core.kernels.kernel_sets() if runs_here]
+        return Availability(True, f"part of bitparity; kernel sets {', '.join(runs)}")
+
+    def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
+        if arch not in ARCHITECTURES:
+            return f"native runs {', '.join(ARCHITECTURES)}, not {arch!r}"
+        if strange := sorted(weight_formats.difference(WEIGHT_FORMATS)):
+            return f"native has no kernels for weights in {', '.join(strange)}"
+        return None
+
+    def open(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> NativeSession:
+        if device_id is not None:
+            raise BadInput(f"native: device {device_id} was asked for, but this engine runs on the CPU only")
+        if context < 1 or threads < 1:
+            raise BadInput(
+                f"native: a session needs a context and threads of at least 1, not {context} and {threads}"
+            )
+        opened = open_model(model)
+        if refused := self.refusal(opened.hyper.arch, set(opened.format_counts())):
+            raise BadInput(f"{model}: {refused}")
+        if self._alter:
+            opened = self._alter(opened)
+        return NativeSession(
+            opened, self._open_core(opened, context, threads), self._numerics_for(opened), threads
+        )
+
+    def _numerics_for(self, model: Model) -> str:
+        if self._numerics != "auto":
+            return self._numerics
+        is_bitnet_cpp = model.hyper.arch in _ONLY_BITNET_CPP or "I2_S" in model.format_counts()
+        return "bitnet.cpp" if is_bitnet_cpp else "llama.cpp"
+
+    def _open_core(self, model: Model, context: int, threads: int) -> _core.Session:
+        hyper, weights = model.hyper, model.weights
+        token_embd, head = output_matrices(weights)
+        try:
+            return _core.Session(
+                hyper=_core.HyperParameters(
+                    n_vocab=hyper.n_vocab,
+                    n_layer=hyper.n_layer,
+                    n_embd=hyper.n_embd,
+                    n_head=hyper.n_head,
+                    n_head_kv=hyper.n_head_kv,
+                    head_dim=hyper.head_dim,
+                    n_ff=hyper.n_ff,
+                    rope_dim=hyper.rope_dim,
+                    norm_eps=hyper.norm_eps,
+                    rope_base=hyper.rope_base,
+                    rope_pairs=hyper.rope_pairs,
+                    activation=hyper.activation,
+                    sub_norms=hyper.sub_norms,
+                ),
+                token_embd=token_embd,
+                head=head,
+                output_norm=vector_of(weights.output_norm),
+                rope_factors=None if weights.rope_factors is None else vector_of(weights.rope_factors),
+                layers=layers_of(weights),
+                context=context,
+                threads=threads,
+                numerics=self._numerics_for(model),
+                kernels=self._kernels,
+                faults=self._faults or _core.Faults(),
+            )
+        except ValueError as error:
+            raise BadInput(f"native: {model.path}: {error}") from None
+
+
+class NativeSession:
+    """One sequence in the C++ core.
+
+    The core keeps references to the tensors, which are views of the memory-mapped file.
+    """
+
+    def __init__(self, model: Model, core: _core.Session, numerics: str, threads: int) -> None:
+        self._metadata = model.metadata
+        self._core: _core.Session | None = core
+        self._tokenizer: Tokenizer | None = None
+        self._taps: list[tuple[StageFilter, Sink]] = []
+        self._seq = 0
+        self._info = _describe(model, core, numerics, threads)
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._info
+
+    @property
+    def position(self) -> int:
+        return self._open_core().position
+
+    def tokenize(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]:
+        return self._tokens().encode(text, add_bos=add_bos, parse_special=parse_special)
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        return self._tokens().decode(list(ids))
+
+    def prefill(self, tokens: Sequence[int], *, logits: Literal["all", "last"] = "all") -> Floats:
+        """As the contract says; "last" is, to the bit, the last row of "all"."""
+        return self._run(tokens, only_last=logits == "last", seq=0)
+
+    def decode(self, token: int) -> Floats:
+        logits: Floats = self._run([token], only_last=False, seq=self._seq + 1)[0]
+        self._seq += 1
+        return logits
+
+    def rollback(self, to: int) -> None:
+        core = self._open_core()
+        if not 0 <= to <= core.position:
+            raise BadInput(f"native: rollback to {to}, but the sequence holds {core.position} positions")
+        core.rollback(to)
+        self._seq = self._seq if to else 0
+
+    @contextmanager
+    def tap(self, stages: StageFilter, sink: Sink) -> Iterator[None]:
+        entry = (stages, sink)
+        self._taps.append(entry)
+        self._select_stages()
+        try:
+            yield
+        finally:
+            self._taps.remove(entry)
+            if self._core is not None:
+                self._select_stages()
+
+    def close(self) -> None:
+        self._core = None
+
+    def _run(self, tokens: Sequence[int], *, only_last: bool, seq: int) -> Floats:
+        core = self._open_core()
+        ids = self._checked(tokens, core.position)
+        logits = core.run(ids, only_last)
+        self._deliver(core, seq)
+        return logits
+
+    def _checked(self, tokens: Sequence[int], position: int) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+        if len(tokens) == 0:
+            raise BadInput("native: no tokens to run; give at least one")
+        n_vocab, context = self._info.n_vocab, self._info.context
+        for offset, token in enumerate(tokens):
+            if not 0 <= token < n_vocab:
+                raise BadInput(
+                    f"native: token id {token} at offset {offset} is outside the vocabulary of {n_vocab}"
+                )
+        if len(tokens) > context - position:
+            raise BadInput(
+                f"native: {len(tokens)} tokens at position {position} do not fit the context of {context}"
+            )
+        return np.array(tokens, dtype=np.int32)
+
+    def _deliver(self, core: _core.Session, seq: int) -> None:
+        for layer, stage, position, values in core.take_stages():
+            value = StageValue(layer, stage, position, seq, self._shaped(stage, values))
+            for stages, sink in tuple(self._taps):
+                if stages.matches(layer, stage):
+                    sink(value)
+
+    def _shaped(self, stage: str, values: Floats) -> Floats:
+        if stage != "attn_probs":
+            return values
+        return values.reshape(len(values), self._info.n_head, -1)
+
+    def _select_stages(self) -> None:
+        pairs = {pair for stages, _ in self._taps for pair in stages.pairs(self._info.n_layer)}
+        self._open_core().select_stages(sorted(pairs))
+
+    def _open_core(self) -> _core.Session:
+        if self._core is None:
+            raise BadInput("native: the session is closed")
+        return self._core
+
+    def _tokens(self) -> Tokenizer:
+        if self._tokenizer is None:
+            self._tokenizer = Tokenizer.from_gguf(self._metadata)
+        return self._tokenizer
+
+
+def _describe(model: Model, core: _core.Session, numerics: str, threads: int) -> ModelInfo:
+    hyper = model.hyper
+    fingerprint = Fingerprint(
+        engine=NativeEngine.name,
+        version=version("bitparity"),
+        compiler=_core.compiler(),
+        isa=core.isa,
+        kernels=core.kernels,
+        threads=threads,
+        kv_type="f16",
+        details={"numerics": f"ggml, as {numerics}"},
+    )
+    return ModelInfo(
+        arch=hyper.arch,
+        n_vocab=hyper.n_vocab,
+        n_layer=hyper.n_layer,
+        n_embd=hyper.n_embd,
+        n_head=hyper.n_head,
+        n_head_kv=hyper.n_head_kv,
+        n_ff=hyper.n_ff,
+        context=core.context,
+        weight_formats=model.format_counts(),
+        tied_head=model.weights.head_is_tied,
+        fingerprint=fingerprint,
+    )

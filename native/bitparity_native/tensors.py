@@ -1,0 +1,77 @@
+"""Tensors of a file as the C++ core takes them: packed matrices where they lie, vectors as float32."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitparity.model.types import LayerWeights, Tensor, Weights
+from bitparity_native import _core
+
+_WIDTHS = {"F32": np.uint32, "F16": np.uint16, "BF16": np.uint16}
+
+
+def vector_of(tensor: Tensor) -> NDArray[np.float32]:
+    """The values of a norm weight or of the RoPE factors, (n,)."""
+    return np.ascontiguousarray(tensor.values(), dtype=np.float32)
+
+
+def matrix_of(tensor: Tensor) -> _core.Matrix:
+    """A packed (rows, cols) matrix, not copied."""
+    rows, cols = tensor.shape
+    return _core.Matrix(tensor.format, rows, cols, tensor.data)
+
+
+def output_matrices(weights: Weights) -> tuple[_core.Matrix, _core.Matrix]:
+    """(embedding, head), both (n_vocab, n_embd).
+
+    Both are views of the file, except where that cannot serve: an embedding stored transposed is copied in
+    the usual order, one in a ternary format is unpacked to float32.
+    """
+    stored = weights.token_embd
+    if weights.embedding_is_transposed:
+        embedding = _transposed(stored)
+    elif stored.format in _WIDTHS:
+        embedding = matrix_of(stored)
+    else:
+        embedding = _as_float32(stored.values())
+    if not weights.head_is_tied:
+        return embedding, matrix_of(weights.head)
+    return embedding, matrix_of(stored) if stored.format not in _WIDTHS else embedding
+
+
+def layers_of(weights: Weights) -> list[_core.Layer]:
+    return [_layer(layer) for layer in weights.layers]
+
+
+def _layer(layer: LayerWeights) -> _core.Layer:
+    return _core.Layer(
+        attn_norm=vector_of(layer.attn_norm),
+        q=matrix_of(layer.q),
+        k=matrix_of(layer.k),
+        v=matrix_of(layer.v),
+        attn_sub_norm=None if layer.attn_sub_norm is None else vector_of(layer.attn_sub_norm),
+        attn_out=matrix_of(layer.attn_out),
+        ffn_norm=vector_of(layer.ffn_norm),
+        gate=matrix_of(layer.gate),
+        up=matrix_of(layer.up),
+        ffn_sub_norm=None if layer.ffn_sub_norm is None else vector_of(layer.ffn_sub_norm),
+        down=matrix_of(layer.down),
+    )
+
+
+def _transposed(tensor: Tensor) -> _core.Matrix:
+    """(n_embd, n_vocab) as stored, copied to (n_vocab, n_embd)."""
+    if tensor.format not in _WIDTHS:
+        return _as_float32(tensor.values().T)
+    width = _WIDTHS[tensor.format]
+    count = int(np.prod(tensor.shape)) * np.dtype(width).itemsize
+    stored = tensor.data[:count].view(width).reshape(tensor.shape)
+    values = np.ascontiguousarray(stored.T)
+    rows, cols = values.shape
+    return _core.Matrix(tensor.format, rows, cols, values.reshape(-1).view(np.uint8))
+
+
+def _as_float32(values: NDArray[np.float32]) -> _core.Matrix:
+    rows, cols = values.shape
+    return _core.Matrix("F32", rows, cols, np.ascontiguousarray(values).reshape(-1).view(np.uint8))

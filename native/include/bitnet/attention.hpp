@@ -1,0 +1,73 @@
+// The KV cache and causal grouped-query attention over it.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "bitnet/faults.hpp"
+#include "bitnet/model.hpp"
+#include "bitnet/thread_pool.hpp"
+
+namespace bitnet {
+
+// F16 keys as rows and F16 values as columns of each layer, as ggml keeps them without flash attention, so that both
+// products of attention are dot products of contiguous memory.  Columns at and beyond the end are zero.
+class KvCache {
+public:
+    KvCache(const HyperParameters& hyper, int context);
+
+    void store(const KernelSet& kernels, int layer, int position, const float* k, const float* v);
+    // Forget positions from .. end - 1.
+    void clear(int from, int end);
+
+    const std::uint16_t* key(int layer, int position) const;
+    const std::uint16_t* value(int layer, int channel) const;
+    std::size_t key_stride() const { return width_; }
+    std::size_t value_stride() const { return stride_; }
+
+private:
+    struct Free {
+        void operator()(std::uint16_t* p) const { std::free(p); }
+    };
+    using Lazy = std::unique_ptr<std::uint16_t[], Free>;  // zeros that take memory only once touched
+    static Lazy allocate(std::size_t n);
+
+    std::size_t n_layer_, width_, context_, stride_;
+    Lazy keys_;    // (layer, context, n_embd_kv)
+    Lazy values_;  // (layer, n_embd_kv, stride)
+};
+
+struct AttentionCall {
+    int layer;
+    int position;    // of the first token
+    int tokens;
+    bool in_batch;
+    const float* q;  // (tokens, n_head * head_dim), rotated
+    float* out;      // the same shape
+    float* probs;    // null, or (tokens, n_head, probs_width) to be filled up to each token's own position
+    std::size_t probs_width;
+};
+
+class Attention {
+public:
+    Attention(const HyperParameters& hyper, const KernelSet& kernels, Numerics numerics, const Faults& faults,
+              int threads, int context);
+
+    void run(ThreadPool& pool, const KvCache& cache, const AttentionCall& call);
+
+private:
+    struct Scratch {
+        std::vector<float> q, scores;
+    };
+    void run_head(const KvCache& cache, const AttentionCall& call, int head, int first, int tokens, Scratch& scratch);
+
+    HyperParameters hyper_;
+    const KernelSet& kernels_;
+    Numerics numerics_;
+    Faults faults_;
+    std::vector<Scratch> scratch_;  // one a thread
+};
+
+}  // namespace bitnet

@@ -1,0 +1,96 @@
+// Kernel sets: the same functions, written for different instruction sets.
+//
+// Every set computes the same bits.  Integers are exact; every float is rounded in one prescribed order, that of
+// ggml's AVX2 build (see "Orders" below), so `portable` is the definition and the others are faster ways to it.
+//
+// Kernels check nothing and allocate nothing; pointers may be misaligned.  Callers keep these promises:
+// cols is a multiple of the format's block, and a buffer holds what its comment says.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace bitnet {
+
+enum class Format : std::uint8_t { f32, f16, bf16, i2_s, tq1_0, tq2_0 };
+
+constexpr int block_i2_s = 128;   // weights a block, 32 bytes
+constexpr int block_q8_k = 256;   // weights a block of TQ1_0 (54 bytes) and TQ2_0 (66 bytes)
+constexpr int tq1_0_bytes = 54;   // 48 bytes of five, 4 bytes of four, F16 scale
+constexpr int tq2_0_bytes = 66;   // 64 bytes of four, F16 scale
+
+// Consecutive rows of a packed matrix, where they lie in the file.
+struct Rows {
+    const std::uint8_t* data;
+    std::size_t row_bytes;  // distance of two rows
+    int rows;
+    int cols;
+    float scale;  // I2_S: of the whole tensor
+};
+
+// Activations of some tokens, in the form that the weight format multiplies; unused members are null.
+// For F16 and BF16 weights ggml rounds activations to 16 bits; callers round f32 values beforehand (round_to_f16),
+// which gives the same products and spares the kernel a conversion.
+struct Activations {
+    int tokens;
+    std::size_t stride;              // elements between two tokens, in f32 and codes
+    const float* f32;                // (tokens, cols)
+    const std::int8_t* codes;        // (tokens, cols)
+    const float* scales;             // I2_S (tokens,): codes = x * scale; Q8_K (tokens, cols / 256): x = codes * scale
+    const std::int32_t* sums;        // I2_S (tokens,): sums of codes
+    const std::int16_t* block_sums;  // Q8_K (tokens, cols / 16): sums of 16 codes
+};
+
+// out[token * out_stride + row] = dot product.
+using MatMul = void (*)(const Rows& weights, const Activations& x, float* out, std::size_t out_stride);
+
+// Orders of float sums, those of ggml's AVX2 build.  In both, products are added by fma to lane e % 8.
+//   dot   four accumulators of eight lanes: element e goes to accumulator (e / 8) % 4; they are added as
+//         (0 + 2) + (1 + 3), then lanes l + (l + 4), then pairs (0 + 1) + (2 + 3).  Elements beyond the last 32 are
+//         added one by one: by fma to the float sum for F32, rounded products to a double for F16 and BF16.
+//         BF16 adds the last four lanes as in `tile`.
+//   tile  one accumulator of eight lanes; lanes l + (l + 4), then (0 + 2) + (1 + 3).  cols is a multiple of 8.
+struct KernelSet {
+    const char* name;
+    const char* isa;  // what its file was compiled for
+    bool (*runs_here)();
+
+    // Per-token int8: scale = 127 / max(|x|max, 1e-5), codes = clamp(round_half_even(x * scale)).
+    void (*quantize_i8)(const float* x, int n, std::int8_t* codes, float* scale, std::int32_t* sum);
+    // Q8_K: for every 256 values a scale -(first value of largest magnitude) / 127; n is a multiple of 256.
+    void (*quantize_q8_k)(const float* x, int n, std::int8_t* codes, float* scales, std::int16_t* block_sums);
+    void (*to_f16)(const float* x, int n, std::uint16_t* out);
+    void (*from_f16)(const std::uint16_t* x, int n, float* out);
+    void (*round_to_f16)(const float* x, int n, float* out);
+    void (*round_to_bf16)(const float* x, int n, float* out);
+
+    MatMul i2_s;   // (dot of codes 0..2 - sum) / activation scale * weight scale
+    MatMul tq1_0;  // a block's sum of four products goes to lane (e % 32) / 4, by fma with both scales; as `tile` then
+    MatMul tq2_0;
+    MatMul f32_dot;
+    MatMul f32_tile;
+    MatMul f16_dot;
+    MatMul f16_tile;
+    MatMul bf16_dot;
+    MatMul bf16_tile;
+
+    // out = x / sqrt(mean(x^2) + eps) * weight; squares are rounded to float and summed one by one in double.
+    void (*rms_norm)(const float* x, const float* weight, int n, float eps, float* out);
+    // row = softmax(row * scale) in place; n is a multiple of 8, absent elements are -inf.
+    void (*softmax)(float* row, int n, float scale);
+    // out = silu(gate) * up, or relu(gate)^2 * up; out may be gate or up.
+    void (*silu_mul)(const float* gate, const float* up, int n, float* out);
+    void (*relu2_mul)(const float* gate, const float* up, int n, float* out);
+    void (*add)(const float* x, const float* y, int n, float* out);
+    // Rotates pairs (x[i * step], x[i * step + distance]) in place for i < n_pairs; cos and sin are (n_pairs,).
+    void (*rotate)(float* x, const float* cos, const float* sin, int n_pairs, int step, int distance);
+};
+
+// What this program was built with, best first; `portable` is last and always runs.
+std::span<const KernelSet* const> kernel_sets();
+
+// The set of that name, or the best that runs here for "auto"; null when there is none or it does not run here.
+const KernelSet* find_kernel_set(const char* name);
+
+}  // namespace bitnet

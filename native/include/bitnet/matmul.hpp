@@ -1,0 +1,63 @@
+// Activations in every form that weights ask for, and matmuls of whole matrices over the thread pool.
+#pragma once
+
+#include <array>
+#include <initializer_list>
+#include <vector>
+
+#include "bitnet/faults.hpp"
+#include "bitnet/model.hpp"
+#include "bitnet/thread_pool.hpp"
+
+namespace bitnet {
+
+enum class Encoding : std::uint8_t { f32, as_f16, as_bf16, i8, q8_k };
+constexpr int encoding_count = 5;
+
+// What a matmul does: the kernel and what it is fed with.
+struct MatMulPlan {
+    MatMul multiply;
+    Encoding encoding;
+};
+
+// in_batch: the reference would have run this call's tokens as a batch of two or more.
+MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, bool in_batch, Numerics numerics);
+
+// Some tokens' activations; each encoding is made when it is first asked for.
+class ActivationBuffer {
+public:
+    ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Faults& faults, int max_tokens, int max_cols);
+
+    // Take values (tokens, cols), which must stay until the next call of set.
+    void set(const float* values, int tokens, int cols);
+    const Activations& as(Encoding encoding);
+
+private:
+    Activations make(Encoding encoding);
+    void encode(Encoding encoding, int token);
+
+    const KernelSet& kernels_;
+    ThreadPool& pool_;
+    const Faults& faults_;
+    const float* values_ = nullptr;
+    int tokens_ = 0, cols_ = 0;
+    std::array<bool, encoding_count> is_made_{};
+    std::array<Activations, encoding_count> made_{};
+    std::vector<float> as_f16_, as_bf16_, i8_scales_, q8_k_scales_;
+    std::vector<std::int8_t> i8_codes_, q8_k_codes_;
+    std::vector<std::int32_t> sums_;
+    std::vector<std::int16_t> block_sums_;
+    const std::size_t max_values_;
+    const std::size_t max_tokens_;
+};
+
+struct MatMulJob {
+    const Matrix& weights;
+    float* out;  // (tokens, weights.rows)
+};
+
+// out = x . weights^T for every job, in one round of the pool.
+void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, bool in_batch, Numerics numerics,
+              std::initializer_list<MatMulJob> jobs);
+
+}  // namespace bitnet

@@ -1,0 +1,63 @@
+// A model as the engine sees it: hyperparameters and views of tensors that the caller keeps alive.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "bitnet/kernels.hpp"
+
+namespace bitnet {
+
+enum class Activation : std::uint8_t { silu, relu2 };
+enum class RopePairs : std::uint8_t { neox, norm };  // (i, i + n / 2) or (2 i, 2 i + 1)
+
+// Which ggml the order of float sums follows; they differ where F16 operands meet several tokens.
+//   bitnet_cpp  F16 weights (and cached V) meet float32 activations in a batch; q.k is always a `dot`
+//   llama_cpp   F16 weights always meet activations rounded to F16; q.k is a `tile` in a batch
+enum class Numerics : std::uint8_t { bitnet_cpp, llama_cpp };
+
+struct HyperParameters {
+    int n_vocab, n_layer, n_embd, n_head, n_head_kv, head_dim, n_ff, rope_dim;
+    float norm_eps, rope_base;
+    RopePairs rope_pairs;
+    Activation activation;
+    bool sub_norms;
+
+    int n_embd_q() const { return n_head * head_dim; }
+    int n_embd_kv() const { return n_head_kv * head_dim; }
+};
+
+// (rows, cols) packed row by row.
+struct Matrix {
+    Format format;
+    int rows, cols;
+    const std::uint8_t* data;
+    std::size_t row_bytes;
+    float scale;  // I2_S: the float after the codes
+};
+
+// Bytes of a packed row; cols is a multiple of the format's block.
+std::size_t row_bytes(Format format, int cols);
+
+struct Layer {
+    const float* attn_norm;      // (n_embd,)
+    Matrix q, k, v;              // (heads * head_dim, n_embd)
+    const float* attn_sub_norm;  // (n_embd_q,), null without sub-norms
+    Matrix attn_out;             // (n_embd, n_embd_q)
+    const float* ffn_norm;       // (n_embd,)
+    Matrix gate, up;             // (n_ff, n_embd)
+    const float* ffn_sub_norm;   // (n_ff,), null without sub-norms
+    Matrix down;                 // (n_embd, n_ff)
+};
+
+struct Model {
+    HyperParameters hyper;
+    Matrix token_embd;          // (n_vocab, n_embd) F32, F16 or BF16
+    Matrix head;                // (n_vocab, n_embd)
+    const float* output_norm;   // (n_embd,)
+    const float* rope_factors;  // (rope_dim / 2,) divisors of the angles, may be null
+    std::vector<Layer> layers;
+};
+
+}  // namespace bitnet

@@ -1,0 +1,27 @@
+// Rotary position embedding: the angles of a run of positions, and turning heads by them.
+#pragma once
+
+#include <vector>
+
+#include "bitnet/model.hpp"
+
+namespace bitnet {
+
+class Rotation {
+public:
+    Rotation(const HyperParameters& hyper, const float* factors);
+
+    // Prepare positions first .. first + n - 1.
+    void set(int first, int n);
+
+    // Turn the heads (n_head, head_dim) of the i-th prepared position in place.
+    void apply(const KernelSet& kernels, int i, float* heads, int n_head) const;
+
+private:
+    HyperParameters hyper_;
+    const float* factors_;
+    float theta_scale_;
+    std::vector<float> cos_, sin_;  // (positions, rope_dim / 2)
+};
+
+}  // namespace bitnet

@@ -1,0 +1,84 @@
+// One model open, one sequence.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "bitnet/attention.hpp"
+#include "bitnet/faults.hpp"
+#include "bitnet/matmul.hpp"
+#include "bitnet/model.hpp"
+#include "bitnet/rotation.hpp"
+#include "bitnet/tap.hpp"
+#include "bitnet/thread_pool.hpp"
+
+namespace bitnet {
+
+struct SessionOptions {
+    int context;
+    int threads;
+    Numerics numerics;
+    Faults faults;
+};
+
+class Session {
+public:
+    // kernels must run here; the tensors of the model stay alive as long as the session.
+    Session(Model model, const KernelSet& kernels, const SessionOptions& options);
+
+    // Runs n tokens as one batch.  logits is (n, n_vocab), or (1, n_vocab) with only_last.
+    // The caller has checked that n >= 1, that the ids exist and that position() + n <= context.
+    void run(const std::int32_t* tokens, int n, bool only_last, float* logits);
+
+    // Forget positions >= to; 0 <= to <= position().
+    void rollback(int to);
+
+    int position() const { return position_; }
+    const KernelSet& kernels() const { return kernels_; }
+    const HyperParameters& hyper() const { return model_.hyper; }
+    int context() const { return context_; }
+    Tap& tap() { return tap_; }
+
+private:
+    // What one call of run works on; a call longer than a chunk is cut, but stays one batch.
+    struct Chunk {
+        int position, rows;  // of the chunk
+        int first_row;       // of the chunk in the call
+        int call_rows;
+        bool in_batch;
+    };
+
+    void run_chunk(const std::int32_t* tokens, const Chunk& chunk);
+    void embed(const std::int32_t* tokens, const Chunk& chunk);
+    void attention_block(int layer, const Chunk& chunk);
+    void rotate_and_store(int layer, const Chunk& chunk);
+    void attend(int layer, const Chunk& chunk);
+    void feed_forward_block(int layer, const Chunk& chunk);
+    void write_logits(const Chunk& chunk, bool only_last, float* logits);
+    void norm(const float* weight, int width, int rows, const float* x, float* out);
+    void add_to_stream(const Chunk& chunk);
+    void multiply_from(const float* x, int cols, const Chunk& chunk, std::initializer_list<MatMulJob> jobs);
+    void record(int layer, Stage stage, const Chunk& chunk, int width, const std::vector<float>& values);
+
+    Model model_;
+    const KernelSet& kernels_;
+    Numerics numerics_;
+    Faults faults_;
+    int context_;
+    int position_ = 0;
+    ThreadPool pool_;
+    KvCache cache_;
+    Attention attention_;
+    Rotation rotation_;
+    ActivationBuffer activations_;
+    Tap tap_;
+
+    std::vector<float> stream_;        // (chunk, n_embd) the residual stream
+    std::vector<float> normed_;        // (chunk, n_embd)
+    std::vector<float> projected_;     // (chunk, n_embd)
+    std::vector<float> q_, context_values_, sub_normed_;  // (chunk, n_embd_q)
+    std::vector<float> k_, v_;         // (chunk, n_embd_kv)
+    std::vector<float> gate_, up_;     // (chunk, n_ff)
+};
+
+}  // namespace bitnet

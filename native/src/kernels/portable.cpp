@@ -1,0 +1,338 @@
+// The definition of every kernel, in plain C++: no intrinsics, one value at a time, in the orders of kernels.hpp.
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "bitnet/half.hpp"
+#include "sets.hpp"
+
+namespace bitnet::portable {
+namespace {
+
+constexpr int lanes = 8;
+
+float add_lanes_as_pairs(const float* lane) {
+    const float a = lane[0] + lane[4], b = lane[1] + lane[5], c = lane[2] + lane[6], d = lane[3] + lane[7];
+    return (a + b) + (c + d);
+}
+
+float add_lanes_as_halves(const float* lane) {
+    const float a = lane[0] + lane[4], b = lane[1] + lane[5], c = lane[2] + lane[6], d = lane[3] + lane[7];
+    return (a + c) + (b + d);
+}
+
+// Round half to even for |x| < 2^22, zero for NaN: ggml's trick of adding 1.5 * 2^23.
+int nearest(float x) {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(x + 12582912.0f);
+    return int(bits & 0x007fffffu) - 0x00400000;
+}
+
+void quantize_i8(const float* x, int n, std::int8_t* codes, float* scale, std::int32_t* sum) {
+    float largest = 0.0f;
+    for (int i = 0; i < n; ++i) largest = std::max(largest, std::fabs(x[i]));
+    *scale = float(127.0 / std::max(1e-5, double(largest)));
+    *sum = 0;
+    for (int i = 0; i < n; ++i) {
+        const int code = std::clamp(nearest(x[i] * *scale), -128, 127);
+        codes[i] = std::int8_t(code);
+        *sum += code;
+    }
+}
+
+void quantize_q8_k_block(const float* x, std::int8_t* codes, float* scale, std::int16_t* block_sums) {
+    float largest = 0.0f;
+    for (int i = 0; i < block_q8_k; ++i) {
+        if (std::fabs(x[i]) > std::fabs(largest)) largest = x[i];
+    }
+    const float inverse = largest == 0.0f ? 0.0f : -127.0f / largest;
+    *scale = largest == 0.0f ? 0.0f : 1.0f / inverse;
+    std::fill_n(block_sums, block_q8_k / 16, std::int16_t(0));
+    for (int i = 0; i < block_q8_k; ++i) {
+        codes[i] = std::int8_t(std::min(127, nearest(inverse * x[i])));
+        block_sums[i / 16] = std::int16_t(block_sums[i / 16] + codes[i]);
+    }
+}
+
+void quantize_q8_k(const float* x, int n, std::int8_t* codes, float* scales, std::int16_t* block_sums) {
+    for (int i = 0; i < n; i += block_q8_k) {
+        quantize_q8_k_block(x + i, codes + i, scales + i / block_q8_k, block_sums + i / 16);
+    }
+}
+
+void to_f16(const float* x, int n, std::uint16_t* out) {
+    for (int i = 0; i < n; ++i) out[i] = f16_of_float(x[i]);
+}
+
+void from_f16(const std::uint16_t* x, int n, float* out) {
+    for (int i = 0; i < n; ++i) out[i] = float_of_f16(x[i]);
+}
+
+void round_to_f16(const float* x, int n, float* out) {
+    for (int i = 0; i < n; ++i) out[i] = float_of_f16(f16_of_float(x[i]));
+}
+
+void round_to_bf16(const float* x, int n, float* out) {
+    for (int i = 0; i < n; ++i) out[i] = float_of_bf16(bf16_of_float(x[i]));
+}
+
+// Calls product(row pointer, token) for every row and token and stores what it returns.
+template <typename Product>
+void for_each_dot(const Rows& w, const Activations& x, float* out, std::size_t out_stride, Product product) {
+    for (int row = 0; row < w.rows; ++row) {
+        for (int token = 0; token < x.tokens; ++token) {
+            out[token * out_stride + row] = product(w.data + row * w.row_bytes, token);
+        }
+    }
+}
+
+std::int32_t dot_codes_i2_s(const std::uint8_t* packed, const std::int8_t* codes, int n) {
+    std::int32_t sum = 0;
+    for (int i = 0; i < n; ++i) {
+        const int in_block = i % block_i2_s;
+        const std::uint8_t byte = packed[i / block_i2_s * 32 + in_block % 32];
+        sum += ((byte >> (6 - 2 * (in_block / 32))) & 3) * codes[i];
+    }
+    return sum;
+}
+
+void i2_s(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
+    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
+        const std::int32_t dot = dot_codes_i2_s(row, x.codes + token * x.stride, w.cols);
+        return (float(dot) - float(x.sums[token])) / x.scales[token] * w.scale;
+    });
+}
+
+std::uint8_t ternary_digit(std::uint8_t byte, int digit) {
+    constexpr std::uint8_t powers[5] = {1, 3, 9, 27, 81};
+    return std::uint8_t((std::uint8_t(byte * powers[digit]) * 3) >> 8);
+}
+
+void unpack_tq1_0(const std::uint8_t* block, std::uint8_t* codes) {
+    for (int digit = 0; digit < 5; ++digit) {
+        for (int i = 0; i < 32; ++i) codes[digit * 32 + i] = ternary_digit(block[i], digit);
+        for (int i = 0; i < 16; ++i) codes[160 + digit * 16 + i] = ternary_digit(block[32 + i], digit);
+    }
+    for (int digit = 0; digit < 4; ++digit) {
+        for (int i = 0; i < 4; ++i) codes[240 + digit * 4 + i] = ternary_digit(block[48 + i], digit);
+    }
+}
+
+void unpack_tq2_0(const std::uint8_t* block, std::uint8_t* codes) {
+    for (int i = 0; i < block_q8_k; ++i) {
+        codes[i] = (block[i / 128 * 32 + i % 32] >> (2 * (i % 128 / 32))) & 3;
+    }
+}
+
+using Unpack = void (*)(const std::uint8_t* block, std::uint8_t* codes);
+
+float dot_q8_k(const std::uint8_t* row, int block_bytes, Unpack unpack, const Activations& x, int token, int cols) {
+    float lane[lanes] = {};
+    const std::int8_t* codes = x.codes + token * x.stride;
+    const float* scales = x.scales + token * (cols / block_q8_k);
+    const std::int16_t* block_sums = x.block_sums + token * (cols / 16);
+    for (int b = 0; b < cols / block_q8_k; ++b, row += block_bytes) {
+        std::uint8_t weights[block_q8_k];
+        unpack(row, weights);
+        std::int32_t sum[lanes];
+        for (int l = 0; l < lanes; ++l) sum[l] = -block_sums[b * 16 + 2 * l] - block_sums[b * 16 + 2 * l + 1];
+        for (int i = 0; i < block_q8_k; ++i) sum[i % 32 / 4] += weights[i] * codes[b * block_q8_k + i];
+        const float scale = scales[b] * float_of_f16(std::uint16_t(row[block_bytes - 2] | row[block_bytes - 1] << 8));
+        for (int l = 0; l < lanes; ++l) lane[l] = std::fma(float(sum[l]), scale, lane[l]);
+    }
+    return add_lanes_as_halves(lane);
+}
+
+void tq1_0(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
+    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
+        return dot_q8_k(row, tq1_0_bytes, unpack_tq1_0, x, token, w.cols);
+    });
+}
+
+void tq2_0(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
+    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
+        return dot_q8_k(row, tq2_0_bytes, unpack_tq2_0, x, token, w.cols);
+    });
+}
+
+struct F32 {
+    static float at(const std::uint8_t* row, int i) {
+        std::uint32_t bits = 0;
+        for (int b = 3; b >= 0; --b) bits = bits << 8 | row[4 * i + b];
+        return std::bit_cast<float>(bits);
+    }
+};
+
+struct F16 {
+    static float at(const std::uint8_t* row, int i) {
+        return float_of_f16(std::uint16_t(row[2 * i] | row[2 * i + 1] << 8));
+    }
+};
+
+struct BF16 {
+    static float at(const std::uint8_t* row, int i) {
+        return float_of_bf16(std::uint16_t(row[2 * i] | row[2 * i + 1] << 8));
+    }
+};
+
+// Lane sums of the first n - n % 32 elements in four accumulators, added together.
+template <typename Weight>
+void sum_in_four(const std::uint8_t* row, const float* x, int n, float* lane) {
+    float sum[4][lanes] = {};
+    for (int i = 0; i < n / 32 * 32; ++i) {
+        float& s = sum[i / lanes % 4][i % lanes];
+        s = std::fma(Weight::at(row, i), x[i], s);
+    }
+    for (int l = 0; l < lanes; ++l) lane[l] = (sum[0][l] + sum[2][l]) + (sum[1][l] + sum[3][l]);
+}
+
+void f32_dot(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
+    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
+        const float* values = x.f32 + token * x.stride;
+        float lane[lanes];
+        sum_in_four<F32>(row, values, w.cols, lane);
+        float sum = add_lanes_as_pairs(lane);
+        for (int i = w.cols / 32 * 32; i < w.cols; ++i) sum = std::fma(F32::at(row, i), values[i], sum);
+        return sum;
+    });
+}
+
+template <typename Weight>
+float add_rest_in_double(const std::uint8_t* row, const float* x, int n, float start) {
+    double sum = start;
+    for (int i = n / 32 * 32; i < n; ++i) sum += double(Weight::at(row, i) * x[i]);
+    return float(sum);
+}
+
+void f16_dot(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
+    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
+        const float* values = x.f32 + token * x.stride;
+        float lane[lanes];
+        sum_in_four<F16>(row, values, w.cols, lane);
+        return add_rest_in_double<F16>(row, values, w.cols, add_lanes_as_pairs(lane));
+    });
+}
+
+void bf16_dot(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
+    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
+        const float* values = x.f32 + token * x.stride;
+        float lane[lanes];
+        sum_in_four<BF16>(row, values, w.cols, lane);
+        return add_rest_in_double<BF16>(row, values, w.cols, add_lanes_as_halves(lane));
+    });
+}
+
+template <typename Weight>
+void tile(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
+    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
+        const float* values = x.f32 + token * x.stride;
+        float lane[lanes] = {};
+        for (int i = 0; i < w.cols; ++i) lane[i % lanes] = std::fma(Weight::at(row, i), values[i], lane[i % lanes]);
+        return add_lanes_as_halves(lane);
+    });
+}
+
+void rms_norm(const float* x, const float* weight, int n, float eps, float* out) {
+    double sum = 0.0;
+    for (int i = 0; i < n; ++i) sum += double(x[i] * x[i]);
+    const float mean = float(sum / n);
+    const float scale = 1.0f / std::sqrt(mean + eps);
+    for (int i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
+}
+
+// e^x by 2^n (1 + p(b)): the polynomial of Arm's optimized routines as ggml evaluates it, within 2 ulp;
+// overflows above 88.38, is zero below -103.97.
+float exp_by_polynomial(float x) {
+    constexpr float shift = 0x1.8p23f;
+    const float z = std::fma(x, 0x1.715476p+0f, shift);
+    const float n = z - shift;
+    const float b = std::fma(-n, 0x1.7f7d1cp-20f, std::fma(-n, 0x1.62e4p-1f, x));
+    const std::uint32_t e = std::bit_cast<std::uint32_t>(z) << 23;
+    const float u = b * b;
+    const float upper = std::fma(0x1.0e4020p-7f, b, 0x1.573e2ep-5f);
+    const float lower = std::fma(0x1.555e66p-3f, b, 0x1.fffdb6p-2f);
+    const float p = std::fma(std::fma(upper, u, lower), u, 0x1.ffffecp-1f * b);
+    if (!(std::fabs(n) > 126.0f)) {
+        const float k = std::bit_cast<float>(e + 0x3f800000u);
+        return std::fma(k, p, k);
+    }
+    const std::uint32_t g = n <= 0.0f ? 0x82000000u : 0u;
+    const float s1 = std::bit_cast<float>(g + 0x7f000000u);
+    if (std::fabs(n) > 192.0f) return s1 * s1;
+    const float s2 = std::bit_cast<float>(e - g);
+    return std::fma(s2, p, s2) * s1;
+}
+
+void softmax(float* row, int n, float scale) {
+    float largest = -std::numeric_limits<float>::infinity();
+    for (int i = 0; i < n; ++i) {
+        row[i] *= scale;
+        largest = std::max(largest, row[i]);
+    }
+    double sum = 0.0;
+    for (int i = 0; i < n; i += lanes) {
+        for (int l = 0; l < lanes; ++l) row[i + l] = exp_by_polynomial(row[i + l] - largest);
+        sum += double(add_lanes_as_halves(row + i));
+    }
+    const float inverse = float(1.0 / sum);
+    for (int i = 0; i < n; ++i) row[i] *= inverse;
+}
+
+void silu_mul(const float* gate, const float* up, int n, float* out) {
+    const int in_lanes = n / lanes * lanes;
+    for (int i = 0; i < in_lanes; ++i) out[i] = gate[i] / (1.0f + exp_by_polynomial(0.0f - gate[i])) * up[i];
+    for (int i = in_lanes; i < n; ++i) out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
+}
+
+void relu2_mul(const float* gate, const float* up, int n, float* out) {
+    for (int i = 0; i < n; ++i) {
+        const float positive = gate[i] > 0.0f ? gate[i] : 0.0f;
+        out[i] = positive * positive * up[i];
+    }
+}
+
+void add(const float* x, const float* y, int n, float* out) {
+    for (int i = 0; i < n; ++i) out[i] = x[i] + y[i];
+}
+
+void rotate(float* x, const float* cos, const float* sin, int n_pairs, int step, int distance) {
+    for (int i = 0; i < n_pairs; ++i) {
+        float& first = x[i * step];
+        float& second = x[i * step + distance];
+        const float x0 = first, x1 = second;
+        first = std::fma(x0, cos[i], -(x1 * sin[i]));
+        second = std::fma(x0, sin[i], x1 * cos[i]);
+    }
+}
+
+}  // namespace
+
+const KernelSet kernels{
+    .name = "portable",
+    .isa = "c++",
+    .runs_here = [] { return true; },
+    .quantize_i8 = quantize_i8,
+    .quantize_q8_k = quantize_q8_k,
+    .to_f16 = to_f16,
+    .from_f16 = from_f16,
+    .round_to_f16 = round_to_f16,
+    .round_to_bf16 = round_to_bf16,
+    .i2_s = i2_s,
+    .tq1_0 = tq1_0,
+    .tq2_0 = tq2_0,
+    .f32_dot = f32_dot,
+    .f32_tile = tile<F32>,
+    .f16_dot = f16_dot,
+    .f16_tile = tile<F16>,
+    .bf16_dot = bf16_dot,
+    .bf16_tile = tile<BF16>,
+    .rms_norm = rms_norm,
+    .softmax = softmax,
+    .silu_mul = silu_mul,
+    .relu2_mul = relu2_mul,
+    .add = add,
+    .rotate = rotate,
+};
+
+}  // namespace bitnet::portable

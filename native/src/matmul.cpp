@@ -1,0 +1,160 @@
+#include "bitnet/matmul.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace bitnet {
+namespace {
+
+constexpr int rows_a_task = 64;
+
+// Fault truncate_codes: as the kernel's quantisation, but rounded towards zero.
+void truncate_to_i8(const float* x, int n, std::int8_t* codes, float scale, std::int32_t* sum) {
+    *sum = 0;
+    for (int i = 0; i < n; ++i) {
+        codes[i] = std::int8_t(std::trunc(x[i] * scale));
+        *sum += codes[i];
+    }
+}
+
+bool is_tile(const Matrix& weights, bool in_batch, Numerics numerics) {
+    if (!in_batch || weights.cols % 8 != 0) return false;
+    if (numerics == Numerics::llama_cpp) return weights.rows % 4 == 0;
+    return weights.format != Format::bf16;
+}
+
+}  // namespace
+
+std::size_t row_bytes(Format format, int cols) {
+    const std::size_t n = std::size_t(cols);
+    switch (format) {
+        case Format::f32: return n * 4;
+        case Format::f16:
+        case Format::bf16: return n * 2;
+        case Format::i2_s: return n / 4;
+        case Format::tq1_0: return n / block_q8_k * tq1_0_bytes;
+        case Format::tq2_0: return n / block_q8_k * tq2_0_bytes;
+    }
+    return 0;
+}
+
+MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, bool in_batch, Numerics numerics) {
+    const bool tile = is_tile(weights, in_batch, numerics);
+    switch (weights.format) {
+        case Format::i2_s: return {kernels.i2_s, Encoding::i8};
+        case Format::tq1_0: return {kernels.tq1_0, Encoding::q8_k};
+        case Format::tq2_0: return {kernels.tq2_0, Encoding::q8_k};
+        case Format::f32: return {tile ? kernels.f32_tile : kernels.f32_dot, Encoding::f32};
+        case Format::bf16: return {tile ? kernels.bf16_tile : kernels.bf16_dot, Encoding::as_bf16};
+        case Format::f16: break;
+    }
+    if (!tile) return {kernels.f16_dot, Encoding::as_f16};
+    return {kernels.f16_tile, numerics == Numerics::bitnet_cpp ? Encoding::f32 : Encoding::as_f16};
+}
+
+ActivationBuffer::ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Faults& faults, int max_tokens,
+                                   int max_cols)
+    : kernels_(kernels),
+      pool_(pool),
+      faults_(faults),
+      max_values_(std::size_t(max_tokens) * std::size_t(max_cols)),
+      max_tokens_(std::size_t(max_tokens)) {}
+
+void ActivationBuffer::set(const float* values, int tokens, int cols) {
+    values_ = values;
+    tokens_ = tokens;
+    cols_ = cols;
+    is_made_.fill(false);
+}
+
+const Activations& ActivationBuffer::as(Encoding encoding) {
+    const auto index = std::size_t(encoding);
+    if (!is_made_[index]) {
+        made_[index] = make(encoding);
+        if (encoding != Encoding::f32) pool_.run(tokens_, [&](int token, int) { encode(encoding, token); });
+        is_made_[index] = true;
+    }
+    return made_[index];
+}
+
+Activations ActivationBuffer::make(Encoding encoding) {
+    Activations made{.tokens = tokens_, .stride = std::size_t(cols_)};
+    switch (encoding) {
+        case Encoding::f32: made.f32 = values_; break;
+        case Encoding::as_f16:
+            as_f16_.resize(max_values_);
+            made.f32 = as_f16_.data();
+            break;
+        case Encoding::as_bf16:
+            as_bf16_.resize(max_values_);
+            made.f32 = as_bf16_.data();
+            break;
+        case Encoding::i8:
+            i8_codes_.resize(max_values_);
+            i8_scales_.resize(max_tokens_);
+            sums_.resize(max_tokens_);
+            made.codes = i8_codes_.data();
+            made.scales = i8_scales_.data();
+            made.sums = sums_.data();
+            break;
+        case Encoding::q8_k:
+            q8_k_codes_.resize(max_values_);
+            q8_k_scales_.resize(max_values_ / block_q8_k);
+            block_sums_.resize(max_values_ / 16);
+            made.codes = q8_k_codes_.data();
+            made.scales = q8_k_scales_.data();
+            made.block_sums = block_sums_.data();
+            break;
+    }
+    return made;
+}
+
+void ActivationBuffer::encode(Encoding encoding, int token) {
+    const std::size_t start = std::size_t(token) * std::size_t(cols_);
+    const float* x = values_ + start;
+    switch (encoding) {
+        case Encoding::f32: break;
+        case Encoding::as_f16: kernels_.round_to_f16(x, cols_, as_f16_.data() + start); break;
+        case Encoding::as_bf16: kernels_.round_to_bf16(x, cols_, as_bf16_.data() + start); break;
+        case Encoding::i8:
+            kernels_.quantize_i8(x, cols_, i8_codes_.data() + start, &i8_scales_[std::size_t(token)],
+                                 &sums_[std::size_t(token)]);
+            if (faults_.truncate_codes) {
+                truncate_to_i8(x, cols_, i8_codes_.data() + start, i8_scales_[std::size_t(token)],
+                               &sums_[std::size_t(token)]);
+            }
+            break;
+        case Encoding::q8_k:
+            kernels_.quantize_q8_k(x, cols_, q8_k_codes_.data() + start, q8_k_scales_.data() + start / block_q8_k,
+                                   block_sums_.data() + start / 16);
+            break;
+    }
+}
+
+void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, bool in_batch, Numerics numerics,
+              std::initializer_list<MatMulJob> jobs) {
+    struct Task {
+        MatMul multiply;
+        const Activations* x;
+        Rows rows;
+        float* out;
+        std::size_t out_stride;
+    };
+    std::vector<Task> tasks;
+    for (const MatMulJob& job : jobs) {
+        const Matrix& w = job.weights;
+        const MatMulPlan plan = plan_matmul(kernels, w, in_batch, numerics);
+        const Activations& encoded = x.as(plan.encoding);
+        for (int row = 0; row < w.rows; row += rows_a_task) {
+            const Rows rows{w.data + std::size_t(row) * w.row_bytes, w.row_bytes, std::min(rows_a_task, w.rows - row),
+                            w.cols, w.scale};
+            tasks.push_back({plan.multiply, &encoded, rows, job.out + row, std::size_t(w.rows)});
+        }
+    }
+    pool.run(int(tasks.size()), [&](int index, int) {
+        const Task& task = tasks[std::size_t(index)];
+        task.multiply(task.rows, *task.x, task.out, task.out_stride);
+    });
+}
+
+}  // namespace bitnet

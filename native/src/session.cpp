@@ -1,0 +1,197 @@
+#include "bitnet/session.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "bitnet/half.hpp"
+
+namespace bitnet {
+namespace {
+
+// Enough that reading the weights is cheap beside multiplying, few enough that activations stay in the L2 cache.
+constexpr int chunk_tokens = 128;
+
+int widest(const HyperParameters& hyper) { return std::max({hyper.n_embd, hyper.n_embd_q(), hyper.n_ff}); }
+
+void unpack_row(const Matrix& matrix, int row, float* out) {
+    const std::uint8_t* data = matrix.data + std::size_t(row) * matrix.row_bytes;
+    if (matrix.format == Format::f32) {
+        std::memcpy(out, data, matrix.row_bytes);
+        return;
+    }
+    for (int i = 0; i < matrix.cols; ++i) {
+        std::uint16_t half;
+        std::memcpy(&half, data + 2 * i, sizeof half);
+        out[i] = matrix.format == Format::f16 ? float_of_f16(half) : float_of_bf16(half);
+    }
+}
+
+}  // namespace
+
+Session::Session(Model model, const KernelSet& kernels, const SessionOptions& options)
+    : model_(std::move(model)),
+      kernels_(kernels),
+      numerics_(options.numerics),
+      faults_(options.faults),
+      context_(options.context),
+      pool_(options.threads),
+      cache_(model_.hyper, options.context),
+      attention_(model_.hyper, kernels, options.numerics, options.faults, options.threads, options.context),
+      rotation_(model_.hyper, model_.rope_factors),
+      activations_(kernels, pool_, faults_, std::min(chunk_tokens, options.context), widest(model_.hyper)) {
+    const HyperParameters& hyper = model_.hyper;
+    const auto rows = std::size_t(std::min(chunk_tokens, context_));
+    for (std::vector<float>* buffer : {&stream_, &normed_, &projected_}) buffer->resize(rows * std::size_t(hyper.n_embd));
+    for (std::vector<float>* buffer : {&q_, &context_values_, &sub_normed_}) {
+        buffer->resize(rows * std::size_t(hyper.n_embd_q()));
+    }
+    for (std::vector<float>* buffer : {&k_, &v_}) buffer->resize(rows * std::size_t(hyper.n_embd_kv()));
+    for (std::vector<float>* buffer : {&gate_, &up_}) buffer->resize(rows * std::size_t(hyper.n_ff));
+}
+
+void Session::run(const std::int32_t* tokens, int n, bool only_last, float* logits) {
+    for (int first = 0; first < n; first += chunk_tokens) {
+        const Chunk chunk{position_ + first, std::min(chunk_tokens, n - first), first, n, n > 1};
+        run_chunk(tokens + first, chunk);
+        if (only_last && first + chunk.rows < n) continue;
+        write_logits(chunk, only_last, only_last ? logits : logits + std::size_t(first) * std::size_t(hyper().n_vocab));
+    }
+    position_ += n;
+}
+
+void Session::rollback(int to) {
+    cache_.clear(to, position_);
+    position_ = to;
+}
+
+void Session::run_chunk(const std::int32_t* tokens, const Chunk& chunk) {
+    embed(tokens, chunk);
+    rotation_.set(chunk.position + faults_.position_shift, chunk.rows);
+    for (int layer = 0; layer < hyper().n_layer; ++layer) {
+        attention_block(layer, chunk);
+        feed_forward_block(layer, chunk);
+    }
+}
+
+void Session::embed(const std::int32_t* tokens, const Chunk& chunk) {
+    const int width = hyper().n_embd;
+    for (int row = 0; row < chunk.rows; ++row) {
+        unpack_row(model_.token_embd, tokens[row], stream_.data() + std::size_t(row) * std::size_t(width));
+    }
+    record(-1, Stage::embeddings, chunk, width, stream_);
+}
+
+void Session::attention_block(int layer, const Chunk& chunk) {
+    const Layer& w = model_.layers[std::size_t(layer)];
+    norm(w.attn_norm, hyper().n_embd, chunk.rows, stream_.data(), normed_.data());
+    record(layer, Stage::attn_norm, chunk, hyper().n_embd, normed_);
+    multiply_from(normed_.data(), hyper().n_embd, chunk, {{w.q, q_.data()}, {w.k, k_.data()}, {w.v, v_.data()}});
+    record(layer, Stage::q_proj, chunk, hyper().n_embd_q(), q_);
+    record(layer, Stage::k_proj, chunk, hyper().n_embd_kv(), k_);
+    record(layer, Stage::v_proj, chunk, hyper().n_embd_kv(), v_);
+    rotate_and_store(layer, chunk);
+    attend(layer, chunk);
+
+    const float* merged = context_values_.data();
+    if (hyper().sub_norms) {
+        norm(w.attn_sub_norm, hyper().n_embd_q(), chunk.rows, merged, sub_normed_.data());
+        record(layer, Stage::attn_sub_norm, chunk, hyper().n_embd_q(), sub_normed_);
+        merged = sub_normed_.data();
+    }
+    multiply_from(merged, hyper().n_embd_q(), chunk, {{w.attn_out, projected_.data()}});
+    record(layer, Stage::attn_out, chunk, hyper().n_embd, projected_);
+    add_to_stream(chunk);
+    record(layer, Stage::attn_residual, chunk, hyper().n_embd, stream_);
+}
+
+void Session::rotate_and_store(int layer, const Chunk& chunk) {
+    const auto q_width = std::size_t(hyper().n_embd_q()), kv_width = std::size_t(hyper().n_embd_kv());
+    pool_.run(chunk.rows, [&](int row, int) {
+        const auto i = std::size_t(row);
+        rotation_.apply(kernels_, row, q_.data() + i * q_width, hyper().n_head);
+        rotation_.apply(kernels_, row, k_.data() + i * kv_width, hyper().n_head_kv);
+        if (chunk.position + row == faults_.stale_kv_row) return;
+        cache_.store(kernels_, layer, chunk.position + row, k_.data() + i * kv_width, v_.data() + i * kv_width);
+    });
+    record(layer, Stage::q_rope, chunk, hyper().n_embd_q(), q_);
+    record(layer, Stage::k_rope, chunk, hyper().n_embd_kv(), k_);
+}
+
+void Session::attend(int layer, const Chunk& chunk) {
+    AttentionCall call{.layer = layer,
+                       .position = chunk.position,
+                       .tokens = chunk.rows,
+                       .in_batch = chunk.in_batch,
+                       .q = q_.data(),
+                       .out = context_values_.data(),
+                       .probs = nullptr,
+                       .probs_width = 0};
+    if (tap_.wants(layer, Stage::attn_probs)) {
+        call.probs_width = std::size_t(position_ + chunk.call_rows);
+        const std::size_t width = std::size_t(hyper().n_head) * call.probs_width;
+        call.probs = tap_.buffer(layer, Stage::attn_probs, position_, chunk.call_rows, width) +
+                     std::size_t(chunk.first_row) * width;
+    }
+    attention_.run(pool_, cache_, call);
+    record(layer, Stage::attn_ctx, chunk, hyper().n_embd_q(), context_values_);
+}
+
+void Session::feed_forward_block(int layer, const Chunk& chunk) {
+    const Layer& w = model_.layers[std::size_t(layer)];
+    const int n_ff = hyper().n_ff;
+    norm(w.ffn_norm, hyper().n_embd, chunk.rows, stream_.data(), normed_.data());
+    record(layer, Stage::ffn_norm, chunk, hyper().n_embd, normed_);
+    multiply_from(normed_.data(), hyper().n_embd, chunk, {{w.gate, gate_.data()}, {w.up, up_.data()}});
+    record(layer, Stage::ffn_gate, chunk, n_ff, gate_);
+    record(layer, Stage::ffn_up, chunk, n_ff, up_);
+
+    const auto activate = hyper().activation == Activation::silu ? kernels_.silu_mul : kernels_.relu2_mul;
+    pool_.run(chunk.rows, [&](int row, int) {
+        const std::size_t at = std::size_t(row) * std::size_t(n_ff);
+        activate(gate_.data() + at, up_.data() + at, n_ff, gate_.data() + at);
+    });
+    record(layer, Stage::ffn_act, chunk, n_ff, gate_);
+    if (hyper().sub_norms) {
+        norm(w.ffn_sub_norm, n_ff, chunk.rows, gate_.data(), gate_.data());
+        record(layer, Stage::ffn_sub_norm, chunk, n_ff, gate_);
+    }
+    multiply_from(gate_.data(), n_ff, chunk, {{w.down, projected_.data()}});
+    record(layer, Stage::ffn_out, chunk, hyper().n_embd, projected_);
+    add_to_stream(chunk);
+    record(layer, Stage::layer_out, chunk, hyper().n_embd, stream_);
+}
+
+void Session::write_logits(const Chunk& chunk, bool only_last, float* logits) {
+    const int skipped = only_last ? chunk.rows - 1 : 0;
+    Chunk part = chunk;
+    if (only_last) part = {chunk.position + skipped, 1, 0, 1, chunk.in_batch};
+    norm(model_.output_norm, hyper().n_embd, part.rows,
+         stream_.data() + std::size_t(skipped) * std::size_t(hyper().n_embd), normed_.data());
+    record(-1, Stage::final_norm, part, hyper().n_embd, normed_);
+    multiply_from(normed_.data(), hyper().n_embd, part, {{model_.head, logits}});
+    tap_.record(-1, Stage::logits, part.position - part.first_row, part.call_rows, part.first_row, part.rows,
+                std::size_t(hyper().n_vocab), logits);
+}
+
+void Session::norm(const float* weight, int width, int rows, const float* x, float* out) {
+    pool_.run(rows, [&](int row, int) {
+        const std::size_t at = std::size_t(row) * std::size_t(width);
+        kernels_.rms_norm(x + at, weight, width, hyper().norm_eps, out + at);
+    });
+}
+
+void Session::add_to_stream(const Chunk& chunk) {
+    kernels_.add(projected_.data(), stream_.data(), chunk.rows * hyper().n_embd, stream_.data());
+}
+
+void Session::multiply_from(const float* x, int cols, const Chunk& chunk, std::initializer_list<MatMulJob> jobs) {
+    activations_.set(x, chunk.rows, cols);
+    multiply(pool_, kernels_, activations_, chunk.in_batch, numerics_, jobs);
+}
+
+void Session::record(int layer, Stage stage, const Chunk& chunk, int width, const std::vector<float>& values) {
+    tap_.record(layer, stage, chunk.position - chunk.first_row, chunk.call_rows, chunk.first_row, chunk.rows,
+                std::size_t(width), values.data());
+}
+
+}  // namespace bitnet
