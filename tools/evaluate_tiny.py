@@ -2,8 +2,9 @@
 
     python tools/evaluate_tiny.py harness/bitparity/data/tiny-bitnet.gguf --engine native
 
-Uses the held-out documents and windows of train_tiny.py, so Debian's python3-doc is needed.  The two losses
-differ by what the export rounds (scales and embedding to F16) and by the engine's own arithmetic.
+Prints a table for the model card.  Uses the held-out documents and windows of train_tiny.py, so Debian's
+python3-doc is needed.  The two losses differ by what the export rounds (scales and embedding to 16 bits)
+and by the engine's own arithmetic.
 """
 
 from __future__ import annotations
@@ -65,9 +66,10 @@ def main() -> None:
     session = get_engine(args.engine).open(args.model, context=TOKENS, threads=read_settings().threads)
     losses = [cross_entropy(session, window) for window in windows(ids)]
     session.close()
+    print("| model | engine | validation loss, nats | as trained | unigram entropy |\n|---|---|---|---|---|")
     print(
-        f"{args.model.name}: {args.engine} {np.mean(losses):.4f} nats, training recorded "
-        f"{record['validation_loss']:.4f}, unigram entropy {record['unigram_entropy']:.4f}"
+        f"| {args.model.name} | {args.engine} | {np.mean(losses):.4f} | {record['validation_loss']:.4f} "
+        f"| {record['unigram_entropy']:.4f} |"
     )
 
 

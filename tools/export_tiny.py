@@ -2,9 +2,10 @@
 
     python tools/export_tiny.py build/tiny/bitnet.safetensors harness/bitparity/data/tiny-bitnet.gguf
 
-Reads tokenizer.json beside the weights.  Projections become ternary by absmean, with the scale rounded to F16
-once, so that every format holds the same codes and scale; the embedding, which is also the head, becomes
-F16; norms stay F32.  The run's record is kept under the metadata key bitparity.training.
+Reads tokenizer.json beside the weights.  Projections become ternary by absmean, with the scale rounded
+once to a value that F16 and BF16 both hold, so that every format has the same codes and scale; the
+embedding, which is also the head, becomes F16; norms stay F32.  The run's record is kept under the key
+bitparity.training.
 """
 
 from __future__ import annotations
@@ -77,6 +78,14 @@ def model_fields(record: dict[str, Any]) -> dict[str, bytes]:
     }
 
 
+def exact_in_16_bits(value: float) -> float:
+    """The nearest BF16: eight significant bits, which F16 holds too for scales of this size."""
+    bf16 = get_format("BF16")
+    rounded = float(bf16.unpack(bf16.pack(np.array([[value]], dtype=np.float32)), 1, 1)[0, 0])
+    assert float(np.float16(rounded)) == rounded
+    return rounded
+
+
 def tensor_plan(name: str, values: NDArray[np.float32]) -> TensorPlan:
     """The training script's names are GGUF's."""
     if values.ndim == 1:
@@ -87,7 +96,7 @@ def tensor_plan(name: str, values: NDArray[np.float32]) -> TensorPlan:
         codes, mean = absolute_mean(values)
         ternary = get_format(WEIGHT_FORMAT)
         assert is_ternary(ternary)
-        packed, weight_format = ternary.pack_codes(codes, float(np.float16(mean))), WEIGHT_FORMAT
+        packed, weight_format = ternary.pack_codes(codes, exact_in_16_bits(mean)), WEIGHT_FORMAT
     return TensorPlan(name, values.shape, weight_format, lambda: [packed])
 
 
