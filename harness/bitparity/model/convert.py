@@ -8,7 +8,7 @@
 | F32, F16, BF16 | ternary | refused unless every weight is 0 or plus or minus one and the same scale |
 
 Only projections are converted, and the embedding and the head when asked; all else is copied as it lies in
-the file.  Nothing is rounded: TQ1_0 and TQ2_0 need a scale that is an F16 value, BF16 one that is a BF16 value.
+the file.  Nothing is rounded: TQ1_0, TQ2_0 and F16 need a scale that is an F16 value, BF16 a BF16 value.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from bitparity.model import open_model
 from bitparity.model.file_types import file_type
 from bitparity.model.gguf_file import GgufFile
 from bitparity.model.rows import row_block
+from bitparity.model.tensor_types import require_storable
 from bitparity.model.types import Model, Tensor
 from bitparity.model.writer import Progress, TensorPlan, uint32_field, write_gguf
 
@@ -48,7 +49,8 @@ def convert(
     """
     model, file = open_model(source), GgufFile(source)
     new_format, new_head = get_format(weight_format), get_format(head_format) if head_format else None
-    if new_head and new_head.block != 1:
+    require_storable(weight_format)
+    if head_format not in (None, "F32", "F16", "BF16"):
         raise BadInput(f"the head format {head_format!r} is none of F32, F16, BF16")
     fields = {key: file.raw_field(key) for key in file.metadata}
     fields["general.file_type"] = uint32_field(file_type(weight_format))

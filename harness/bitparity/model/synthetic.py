@@ -20,6 +20,7 @@ from bitparity.formats.bf16 import BF16
 from bitparity.model.file_types import file_type
 from bitparity.model.hyperparameters import ARCHITECTURES
 from bitparity.model.synthetic_vocabulary import PRE_TOKENIZER, make_vocabulary
+from bitparity.model.tensor_types import require_storable
 from bitparity.model.writer import (
     Progress,
     TensorPlan,
@@ -88,11 +89,17 @@ def make_model(path: Path, spec: ModelSpec, progress: Progress | None = None) ->
 def _check(spec: ModelSpec) -> None:
     if spec.arch not in ARCHITECTURES:
         raise BadInput(f"the architecture {spec.arch!r} is none of {', '.join(ARCHITECTURES)}")
+    require_storable(spec.weight_format)
     if spec.head_format not in HEAD_FORMATS:
         raise BadInput(f"the head format {spec.head_format!r} is none of {', '.join(HEAD_FORMATS)}")
     for name in ("n_layer", "n_embd", "n_head", "n_head_kv", "n_ff", "context_length"):
         if getattr(spec, name) < 1:
             raise BadInput(f"{name} is {getattr(spec, name)}; it must be at least 1")
+    for name in ("rope_base", "norm_eps"):
+        if not 0 < getattr(spec, name) < float("inf"):
+            raise BadInput(f"{name} is {getattr(spec, name)}; it must be a positive number")
+    if spec.seed < 0:
+        raise BadInput(f"the seed is {spec.seed}; it must not be negative")
     if spec.n_embd % spec.n_head or spec.n_embd // spec.n_head % 2:
         raise BadInput(f"{spec.n_head} heads do not divide the width {spec.n_embd} into heads of even width")
     if spec.n_head % spec.n_head_kv:

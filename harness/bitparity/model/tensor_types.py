@@ -13,6 +13,7 @@ from math import prod
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from bitparity.errors import BadInput, ShapeError
+from bitparity.formats import format_of_type, get_format
 from bitparity.formats.i2_s import I2_S
 
 _TL2_OR_MXFP4 = 39
@@ -45,6 +46,16 @@ _NAMES = {ggml_type: name for name, ggml_type in _IDS.items() if ggml_type != _T
 def type_id(name: str) -> int:
     """The id of a tensor type that this module knows by name."""
     return _IDS[name]
+
+
+def require_storable(name: str) -> None:
+    """BadInput for a weight format that a reader would not find under its type id.
+
+    Other layouts of I2_S share its id: a file with them would be read as scrambled weights.
+    """
+    weight_format = get_format(name)
+    if name not in _IDS or format_of_type(weight_format.ggml_type) is not weight_format:
+        raise BadInput(f"the weight format {name!r} has no type of its own in GGUF files")
 
 
 def tensor_size(name: str, shape: tuple[int, ...]) -> int:

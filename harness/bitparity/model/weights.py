@@ -148,8 +148,8 @@ def check_mapping(model: Model) -> list[str]:
     """
     weights, tokens = model.weights, _spread(model.hyper.n_vocab, 64)
     vectors = [tensor for tensor in model.tensors.values() if len(tensor.shape) == 1]
-    matrices = [t for t in model.tensors.values() if t not in (weights.token_embd, weights.head)]
-    matrices = [t for t in matrices if len(t.shape) == 2]
+    vocabulary = (weights.token_embd.name, weights.head.name)
+    matrices = [t for t in model.tensors.values() if len(t.shape) == 2 and t.name not in vocabulary]
     for vector in vectors:
         _require_sound(model, vector, vector.values())
     for matrix in matrices:
@@ -157,10 +157,10 @@ def check_mapping(model: Model) -> list[str]:
     embedding, head = embedding_rows(model, tokens), head_rows(model, tokens)
     _require_sound(model, weights.token_embd, embedding)
     _require_sound(model, weights.head, head)
-    same = "equal" if np.array_equal(embedding, head) else "other than"
+    same = "equal to" if np.array_equal(embedding, head) else "other than"
     return [
-        f"checked: {len(vectors)} vectors, and the first and last row of {len(matrices)} matrices, are finite",
-        f"checked: {len(tokens)} tokens have finite embeddings; their rows of the head are {same} the embeddings",
+        f"checked: {len(vectors)} vectors and the first and last row of {len(matrices)} matrices are finite",
+        f"checked: {len(tokens)} embeddings are finite; the same tokens' rows of the head are {same} them",
     ]
 
 
@@ -169,11 +169,8 @@ def _spread(n: int, most: int) -> list[int]:
 
 
 def _require_sound(model: Model, tensor: Tensor, values: Floats) -> None:
+    where = f"{model.path.name}: tensor {tensor.name}"
     if not np.isfinite(values).all():
-        raise BadInput(
-            f"{model.path.name}: tensor {tensor.name} has NaN or infinite values; convert it again"
-        )
+        raise BadInput(f"{where} has values that are not finite; convert it again")
     if not values.any():
-        raise BadInput(
-            f"{model.path.name}: tensor {tensor.name} is zero wherever it was looked at; convert it again"
-        )
+        raise BadInput(f"{where} is zero wherever it was looked at; convert it again")

@@ -1,0 +1,95 @@
+"""`bitparity inspect`: what is in a model file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from bitparity.model.types import Model
+
+_SHOWN_ITEMS = 5  # of a metadata array
+
+
+@click.command("inspect")
+@click.argument("model_path", metavar="MODEL", type=click.Path(path_type=Path))
+@click.option("--show-kv", is_flag=True, help="Print all metadata.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write it all here as JSON."
+)
+def command(model_path: Path, show_kv: bool, json_file: Path | None) -> None:
+    """Print a model's metadata, tensors, formats and weight mapping.
+
+    With BITNET_DEBUG_LOGITS=1 the values are looked at through the mapping, too.
+    """
+    from bitparity.model import open_model
+    from bitparity.model.weights import check_mapping, describe_mapping
+    from bitparity.settings import read_settings
+
+    model = open_model(model_path)
+    mapping = describe_mapping(model)
+    if read_settings().debug_logits:
+        mapping += check_mapping(model)
+    if json_file is not None:
+        json_file.write_text(json.dumps(_as_json(model, mapping), indent=1) + "\n")
+    click.echo("\n".join(_lines(model, mapping, show_kv)))
+
+
+def _lines(model: Model, mapping: list[str], show_kv: bool) -> list[str]:
+    hyper = model.hyper
+    counts = ", ".join(f"{count} {name}" for name, count in model.format_counts().items())
+    packed = sum(tensor.data.size for tensor in model.tensors.values())
+    lines = [
+        f"{model.path}: {hyper.arch}, {hyper.n_layer} layers, {model.path.stat().st_size:,} bytes",
+        f"width {hyper.n_embd}, feed-forward {hyper.n_ff}, {hyper.n_head} heads of {hyper.head_dim}, "
+        f"{hyper.n_head_kv} KV heads, {hyper.n_vocab:,} tokens, context {hyper.context_length:,}",
+        f"tensors: {len(model.tensors)} ({counts}), {packed:,} bytes",
+        *mapping,
+    ]
+    if show_kv:
+        lines += ["", *(f"{key} = {_shown(value)}" for key, value in model.metadata.items())]
+    width = max(map(len, model.tensors))
+    lines += ["", f"{'tensor':{width}}  {'format':6}  {'bytes':>13}  shape"]
+    for tensor in model.tensors.values():
+        shape = " x ".join(map(str, tensor.shape))
+        lines.append(f"{tensor.name:{width}}  {tensor.format:6}  {tensor.data.size:13,}  {shape}")
+    return lines
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str | int | float | bool):
+        return repr(value)
+    first = ", ".join(repr(_plain(value[i])) for i in range(min(len(value), _SHOWN_ITEMS)))
+    return f"[{first}{', ...' if len(value) > _SHOWN_ITEMS else ''}] ({len(value):,} items)"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if isinstance(value, str | int | float | bool) else [_plain(item) for item in value]
+
+
+def _as_json(model: Model, mapping: list[str]) -> dict[str, Any]:
+    return {
+        "path": str(model.path),
+        "hyperparameters": asdict(model.hyper),
+        "formats": model.format_counts(),
+        "tied_head": model.weights.head_is_tied,
+        "embedding_is_transposed": model.weights.embedding_is_transposed,
+        "mapping": mapping,
+        "metadata": {key: _plain(value) for key, value in model.metadata.items()},
+        "tensors": [
+            {
+                "name": t.name,
+                "shape": list(t.shape),
+                "format": t.format,
+                "bytes": t.data.size,
+                "offset": t.offset,
+            }
+            for t in model.tensors.values()
+        ],
+    }

@@ -1,0 +1,53 @@
+"""`bitparity make-model`: a synthetic model of any shape."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bitparity.cli.progress import progress_bar
+from bitparity.cli.quantize import report_written
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command("make-model")
+@click.argument("target", metavar="OUT", type=_FILE)
+@click.option("--preset", default="tiny", show_default=True, help="Shape to start from; see below.")
+@click.option("--arch", help="bitnet, bitnet-25, bitnet-b1.58 or llama.")
+@click.option("--layers", "n_layer", type=int)
+@click.option("--width", "n_embd", type=int)
+@click.option("--heads", "n_head", type=int)
+@click.option("--kv-heads", "n_head_kv", type=int)
+@click.option("--ff", "n_ff", type=int, help="Feed-forward width.")
+@click.option("--vocab", "n_vocab", type=int, help="Number of tokens.")
+@click.option("--context", "context_length", type=int)
+@click.option("--format", "weight_format", help="Weight format of the projections.")
+@click.option("--head-format", help="F32, F16 or BF16.")
+@click.option("--tied/--dedicated", default=None, help="Head: the embedding itself, or a tensor of its own.")
+@click.option("--embedding-transposed", is_flag=True, default=None, help="Store the embedding as [H, V].")
+@click.option("--rope-base", type=float)
+@click.option("--norm-eps", type=float)
+@click.option("--seed", type=int, help="Default: BITNET_SEED, else 0.")
+@click.option("--json", "json_file", type=_FILE, help="Write what was done here.")
+def command(target: Path, preset: str, json_file: Path | None, **given: Any) -> None:
+    """Write a synthetic model of any shape.
+
+    Presets: tiny (2 layers, width 256), small, 2b-4t (the shape of BitNet-b1.58-2B-4T, 1.2 GB),
+    2b-4t-2layers, llama-tiny, falcon3-1b.  Every other option changes the preset.
+    """
+    from bitparity.errors import BadInput
+    from bitparity.model import open_model
+    from bitparity.model.synthetic import PRESETS, make_model
+    from bitparity.settings import read_settings
+
+    if preset not in PRESETS:
+        raise BadInput(f"no preset is named {preset!r}; there are {', '.join(PRESETS)}")
+    changes = {name: value for name, value in given.items() if value is not None}
+    spec = replace(PRESETS[preset], **({"seed": read_settings().seed} | changes))
+    with progress_bar(f"writing {target.name}") as progress:
+        make_model(target, spec, progress)
+    report_written(target, open_model(target).format_counts(), json_file)

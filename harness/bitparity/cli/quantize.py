@@ -1,0 +1,44 @@
+"""`bitparity quantize`: a model in another weight format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bitparity.cli.progress import progress_bar
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command("quantize")
+@click.argument("source", type=_FILE)
+@click.argument("target", type=_FILE)
+@click.option("--to", "weight_format", required=True, help="I2_S, TQ1_0, TQ2_0, F32, F16, BF16.")
+@click.option("--head", "head_format", help="F32, F16 or BF16 for the embedding and the head; as they are.")
+@click.option("--json", "json_file", type=_FILE, help="Write what was done here.")
+def command(
+    source: Path, target: Path, weight_format: str, head_format: str | None, json_file: Path | None
+) -> None:
+    """Convert a model to another weight format, exactly.
+
+    Every weight keeps its value; a model whose weights the format cannot hold is refused, with the first
+    such tensor, row and column.
+    """
+    from bitparity.model import open_model
+    from bitparity.model.convert import convert
+
+    with progress_bar(f"converting to {weight_format}") as progress:
+        convert(source, target, weight_format, head_format=head_format, progress=progress)
+    report_written(target, open_model(target).format_counts(), json_file)
+
+
+def report_written(target: Path, formats: dict[str, int], json_file: Path | None) -> None:
+    """Say which file was written, and put the same into json_file."""
+    import json
+
+    size = target.stat().st_size
+    if json_file is not None:
+        json_file.write_text(json.dumps({"path": str(target), "bytes": size, "formats": formats}) + "\n")
+    counts = ", ".join(f"{count} {name}" for name, count in formats.items())
+    click.echo(f"wrote {target}: {size:,} bytes, {counts}")
