@@ -208,7 +208,7 @@ def _summaries(errors: Iterable[LocalError]) -> Iterable[StageSummary]:
     for error in errors:
         by_stage[error.layer, error.stage].append(error)
     for (layer, stage), group in by_stage.items():
-        worst = max(group, key=lambda e: np.inf if np.isnan(e.excess) else e.excess)
+        worst = max(group, key=lambda e: e.rank)
         yield StageSummary(
             layer,
             stage,

@@ -26,6 +26,7 @@ from bitparity.oracle.weights import PER_TOKEN, Dense, Ternary, round_dense_inpu
 U = 2.0**-24
 SMALLEST = 2.0**-126  # below it float32 loses digits, and fast exponentials give zero
 SIGMAS = 6.0  # 1e9 normal draws stay within six standard deviations
+LANES = 8  # floats in a register that take partial sums
 EXP_ROUNDINGS = 4  # ggml_v_expf states 1.95 units in the last place, which is 3.9 u
 
 Inputs = dict[str, Any]
@@ -105,7 +106,9 @@ def _matmul(definition: Definition, stage: str, place: Place, x: Doubles, expect
     matrix = definition.matrix(stage, place.layer)
     if isinstance(matrix, Dense):
         return _dense(definition, matrix, place, x, expected)
-    return _per_token(matrix, x, expected) if matrix.activations == PER_TOKEN else _q8_k(matrix, x, expected)
+    if matrix.activations == PER_TOKEN:  # integers are exact; / s and * scale round, or scale / s does before
+        return 3 * U * np.abs(expected) + SMALLEST
+    return _q8_k(matrix, x, expected)
 
 
 def _dense(definition: Definition, matrix: Dense, place: Place, x: Doubles, expected: Doubles) -> Doubles:
@@ -118,31 +121,24 @@ def _dense(definition: Definition, matrix: Dense, place: Place, x: Doubles, expe
     return allowed
 
 
-def _per_token(matrix: Ternary, x: Doubles, expected: Doubles) -> Doubles:
-    """Integers are exact; / s and * scale round, or scale / s does before: at most 3 u."""
-    x32 = x.astype(np.float32)
-    codes, s = ops.quantise_per_token(x32)
-    other, _ = ops.quantise_per_token(x32, fused=True)
-    flips = ops.ternary_dot(np.abs(codes - other), np.abs(matrix.codes))
-    step = matrix.scales.astype(np.float64).reshape(1, -1) / s.astype(np.float64)
-    return 3 * U * np.abs(expected) + flips * np.abs(step) + SMALLEST
-
-
 def _q8_k(matrix: Ternary, x: Doubles, expected: Doubles) -> Doubles:
-    """Each block's integer is exact; two scales round its product; blocks are added in float32."""
-    x32 = x.astype(np.float32)
-    codes, d = ops.quantise_q8_k(x32)
-    other, _ = ops.quantise_q8_k(x32, fused=True)
+    """A block's integers are exact; ggml adds them, in LANES floats a block, to the blocks before.
+
+    It multiplies codes 0, 1, 2 and subtracts the sum of the activations, and the lanes of the two do not hold
+    the same elements: what is added up is as large as (code + 1) * v and v, not as their difference.
+    Two scales round each of the sums: 2 u, and the conversion of a whole sum once more: 3 u.
+    """
+    codes, d = ops.quantise_q8_k(x.astype(np.float32))
     blocks = d.shape[1]
     scales = np.broadcast_to(matrix.scales, (matrix.rows, blocks)).astype(np.float64)
-    terms, flips = np.zeros_like(expected), np.zeros_like(expected)
+    terms = np.zeros_like(expected)
     for b in range(blocks):
         cols = slice(b * ops.Q8_K_BLOCK, (b + 1) * ops.Q8_K_BLOCK)
-        weights = np.abs(matrix.codes[:, cols])
-        step = np.abs(d[:, b, None].astype(np.float64) * scales[:, b])
-        terms += (codes[:, cols].astype(np.float64) ** 2 @ weights.T) * step**2
-        flips += ops.ternary_dot(np.abs(codes - other)[:, cols], weights) * step
-    return sum_error(blocks, np.sqrt(terms), expected) + 3 * U * np.sqrt(terms) + flips
+        shifted = matrix.codes[:, cols].astype(np.float64) + 1
+        squares = codes[:, cols].astype(np.float64) ** 2
+        added = squares @ (shifted * shifted + 1).T
+        terms += added * np.square(d[:, b, None].astype(np.float64) * scales[:, b])
+    return sum_error(LANES * blocks, np.sqrt(terms), expected) + 3 * U * np.sqrt(terms)
 
 
 NORM_ROUNDINGS = 8

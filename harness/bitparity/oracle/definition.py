@@ -11,14 +11,14 @@ recorded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from bitparity.model.types import HyperParameters, Model
 from bitparity.oracle import ops
 from bitparity.oracle.numerics import BITNET_CPP, Numerics
 from bitparity.oracle.ops import Doubles, Positions
-from bitparity.oracle.weights import Matrix, OracleWeights, multiply
+from bitparity.oracle.weights import Matrix, OracleWeights, Ternary, multiply
 from bitparity.stages import STAGE_NAMES
 
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -105,6 +105,21 @@ class Definition:
     def matrix(self, stage: str, layer: int) -> Matrix:
         """The matrix that a matmul stage multiplies with."""
         return self.weights.head if stage == "logits" else self.weights.matrix(layer, MATMULS[stage])
+
+    def other_readings(self, stage: str, layer: int) -> list[Definition]:
+        """Definitions of a stage that are as right as this one.
+
+        A compiler may fuse the product that the int8 rounding takes, and angles may be computed one by one
+        where ggml multiplies them up.
+        """
+        numerics = self.numerics
+        if stage in MATMULS and isinstance(self.matrix(stage, layer), Ternary):
+            other = replace(numerics, fused_quantiser=not numerics.fused_quantiser)
+        elif stage in ("q_rope", "k_rope"):
+            other = replace(numerics, rope_by_recurrence=not numerics.rope_by_recurrence)
+        else:
+            return []
+        return [Definition(self.hyper, self.weights, other)]
 
     def embeddings(self, place: Place, tokens: list[int]) -> Doubles:
         """Rows of the embedding."""
@@ -201,7 +216,8 @@ class Definition:
 
     def _project(self, stage: str, place: Place, x: Doubles) -> Doubles:
         round_f16 = self.numerics.rounds_inputs(place.rows)
-        return multiply(self.matrix(stage, place.layer), x, round_f16=round_f16)
+        fused = self.numerics.fused_quantiser
+        return multiply(self.matrix(stage, place.layer), x, round_f16=round_f16, fused=fused)
 
     def _rope(self, place: Place, x: Doubles, heads: int) -> Doubles:
         split = x.reshape(len(x), heads, self.hyper.head_dim)

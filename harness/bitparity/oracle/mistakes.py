@@ -257,9 +257,6 @@ def _rope_mistakes(d: Definition) -> Iterator[Mistake]:
             yield Mistake(words, with_hyper(d, rope_base=base))
     if d.weights.rope_factors is not None:
         yield Mistake("ignores the RoPE factors", RopeWithoutFactors.like(d))
-    by_recurrence = not d.numerics.rope_by_recurrence
-    words = f"multiplies RoPE angles up in float32 ({by_recurrence}) against what it declares"
-    yield Mistake(words, with_numerics(d, rope_by_recurrence=by_recurrence))
 
 
 def _attention_mistakes(d: Definition, stage: str, length: int) -> Iterator[Mistake]:

@@ -38,6 +38,9 @@ class Numerics:
     probs_to_f16: When  # before probs x V
     inputs_to_f16: When  # before a projection whose weights are F16
     rope_by_recurrence: bool = True  # angles multiplied up in float32, as ggml has them
+    fused_quantiser: bool = (
+        False  # activation * scale rounded to an integer without rounding to float32 before
+    )
 
     def rounds_q(self, rows: int, n_head: int) -> bool:
         return _holds(self.one_head_q_to_f16 if n_head == 1 else self.q_to_f16, rows)

@@ -78,21 +78,21 @@ def ternary_dot(v: Codes, codes: Codes) -> Doubles:
     return (v.astype(np.float32) @ codes.astype(np.float32).T).astype(np.float64)
 
 
-def ternary_matmul_per_token(x: Singles, codes: Codes, scale: Singles) -> Doubles:
+def ternary_matmul_per_token(x: Singles, codes: Codes, scale: Singles, *, fused: bool = False) -> Doubles:
     """I2_S: integer dots over the activation scale, times the weight scale.  [1] section 2.
 
     x (n, cols), codes (rows, cols), scale (1, 1) or (rows, 1); returns (n, rows).
     """
-    v, s = quantise_per_token(x)
+    v, s = quantise_per_token(x, fused=fused)
     return ternary_dot(v, codes) / s.astype(np.float64) * scale.astype(np.float64).reshape(1, -1)
 
 
-def ternary_matmul_q8_k(x: Singles, codes: Codes, scales: Singles) -> Doubles:
+def ternary_matmul_q8_k(x: Singles, codes: Codes, scales: Singles, *, fused: bool = False) -> Doubles:
     """TQ1_0 and TQ2_0: integer dots of 256 values, times both blocks' scales, summed over blocks.
 
     x (n, cols), codes (rows, cols), scales (rows, cols / 256) or (1, 1); returns (n, rows).
     """
-    v, d = quantise_q8_k(x)
+    v, d = quantise_q8_k(x, fused=fused)
     blocks = d.shape[-1]
     weight_scales = np.broadcast_to(scales, (len(codes), blocks)).astype(np.float64)
     out = np.zeros((len(x), len(codes)))

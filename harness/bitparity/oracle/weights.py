@@ -107,14 +107,15 @@ def _known() -> str:
     return ", ".join((*DENSE, *ACTIVATIONS))
 
 
-def multiply(matrix: Matrix, x: Doubles, *, round_f16: bool) -> Doubles:
+def multiply(matrix: Matrix, x: Doubles, *, round_f16: bool, fused: bool = False) -> Doubles:
     """x (n, cols) times the matrix, (n, rows), with the input rounding that the weight format asks for.
 
     round_f16  F16 weights: round the input to F16 too (see numerics.py)
+    fused      ternary weights: as in ops.quantise_per_token
     """
     if isinstance(matrix, Ternary):
         product = ops.ternary_matmul_per_token if matrix.activations == PER_TOKEN else ops.ternary_matmul_q8_k
-        return product(x.astype(np.float32), matrix.codes, matrix.scales)
+        return product(x.astype(np.float32), matrix.codes, matrix.scales, fused=fused)
     rounded = round_dense_input(matrix, x, round_f16=round_f16)
     out = np.empty((len(x), matrix.rows))
     for rows, values in matrix.chunks():
