@@ -73,15 +73,25 @@ def measure(comparison: Comparison, progress: Progress | None = None) -> Measure
     """
     started = time.perf_counter()
     with open_sides(comparison) as (reference, candidate):
-        measured = Measured(
-            tokens=gate(comparison, reference, candidate),
-            fingerprints=(reference.info.fingerprint.as_dict(), candidate.info.fingerprint.as_dict()),
-        )
-        try:
-            for index in range(len(measured.tokens)):
-                _measure_prompt(comparison, reference, candidate, index, measured, progress)
-        except EngineFailed as error:
-            measured.failure = str(error)
+        measured = measure_sessions(comparison, reference, candidate, progress)
+    measured.seconds = time.perf_counter() - started
+    return measured
+
+
+def measure_sessions(
+    comparison: Comparison, reference: Session, candidate: Session, progress: Progress | None = None
+) -> Measured:
+    """`measure` on sessions that are open already."""
+    started = time.perf_counter()
+    measured = Measured(
+        tokens=gate(comparison, reference, candidate),
+        fingerprints=(reference.info.fingerprint.as_dict(), candidate.info.fingerprint.as_dict()),
+    )
+    try:
+        for index in range(len(measured.tokens)):
+            _measure_prompt(comparison, reference, candidate, index, measured, progress)
+    except EngineFailed as error:
+        measured.failure = str(error)
     measured.seconds = time.perf_counter() - started
     return measured
 

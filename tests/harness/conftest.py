@@ -1,0 +1,113 @@
+"""A fake engine: logits that depend on the tokens so far, and whatever fault a test plants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from zlib import crc32
+
+import numpy as np
+import pytest
+
+from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Sink
+from bitparity.errors import EngineFailed
+from bitparity.stages import StageFilter
+
+N_VOCAB = 64
+
+
+@dataclass
+class FakeEngine:
+    """alter     changes the logits of a position
+    fail_at   position at which it crashes
+    lose_rows how many rows of a prefill it leaves out
+    offset    added to every token id that its tokenizer gives
+    """
+
+    name: str = "fake"
+    alter: Callable[[int, Floats], Floats] = field(default=lambda position, row: row)
+    fail_at: int | None = None
+    lose_rows: int = 0
+    offset: int = 0
+    found: bool = True
+    n_vocab: int = N_VOCAB
+
+    def availability(self) -> Availability:
+        return Availability(self.found, "a fake", "install the fake")
+
+    def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
+        return None
+
+    def open(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> FakeSession:
+        return FakeSession(self, context, threads)
+
+
+@dataclass
+class FakeSession:
+    engine: FakeEngine
+    context: int = 128
+    threads: int = 1
+    tokens: list[int] = field(default_factory=list)
+    calls: list[tuple[str, int]] = field(default_factory=list)
+
+    @property
+    def info(self) -> ModelInfo:
+        fingerprint = Fingerprint(self.engine.name, "1", "none", "none", "fake", self.threads, "f16")
+        return ModelInfo(
+            "bitnet", self.engine.n_vocab, 1, 8, 1, 1, 8, self.context, {"I2_S": 1}, True, fingerprint
+        )
+
+    @property
+    def position(self) -> int:
+        return len(self.tokens)
+
+    def tokenize(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]:
+        return [(ord(c) + self.engine.offset) % N_VOCAB for c in text]
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        return "".join(chr(64 + i) for i in ids)
+
+    def prefill(self, tokens: Sequence[int], *, logits: Literal["all", "last"] = "all") -> Floats:
+        self.calls.append(("prefill", len(tokens)))
+        rows = np.stack([self._next(t) for t in tokens])
+        return rows[: len(rows) - self.engine.lose_rows]
+
+    def decode(self, token: int) -> Floats:
+        self.calls.append(("decode", 1))
+        return self._next(token)
+
+    def rollback(self, to: int) -> None:
+        del self.tokens[to:]
+
+    @contextmanager
+    def tap(self, stages: StageFilter, sink: Sink) -> Iterator[None]:
+        yield
+
+    def close(self) -> None:
+        self.calls.append(("close", 0))
+
+    def _next(self, token: int) -> Floats:
+        if self.engine.fail_at == self.position:
+            raise EngineFailed(self.engine.name, "aborted (SIGABRT)", "GGML_ASSERT(false)")
+        self.tokens.append(token)
+        rng = np.random.default_rng(crc32(bytes(str(self.tokens), "ascii")))
+        row = rng.normal(0, 3, self.engine.n_vocab).astype(np.float32)
+        return self.engine.alter(self.position - 1, row)
+
+
+@pytest.fixture
+def fake_engine() -> type[FakeEngine]:
+    return FakeEngine
+
+
+@pytest.fixture
+def fake_session() -> Callable[..., FakeSession]:
+    """Called with the fields of FakeEngine, and `context`."""
+
+    def make(*, context: int = 128, **fields: object) -> FakeSession:
+        return FakeSession(FakeEngine(**fields), context)  # type: ignore[arg-type]
+
+    return make
