@@ -32,18 +32,28 @@ def open_session(
     BITNET_DETERMINISTIC=1 means one thread, whatever was asked.
     Raises EngineUnavailable with what to type, and NotCompared when the engine refuses this kind of model.
     """
-    availability = engine.availability()
-    if not availability.found:
-        raise EngineUnavailable(f"{engine.name} was not found: {availability.what}; {availability.advice}")
-    refusal = engine.refusal(model.hyper.arch, set(model.format_counts()))
-    if refusal:
-        raise NotCompared(f"{engine.name} cannot run {model.path}: {refusal}")
+    require_runnable(engine, model)
     threads = settings.threads if settings.deterministic or threads is None else threads
     session = engine.open(model.path, context=context, threads=threads, device_id=device_id)
     try:
         yield session
     finally:
         session.close()
+
+
+def require_available(engine: Engine) -> None:
+    """Raise EngineUnavailable, with what to type, when the engine is not there."""
+    availability = engine.availability()
+    if not availability.found:
+        raise EngineUnavailable(f"{engine.name} was not found: {availability.what}; {availability.advice}")
+
+
+def require_runnable(engine: Engine, model: Model) -> None:
+    """Raise EngineUnavailable, or NotCompared when the engine refuses this kind of model."""
+    require_available(engine)
+    refusal = engine.refusal(model.hyper.arch, set(model.format_counts()))
+    if refusal:
+        raise NotCompared(f"{engine.name} cannot run {model.path}: {refusal}")
 
 
 @contextmanager

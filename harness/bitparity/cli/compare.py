@@ -140,11 +140,9 @@ def _compare(comparison: Comparison, options: Options) -> ComparisonResult:
 
 
 def _report(result: ComparisonResult, options: Options) -> None:
-    from rich.console import Console
-
     from bitparity.report.terminal import print_result
 
-    print_result(result, Console())
+    print_result(result)
     if options.json_file is not None:
         result.save(options.json_file)
     if options.html_file is not None:

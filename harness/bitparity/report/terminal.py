@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from rich.console import Console, Group, RenderableType
@@ -14,7 +15,9 @@ from bitparity.report import words
 
 ROWS = 24  # that a table shows; of a longer run the first ones and the worst ones are shown
 FIRST_ROWS = 8
-_NUMBERS = ("position", "token", "1-cosine", "rel. L2", "max abs", "KL", "margin", "top 10")
+WIDE = 100  # columns that the whole table needs
+_LEFT_OUT = ("max abs",)  # on a narrower terminal
+_NUMBERS = ("pos", "token", "1-cosine", "rel. L2", "max abs", "KL", "margin", "top 10")
 _STYLES = {
     Verdict.AGREE: "green",
     Verdict.NOISE: "yellow",
@@ -25,16 +28,19 @@ _STYLES = {
 }
 
 
-def print_result(result: ComparisonResult, console: Console) -> None:
-    console.print(render(result), soft_wrap=True)
+def print_result(result: ComparisonResult, console: Console | None = None) -> None:
+    """Print to standard output; a pipe or a log file gets all columns whatever it is taken for."""
+    if console is None:
+        console = Console(width=None if sys.stdout.isatty() else WIDE)
+    console.print(render(result, wide=console.width >= WIDE), soft_wrap=True)
 
 
-def render(result: ComparisonResult) -> RenderableType:
-    """The whole report."""
+def render(result: ComparisonResult, *, wide: bool = True) -> RenderableType:
+    """The whole report; without `wide` the table fits 80 columns."""
     parts: list[RenderableType] = [_heading(result)]
     shown = choose_rows(result.positions)
     if shown:
-        parts.append(_table(result, shown))
+        parts.append(_table(result, shown, wide=wide))
     if len(shown) < len(result.positions):
         parts.append(
             Text(f"{len(shown)} of {len(result.positions)} positions: the first and the worst", style="dim")
@@ -81,26 +87,28 @@ def _heading(result: ComparisonResult) -> Text:
     return Text("\n".join(lines) + "\n")
 
 
-def _table(result: ComparisonResult, rows: Sequence[PositionResult]) -> Table:
+def _table(result: ComparisonResult, rows: Sequence[PositionResult], *, wide: bool) -> Table:
     table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
     several = len(result.prompts) > 1
-    for name in (*(["prompt"] if several else []), *_NUMBERS):
+    numbers = [name for name in _NUMBERS if wide or name not in _LEFT_OUT]
+    for name in (*(["prompt"] if several else []), *numbers):
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("best", "verdict"):
         table.add_column(name, no_wrap=True)
     for row in rows:
-        table.add_row(*([str(row.prompt)] if several else []), *_cells(row))
+        table.add_row(*([str(row.prompt)] if several else []), *_cells(row, wide=wide))
     return table
 
 
-def _cells(row: PositionResult) -> list[RenderableType]:
+def _cells(row: PositionResult, *, wide: bool) -> list[RenderableType]:
     m = row.metrics
+    distances = (m.one_minus_cosine, m.relative_l2, *((m.max_abs,) if wide else ()), m.kl)
     best = f"{m.argmax_expected}" if m.argmax_equal else f"{m.argmax_expected} / {m.argmax_actual}"
     verdict = row.judged.verdict.value + (", near tie" if row.judged.is_near_tie else "")
     return [
         str(row.position),
         str(row.token),
-        *(_short(value) for value in (m.one_minus_cosine, m.relative_l2, m.max_abs, m.kl)),
+        *(_short(value) for value in distances),
         f"{m.margin_expected:.3g}",
         f"{m.top_k_overlap:.0%}" if m.expected_is_finite and m.actual_is_finite else "-",
         best,

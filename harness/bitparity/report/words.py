@@ -87,3 +87,8 @@ def _first(result: ComparisonResult) -> str:
     row = result.first_divergence
     assert row is not None, "a diverged result has a divergent position"
     return f"the first is {describe_position(result, row)}: {row.judged.reason}"
+
+
+def blame_line(result: ComparisonResult) -> str | None:
+    """What blame found, in its own words."""
+    return None if result.blame is None else str(result.blame["sentence"])

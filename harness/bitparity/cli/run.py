@@ -1,0 +1,140 @@
+"""`bitparity run`: generate text with one engine."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from bitparity.cli.choose import choose_engine, choose_model, choose_tokenizer
+from bitparity.compare.positions import check_tokens
+from bitparity.compare.prompts import Prompt, parse_tokens, text_prompt
+from bitparity.engine import Session
+from bitparity.errors import BadInput
+from bitparity.model import open_model
+from bitparity.model.types import Model
+from bitparity.runs import choose_context, open_session, tracing
+from bitparity.settings import read_settings
+from bitparity.stages import StageFilter
+from bitparity.tokenizer import Tokenizer
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was typed; names are those of the options below."""
+
+    model: str | None
+    engine: str
+    prompt: str | None
+    tokens: str | None
+    tokenizer: Path | None
+    max_tokens: int
+    greedy: bool
+    context: int | None
+    threads: int | None
+    device_id: int | None
+    trace_filter: str
+
+
+@click.command("run")
+@click.option("--model", help="GGUF file, or bitnet or bitnet-b1.58 for a bundled model.")
+@click.option("--engine", default="native", show_default=True, help="Engine that runs it.")
+@click.option("--prompt", help="Text to continue.")
+@click.option("--tokens", help="Token ids to continue, 1,2,3, or a file of them.")
+@click.option("--tokenizer", type=_FILE, help="tokenizer.json used instead of the model's own.")
+@click.option("--max-tokens", type=click.IntRange(1), default=32, show_default=True, help="Tokens to add.")
+@click.option("--greedy", is_flag=True, help="Take the best token each time (the only way there is).")
+@click.option("--context", type=click.IntRange(1), help="Positions to make room for.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of the engine.")
+@click.option("--device-id", type=int, help="Device of the engine.")
+@click.option("--trace-filter", default="*:*", show_default=True, help="layer:stage for BITNET_TRACE_DIR.")
+def command(**given: Any) -> None:
+    """Generate text with one engine, greedily, and print it as it comes.
+
+    It stops after --max-tokens, or at the end token of the model.  Speed goes to standard error.
+    """
+    options = Options(**given)
+    settings = read_settings()
+    engine = choose_engine(options.engine)
+    prompt = _choose_prompt(options)
+    model = open_model(choose_model(options.model, [engine]))
+    external = choose_tokenizer(options.tokenizer)
+    tokenizer = external or Tokenizer.from_gguf(model.metadata)
+    needed = prompt.largest_length() + options.max_tokens
+    with open_session(
+        engine,
+        model,
+        context=options.context or choose_context(model, needed),
+        settings=settings,
+        threads=options.threads,
+        device_id=options.device_id,
+    ) as session:
+        tokens = _tokenize(prompt, session, external)
+        check_tokens(tokens, session, steps=options.max_tokens)
+        stages = StageFilter.parse(options.trace_filter).text
+        with tracing(session, settings, run=engine.name, stages=stages, tokens=tokens):
+            _generate(session, tokenizer, tokens, options.max_tokens, _end_tokens(model))
+
+
+def greedy_tokens(session: Session, tokens: list[int], count: int) -> Iterator[int]:
+    """Run tokens, then yield the best next token, `count` times; each is fed back before the next."""
+    row = session.prefill(tokens, logits="last")[-1]
+    for step in range(count):
+        best = int(np.argmax(row))
+        yield best
+        if step + 1 < count:
+            row = session.decode(best)
+
+
+def _generate(
+    session: Session, tokenizer: Tokenizer, tokens: list[int], count: int, ends: frozenset[int]
+) -> None:
+    """Stream the text; bytes that are half of a character wait for the other half."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    started = time.perf_counter()
+    first = last = started
+    generated = 0
+    for token in greedy_tokens(session, tokens, count):
+        last = time.perf_counter()
+        first = last if generated == 0 else first
+        generated += 1
+        if token in ends:
+            break
+        click.echo(decoder.decode(tokenizer.decode_bytes([token])), nl=False)
+        sys.stdout.flush()
+    click.echo(decoder.decode(b"", final=True))
+    click.echo(_speed(len(tokens), first - started, generated, last - first), err=True)
+
+
+def _speed(n_prompt: int, prompt_seconds: float, generated: int, seconds: float) -> str:
+    prompt = f"{n_prompt} prompt tokens at {n_prompt / prompt_seconds:.1f} tokens/s"
+    # The first token comes from the prompt, so one decode less than tokens was timed.
+    rate = f" at {(generated - 1) / seconds:.1f} tokens/s" if generated > 1 else ""
+    return f"{prompt}, {generated} generated{rate}"
+
+
+def _choose_prompt(options: Options) -> Prompt:
+    if (options.prompt is None) == (options.tokens is None):
+        raise BadInput("say what to continue, in one way: --prompt or --tokens")
+    return parse_tokens(options.tokens) if options.tokens is not None else text_prompt(options.prompt or "")
+
+
+def _tokenize(prompt: Prompt, session: Session, external: Tokenizer | None) -> list[int]:
+    if prompt.tokens is not None:
+        return list(prompt.tokens)
+    encode = session.tokenize if external is None else external.encode
+    return encode(prompt.text or "", add_bos=True, parse_special=True)
+
+
+def _end_tokens(model: Model) -> frozenset[int]:
+    keys = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")
+    return frozenset(int(model.metadata[key]) for key in keys if key in model.metadata)

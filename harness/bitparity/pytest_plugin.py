@@ -1,0 +1,191 @@
+"""The pytest plugin: fixtures and assertions that compare a candidate engine with a reference.
+
+    def test_parity(parity):
+        parity.assert_positions_match("The capital of France is", chunks="decode")
+
+| fixture | is |
+|---|---|
+| parity_model | path of the model: --parity-model, else a bundled one in a format that both engines run |
+| reference_engine, candidate_engine | named by --parity-reference and --parity-candidate; override one to test an engine that no package announces |
+| reference_session, candidate_session | the model open in each, closed after the test |
+| parity | the two with their assertions |
+
+A reference that is missing is a skip with its reason, and an error under --require-reference.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bitparity.errors import NotCompared
+
+if TYPE_CHECKING:
+    from bitparity.compare.result import ComparisonResult
+    from bitparity.engine import Engine, Session
+    from bitparity.model.types import Model
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("bitparity", "parity of BitNet engines")
+    group.addoption("--parity-model", help="GGUF file to compare on (default: a bundled model)")
+    group.addoption("--parity-reference", default="auto", help="engine to trust (default: auto)")
+    group.addoption("--parity-candidate", default="native", help="engine under test (default: native)")
+    group.addoption(
+        "--require-reference", action="store_true", help="a missing reference is an error, not a skip"
+    )
+
+
+@pytest.fixture(scope="session")
+def reference_engine(request: pytest.FixtureRequest) -> Engine:
+    from bitparity.cli.choose import choose_engine
+    from bitparity.engine import resolve_reference
+    from bitparity.settings import read_settings
+
+    bitnet_cpp_is_set = read_settings().bitnet_cpp_dir is not None
+    name = resolve_reference(
+        request.config.getoption("--parity-reference"), bitnet_cpp_is_set=bitnet_cpp_is_set
+    )
+    with _missing_is_a_skip(request):
+        return _found(choose_engine(name))
+
+
+@pytest.fixture(scope="session")
+def candidate_engine(request: pytest.FixtureRequest) -> Engine:
+    from bitparity.cli.choose import choose_engine
+
+    return choose_engine(request.config.getoption("--parity-candidate"))
+
+
+@pytest.fixture(scope="session")
+def parity_model(request: pytest.FixtureRequest, reference_engine: Engine, candidate_engine: Engine) -> Path:
+    from bitparity.cli.choose import choose_model
+
+    with _missing_is_a_skip(request):
+        return choose_model(request.config.getoption("--parity-model"), [reference_engine, candidate_engine])
+
+
+@pytest.fixture
+def reference_session(
+    request: pytest.FixtureRequest, reference_engine: Engine, parity_model: Path
+) -> Iterator[Session]:
+    with _missing_is_a_skip(request):
+        session = _open(reference_engine, parity_model)
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def candidate_session(candidate_engine: Engine, parity_model: Path) -> Iterator[Session]:
+    session = _open(candidate_engine, parity_model)
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def parity(
+    reference_engine: Engine,
+    candidate_engine: Engine,
+    parity_model: Path,
+    reference_session: Session,
+    candidate_session: Session,
+) -> Parity:
+    from bitparity.model import open_model
+
+    model = open_model(parity_model)
+    return Parity(model, reference_engine, candidate_engine, reference_session, candidate_session)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Two engines with one model open in both."""
+
+    model: Model
+    reference_engine: Engine
+    candidate_engine: Engine
+    reference: Session
+    candidate: Session
+
+    def compare(
+        self,
+        prompt: str | Sequence[int],
+        *,
+        chunks: str = "prefill",
+        steps: int = 0,
+        limit: float | None = None,
+    ) -> ComparisonResult:
+        """Compare every position of a text or of token ids, and `steps` of greedy continuation.
+
+        limit   on 1 - cosine; None is the measured noise of the reference
+        """
+        from bitparity.compare.chunking import Chunking
+        from bitparity.compare.comparison import Comparison, Side, conclude, measure_sessions
+        from bitparity.compare.prompts import Prompt, text_prompt, tokenize
+        from bitparity.compare.tolerance import DEFAULT_LIMIT, FixedLimit
+        from bitparity.report.failure import repeat_command
+        from bitparity.settings import read_settings
+
+        given = text_prompt(prompt) if isinstance(prompt, str) else Prompt(tokens=tuple(prompt))
+        tokens = tokenize(given, self.reference, self.candidate)
+        options = [*(["--steps", str(steps)] if steps else []), *(["--limit", f"{limit:g}"] if limit else [])]
+        names = (self.reference_engine.name, self.candidate_engine.name)
+        comparison = Comparison(
+            reference=Side(self.reference_engine, self.model),
+            candidate=Side(self.candidate_engine, self.model),
+            prompts=[Prompt(given.text, tuple(tokens))],
+            settings=read_settings(),
+            chunking=Chunking.parse(chunks),
+            steps=steps,
+            command=repeat_command(str(self.model.path), names, tokens, chunks, options),
+        )
+        measured = measure_sessions(comparison, self.reference, self.candidate)
+        return conclude(comparison, measured, FixedLimit(DEFAULT_LIMIT if limit is None else limit))
+
+    def assert_positions_match(
+        self,
+        prompt: str | Sequence[int],
+        *,
+        chunks: str = "prefill",
+        steps: int = 0,
+        limit: float | None = None,
+    ) -> ComparisonResult:
+        """Fail, with an explanation, unless every position agrees or differs by noise; see `compare`."""
+        __tracebackhide__ = True
+        from bitparity.report.failure import explain
+
+        result = self.compare(prompt, chunks=chunks, steps=steps, limit=limit)
+        if result.exit_code != 0:
+            raise AssertionError(explain(result))
+        return result
+
+
+def _open(engine: Engine, path: Path) -> Session:
+    from bitparity.model import open_model
+    from bitparity.runs import choose_context, require_runnable
+    from bitparity.settings import read_settings
+
+    model = open_model(path)
+    require_runnable(engine, model)
+    return engine.open(path, context=choose_context(model), threads=read_settings().threads)
+
+
+def _found(engine: Engine) -> Engine:
+    from bitparity.runs import require_available
+
+    require_available(engine)
+    return engine
+
+
+@contextmanager
+def _missing_is_a_skip(request: pytest.FixtureRequest) -> Iterator[None]:
+    try:
+        yield
+    except NotCompared as error:
+        if request.config.getoption("--require-reference"):
+            pytest.fail(f"--require-reference: {error}", pytrace=False)
+        pytest.skip(str(error))
