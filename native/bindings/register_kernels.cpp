@@ -75,13 +75,13 @@ void matmul_i2_s(const std::string& set, Array<std::uint8_t> packed, float weigh
     require(codes.ndim() == 2, "matmul_i2_s: codes is not (tokens, cols)");
     const Operands op = check_matmul("I2_S", packed, int(codes.shape(1)), codes, out, weight_scale);
     require(length(scales) == op.tokens && length(sums) == op.tokens, "matmul_i2_s: one scale and sum a token");
-    const Activations x{.tokens = op.tokens, .stride = std::size_t(op.rows.cols), .f32 = nullptr, .codes = codes.data(),
-                        .scales = scales.data(), .sums = sums.data(), .block_sums = nullptr};
+    const Activations x{.tokens = op.tokens, .stride = std::size_t(op.rows.cols), .codes = codes.data(),
+                        .scales = scales.data(), .sums = sums.data()};
     py::gil_scoped_release release;
     kernels.i2_s(op.rows, x, out.mutable_data(), op.out_stride);
 }
 
-void matmul_q8_k(const std::string& set, const std::string& format, Array<std::uint8_t> packed,
+void matmul_q8_k(const std::string& set, const std::string& format, bool fused, Array<std::uint8_t> packed,
                  Array<std::int8_t> codes, Array<float> scales, Array<std::int16_t> block_sums, Array<float> out) {
     const KernelSet& kernels = kernel_set(set);
     require(format == "TQ1_0" || format == "TQ2_0", "matmul_q8_k: " + format + " does not meet Q8_K activations");
@@ -89,10 +89,12 @@ void matmul_q8_k(const std::string& set, const std::string& format, Array<std::u
     const Operands op = check_matmul(format, packed, int(codes.shape(1)), codes, out, 1.0f);
     require(scales.size() == codes.size() / block_q8_k && block_sums.size() == codes.size() / 16,
             "matmul_q8_k: scales or block_sums have the wrong size");
-    const Activations x{.tokens = op.tokens, .stride = std::size_t(op.rows.cols), .f32 = nullptr, .codes = codes.data(),
-                        .scales = scales.data(), .sums = nullptr, .block_sums = block_sums.data()};
+    const Activations x{.tokens = op.tokens, .stride = std::size_t(op.rows.cols), .codes = codes.data(),
+                        .scales = scales.data(), .block_sums = block_sums.data()};
+    const MatMul tq1_0 = fused ? kernels.tq1_0 : kernels.tq1_0_apart;
+    const MatMul tq2_0 = fused ? kernels.tq2_0 : kernels.tq2_0_apart;
     py::gil_scoped_release release;
-    (format == "TQ1_0" ? kernels.tq1_0 : kernels.tq2_0)(op.rows, x, out.mutable_data(), op.out_stride);
+    (format == "TQ1_0" ? tq1_0 : tq2_0)(op.rows, x, out.mutable_data(), op.out_stride);
 }
 
 void matmul_float(const std::string& set, const std::string& format, const std::string& order,
@@ -108,8 +110,7 @@ void matmul_float(const std::string& set, const std::string& format, const std::
     require(multiply != nullptr, "matmul_float: " + format + " does not meet float activations");
     require(!tile || x.shape(1) % 8 == 0, "matmul_float: a tile needs a multiple of 8 columns");
     const Operands op = check_matmul(format, packed, int(x.shape(1)), x, out, 1.0f);
-    const Activations activations{.tokens = op.tokens, .stride = std::size_t(op.rows.cols), .f32 = x.data(),
-                                  .codes = nullptr, .scales = nullptr, .sums = nullptr, .block_sums = nullptr};
+    const Activations activations{.tokens = op.tokens, .stride = std::size_t(op.rows.cols), .f32 = x.data()};
     py::gil_scoped_release release;
     multiply(op.rows, activations, out.mutable_data(), op.out_stride);
 }
@@ -212,8 +213,8 @@ void register_kernels(py::module_& m) {
           arg("scales").noconvert(), arg("block_sums").noconvert());
     m.def("matmul_i2_s", matmul_i2_s, arg("set"), arg("packed").noconvert(), arg("weight_scale"),
           arg("codes").noconvert(), arg("scales").noconvert(), arg("sums").noconvert(), arg("out").noconvert());
-    m.def("matmul_q8_k", matmul_q8_k, arg("set"), arg("format"), arg("packed").noconvert(), arg("codes").noconvert(),
-          arg("scales").noconvert(), arg("block_sums").noconvert(), arg("out").noconvert());
+    m.def("matmul_q8_k", matmul_q8_k, arg("set"), arg("format"), arg("fused"), arg("packed").noconvert(),
+          arg("codes").noconvert(), arg("scales").noconvert(), arg("block_sums").noconvert(), arg("out").noconvert());
     m.def("matmul_float", matmul_float, arg("set"), arg("format"), arg("order"), arg("packed").noconvert(),
           arg("x").noconvert(), arg("out").noconvert());
     m.def("round_to", convert, arg("set"), arg("format"), arg("x").noconvert(), arg("out").noconvert());

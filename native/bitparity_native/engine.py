@@ -247,7 +247,7 @@ def _describe(model: Model, core: _core.Session, numerics: str, threads: int) ->
         kernels=core.kernels,
         threads=threads,
         kv_type="f16",
-        details={"numerics": f"ggml, as {numerics}"},
+        details={"numerics": numerics},
     )
     return ModelInfo(
         arch=hyper.arch,

@@ -85,14 +85,19 @@ void Attention::run_head(const KvCache& cache, const AttentionCall& call, int he
     const std::size_t q_start = std::size_t(first) * q_stride + std::size_t(head * dim);
     float* scores = scratch.scores.data();
 
-    for (int t = 0; t < tokens; ++t) {
-        kernels_.round_to_f16(call.q + q_start + std::size_t(t) * q_stride, dim, scratch.q.data() + t * dim);
-    }
     const auto keys = reinterpret_cast<const std::uint8_t*>(cache.key(call.layer, 0) + kv_head * dim);
     const Rows k{keys, cache.key_stride() * 2, end, dim, 1.0f};
-    const bool tile_scores = call.in_batch && numerics_ == Numerics::llama_cpp && dim % 8 == 0;
-    const Activations queries{.tokens = tokens, .stride = std::size_t(dim), .f32 = scratch.q.data()};
-    (tile_scores ? kernels_.f16_tile : kernels_.f16_dot)(k, queries, scores, std::size_t(width));
+    // bitnet.cpp tiles this product only where Q's permuted view happens to be contiguous: with one head.
+    const bool is_llama = numerics_ == Numerics::llama_cpp;
+    const bool tile = call.in_batch && dim % 8 == 0 && (is_llama || hyper_.n_head == 1);
+    Activations queries{.tokens = tokens, .stride = q_stride, .f32 = call.q + q_start};
+    if (!tile || is_llama) {
+        for (int t = 0; t < tokens; ++t) {
+            kernels_.round_to_f16(call.q + q_start + std::size_t(t) * q_stride, dim, scratch.q.data() + t * dim);
+        }
+        queries = {.tokens = tokens, .stride = std::size_t(dim), .f32 = scratch.q.data()};
+    }
+    (tile ? kernels_.f16_tile : kernels_.f16_dot)(k, queries, scores, std::size_t(width));
 
     for (int t = 0; t < tokens; ++t) {
         float* row = scores + std::size_t(t) * std::size_t(width);
@@ -104,7 +109,7 @@ void Attention::run_head(const KvCache& cache, const AttentionCall& call, int he
                                              call.probs_width;
             std::copy_n(row, seen, target);
         }
-        if (!call.in_batch || numerics_ == Numerics::llama_cpp) kernels_.round_to_f16(row, width, row);
+        if (!call.in_batch || is_llama) kernels_.round_to_f16(row, width, row);
     }
     const auto values = reinterpret_cast<const std::uint8_t*>(cache.value(call.layer, kv_head * dim));
     const Rows v{values, cache.value_stride() * 2, dim, width, 1.0f};

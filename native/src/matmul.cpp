@@ -40,16 +40,17 @@ std::size_t row_bytes(Format format, int cols) {
 
 MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, bool in_batch, Numerics numerics) {
     const bool tile = is_tile(weights, in_batch, numerics);
+    const bool is_llama = numerics == Numerics::llama_cpp;
     switch (weights.format) {
         case Format::i2_s: return {kernels.i2_s, Encoding::i8};
-        case Format::tq1_0: return {kernels.tq1_0, Encoding::q8_k};
-        case Format::tq2_0: return {kernels.tq2_0, Encoding::q8_k};
+        case Format::tq1_0: return {is_llama ? kernels.tq1_0 : kernels.tq1_0_apart, Encoding::q8_k};
+        case Format::tq2_0: return {is_llama ? kernels.tq2_0 : kernels.tq2_0_apart, Encoding::q8_k};
         case Format::f32: return {tile ? kernels.f32_tile : kernels.f32_dot, Encoding::f32};
         case Format::bf16: return {tile ? kernels.bf16_tile : kernels.bf16_dot, Encoding::as_bf16};
         case Format::f16: break;
     }
     if (!tile) return {kernels.f16_dot, Encoding::as_f16};
-    return {kernels.f16_tile, numerics == Numerics::bitnet_cpp ? Encoding::f32 : Encoding::as_f16};
+    return {kernels.f16_tile, is_llama ? Encoding::as_f16 : Encoding::f32};
 }
 
 ActivationBuffer::ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Faults& faults, int max_tokens,

@@ -31,13 +31,14 @@ def matmul_i2_s(
 def matmul_q8_k(
     set: str,
     format: Literal["TQ1_0", "TQ2_0"],
+    fused: bool,
     packed: Bytes,
     codes: NDArray[np.int8],
     scales: Floats,
     block_sums: NDArray[np.int16],
     out: Floats,
 ) -> None:
-    """codes (tokens, cols), scales (tokens, cols / 256), block_sums (tokens, cols / 16), out (tokens, rows)."""
+    """codes (tokens, cols), scales (tokens, cols / 256), sums (tokens, cols / 16), out (tokens, rows)."""
 
 def matmul_float(
     set: str,

@@ -33,13 +33,14 @@ struct Rows {
 // For F16 and BF16 weights ggml rounds activations to 16 bits; callers round f32 values beforehand (round_to_f16),
 // which gives the same products and spares the kernel a conversion.
 struct Activations {
-    int tokens;
-    std::size_t stride;              // elements between two tokens, in f32 and codes
-    const float* f32;                // (tokens, cols)
-    const std::int8_t* codes;        // (tokens, cols)
-    const float* scales;             // I2_S (tokens,): codes = x * scale; Q8_K (tokens, cols / 256): x = codes * scale
-    const std::int32_t* sums;        // I2_S (tokens,): sums of codes
-    const std::int16_t* block_sums;  // Q8_K (tokens, cols / 16): sums of 16 codes
+    int tokens = 0;
+    std::size_t stride = 0;                    // elements between two tokens, in f32 and codes
+    const float* f32 = nullptr;                // (tokens, cols)
+    const std::int8_t* codes = nullptr;        // (tokens, cols)
+    // I2_S (tokens,): codes = x * scale; Q8_K (tokens, cols / 256): x = codes * scale
+    const float* scales = nullptr;
+    const std::int32_t* sums = nullptr;        // I2_S (tokens,): sums of codes
+    const std::int16_t* block_sums = nullptr;  // Q8_K (tokens, cols / 16): sums of 16 codes
 };
 
 // out[token * out_stride + row] = dot product.
@@ -66,8 +67,12 @@ struct KernelSet {
     void (*round_to_bf16)(const float* x, int n, float* out);
 
     MatMul i2_s;   // (dot of codes 0..2 - sum) / activation scale * weight scale
-    MatMul tq1_0;  // a block's sum of four products goes to lane (e % 32) / 4, by fma with both scales; as `tile` then
+    // Ternary blocks with a scale each: a block's products are summed in lanes (e % 32) / 4, the sums times both scales
+    // added to the lane, by fma or (_apart) rounded in between; then as `tile`.
+    MatMul tq1_0;
     MatMul tq2_0;
+    MatMul tq1_0_apart;
+    MatMul tq2_0_apart;
     MatMul f32_dot;
     MatMul f32_tile;
     MatMul f16_dot;

@@ -311,7 +311,7 @@ struct Tq2 {
     }
 };
 
-template <typename Packing>
+template <typename Packing, bool is_fused>
 struct Q8K {
     template <int R, int T>
     struct Tile {
@@ -346,7 +346,8 @@ struct Q8K {
                 }
                 const __m256 fours = _mm256_cvtepi32_ps(_mm256_madd_epi16(part, _mm256_set1_epi16(1)));
                 const float scale = x.scales[(token + t) * blocks + block] * weight_scale;
-                sum[t] = _mm256_fmadd_ps(fours, _mm256_set1_ps(scale), sum[t]);
+                sum[t] = is_fused ? _mm256_fmadd_ps(fours, _mm256_set1_ps(scale), sum[t])
+                                  : _mm256_add_ps(_mm256_mul_ps(fours, _mm256_set1_ps(scale)), sum[t]);
             }
         }
     };
@@ -594,8 +595,10 @@ const KernelSet kernels{
     .round_to_f16 = round_to_f16,
     .round_to_bf16 = round_to_bf16,
     .i2_s = multiply<I2S, 4, 2, 4>,
-    .tq1_0 = multiply<Q8K<Tq1>::Tile, 2, 1, 4>,
-    .tq2_0 = multiply<Q8K<Tq2>::Tile, 2, 1, 4>,
+    .tq1_0 = multiply<Q8K<Tq1, true>::Tile, 2, 1, 4>,
+    .tq2_0 = multiply<Q8K<Tq2, true>::Tile, 2, 1, 4>,
+    .tq1_0_apart = multiply<Q8K<Tq1, false>::Tile, 2, 1, 4>,
+    .tq2_0_apart = multiply<Q8K<Tq2, false>::Tile, 2, 1, 4>,
     .f32_dot = multiply<InFour<F32>::Tile, 2, 1, 2>,
     .f32_tile = multiply<InOne<F32>::Tile, 4, 4, 3>,
     .f16_dot = multiply<InFour<F16>::Tile, 2, 1, 2>,

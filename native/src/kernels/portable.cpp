@@ -127,6 +127,7 @@ void unpack_tq2_0(const std::uint8_t* block, std::uint8_t* codes) {
 
 using Unpack = void (*)(const std::uint8_t* block, std::uint8_t* codes);
 
+template <bool is_fused>
 float dot_q8_k(const std::uint8_t* row, int block_bytes, Unpack unpack, const Activations& x, int token, int cols) {
     float lane[lanes] = {};
     const std::int8_t* codes = x.codes + token * x.stride;
@@ -139,20 +140,24 @@ float dot_q8_k(const std::uint8_t* row, int block_bytes, Unpack unpack, const Ac
         for (int l = 0; l < lanes; ++l) sum[l] = -block_sums[b * 16 + 2 * l] - block_sums[b * 16 + 2 * l + 1];
         for (int i = 0; i < block_q8_k; ++i) sum[i % 32 / 4] += weights[i] * codes[b * block_q8_k + i];
         const float scale = scales[b] * float_of_f16(std::uint16_t(row[block_bytes - 2] | row[block_bytes - 1] << 8));
-        for (int l = 0; l < lanes; ++l) lane[l] = std::fma(float(sum[l]), scale, lane[l]);
+        for (int l = 0; l < lanes; ++l) {
+            lane[l] = is_fused ? std::fma(float(sum[l]), scale, lane[l]) : float(sum[l]) * scale + lane[l];
+        }
     }
     return add_lanes_as_halves(lane);
 }
 
+template <bool is_fused>
 void tq1_0(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
     for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
-        return dot_q8_k(row, tq1_0_bytes, unpack_tq1_0, x, token, w.cols);
+        return dot_q8_k<is_fused>(row, tq1_0_bytes, unpack_tq1_0, x, token, w.cols);
     });
 }
 
+template <bool is_fused>
 void tq2_0(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
     for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
-        return dot_q8_k(row, tq2_0_bytes, unpack_tq2_0, x, token, w.cols);
+        return dot_q8_k<is_fused>(row, tq2_0_bytes, unpack_tq2_0, x, token, w.cols);
     });
 }
 
@@ -319,8 +324,10 @@ const KernelSet kernels{
     .round_to_f16 = round_to_f16,
     .round_to_bf16 = round_to_bf16,
     .i2_s = i2_s,
-    .tq1_0 = tq1_0,
-    .tq2_0 = tq2_0,
+    .tq1_0 = tq1_0<true>,
+    .tq2_0 = tq2_0<true>,
+    .tq1_0_apart = tq1_0<false>,
+    .tq2_0_apart = tq2_0<false>,
     .f32_dot = f32_dot,
     .f32_tile = tile<F32>,
     .f16_dot = f16_dot,
