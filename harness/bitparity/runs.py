@@ -80,6 +80,6 @@ def choose_context(model: Model, needed: int = 0) -> int:
     return min(model.hyper.context_length, max(DEFAULT_CONTEXT, needed))
 
 
-def model_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """BLAKE3 of a model file, hex; the file is mapped and hashed by all cores."""
     return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()

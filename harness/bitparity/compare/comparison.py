@@ -17,7 +17,7 @@ from bitparity.compare.verdict import Verdict, judge_position
 from bitparity.engine import Engine, Session
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.model.types import Model
-from bitparity.runs import choose_context, model_digest, open_session, tracing
+from bitparity.runs import choose_context, file_digest, open_session, tracing
 from bitparity.settings import Settings
 
 Progress = Callable[[int, int], None]
@@ -195,4 +195,4 @@ def _measure_prompt(
 
 
 def _model_file(model: Model) -> ModelFile:
-    return ModelFile(str(model.path), model_digest(model.path))
+    return ModelFile(str(model.path), file_digest(model.path))
