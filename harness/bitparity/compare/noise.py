@@ -1,0 +1,204 @@
+"""Measure the noise floor: how far the reference is from itself on the tokens of this run.
+
+Two things are measured, each as the distance between two runs of the same engine:
+
+self      the same model: again, prefill against decode, against chunks of 7, and n threads against one
+rounding  the model against a copy whose norm weights moved by a few float32 steps (perturb.py), as prefill
+          and as decode
+
+Both are needed.  An engine whose prefill and decode share all code has no self noise, and still another
+correct engine will not match it: BitNet rounds activations to int8 before every matmul, and the first
+rounding that falls the other way multiplies a 1e-7 difference by 1e5.  Relative L2 of the logits, 48 or 64
+positions:
+
+| reference and model            | self median, max | rounding median, max | oracle median, max |
+|--------------------------------|------------------|----------------------|--------------------|
+| bitnet.cpp I2_S, trained       | 5.1e-3, 1.2e-2   | 3.7e-3, 9.5e-3       | 2.1e-3, 6.3e-3     |
+| bitnet.cpp I2_S, random        | 2.8e-2, 3.6e-2   | 2.0e-2, 3.1e-2       | 1.8e-2, 2.3e-2     |
+| bitnet.cpp F16, trained        | 1.9e-4, 4.7e-4   | 1.8e-4, 4.8e-4       | 1.6e-4, 3.7e-4     |
+| llama.cpp TQ2_0, random        | 9.9e-8, 1.6e-2   | 1.8e-2, 2.5e-2       | 1.2e-2, 2.2e-2     |
+| llama.cpp F32, trained         | 7.9e-5, 2.5e-4   | 1.0e-4, 3.3e-4       | 7.1e-5, 2.5e-4     |
+
+The last column is the float64 oracle against the reference's decode.  It shares nothing with the reference
+and is as far from it as rounding predicts, and so will every correct candidate be.  The size of the
+perturbation hardly matters (64 times as much moves the result by 1.3 to 1.6), because flips beget flips until
+a plateau of the model is reached.
+
+Position by position the distance is either about 1e-7 (no flip yet) or on the plateau, and which of the two
+is chance; a floor for each position would be 0 where the candidate happens to flip.  The floor is therefore
+pooled: the largest over all positions and comparisons, from MIN_POSITIONS positions at least.
+
+Why a multiple of 3 on it (tolerance.MULTIPLE): the candidate's worst position meets the reference's worst.
+Between seeds such maxima differed by up to 1.4 in relative L2, and by 2.4 in KL, which is quadratic; the
+oracle's stayed below 1.1 times the floor on every model above.  Below the plateau the difference grows as the
+square root of the rounding, so 3 allows a candidate nine times the rounding of ordinary stages.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+from blake3 import blake3
+
+from bitparity.compare.chunking import Chunking
+from bitparity.compare.metrics import compare_logits
+from bitparity.compare.noise_floor import Kind, Levels, NoiseFloor, SelfComparison
+from bitparity.compare.perturb import STEPS, write_perturbed
+from bitparity.compare.positions import logits_by_position
+from bitparity.engine import Engine, Session
+from bitparity.model import open_model
+from bitparity.model.types import Model
+from bitparity.runs import choose_context, file_digest, open_session
+from bitparity.settings import Settings
+from bitparity.stages import StageFilter
+from bitparity.trace import MemoryTrace, TraceValues
+
+FORMAT = 1  # of the cached JSON
+MIN_POSITIONS = 32  # fewer tokens are repeated up to that many: at position 0 alone, no rounding may flip
+MAX_POSITIONS = 256  # of long prompts; the plateau is reached within the first few
+PERTURBED_COPIES = 2
+Progress = Callable[[str], None]
+
+
+def measure_noise(
+    engine: Engine,
+    model: Model,
+    tokens: Sequence[int],
+    *,
+    settings: Settings,
+    threads: int | None = None,
+    device_id: int | None = None,
+    stages: StageFilter | None = None,
+    progress: Progress | None = None,
+) -> NoiseFloor:
+    """Run the reference against itself; the answer is kept under settings.cache_dir.
+
+    tokens   repeated up to MIN_POSITIONS, cut at MAX_POSITIONS; the context of the model permitting
+    stages   also measure these stages; all their values of two runs are in memory at a time
+    progress called with the name of each comparison as it begins
+
+    At most one chunk of logits is in memory a session, and two sessions are open at a time.
+    """
+    ids = _enough(tokens, model.hyper.context_length)
+    bench = _Bench(engine, model, ids, settings, threads, device_id, stages, progress or (lambda name: None))
+    with bench.session() as session:
+        file = _cache_file(bench, session)
+        if file.exists():
+            return NoiseFloor.from_dict(json.loads(file.read_text()))
+        comparisons = [*bench.against_itself(session), *bench.against_perturbed(session)]
+    floor = NoiseFloor(engine.name, tuple(comparisons))
+    _write_whole(file, json.dumps(floor.as_dict()))
+    return floor
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """The arguments of measure_noise, and the comparisons that it makes of them."""
+
+    engine: Engine
+    model: Model
+    tokens: list[int]
+    settings: Settings
+    threads: int | None
+    device_id: int | None
+    stages: StageFilter | None
+    progress: Progress
+
+    @contextmanager
+    def session(self, model: Model | None = None, threads: int | None = None) -> Iterator[Session]:
+        with open_session(
+            self.engine,
+            model or self.model,
+            context=choose_context(self.model, len(self.tokens)),
+            settings=self.settings,
+            threads=threads or self.threads,
+            device_id=self.device_id,
+        ) as session:
+            yield session
+
+    def against_itself(self, session: Session) -> Iterator[SelfComparison]:
+        with self.session() as other:
+            yield self.compare("self", "again", session, "prefill", other, "prefill")
+            yield self.compare("self", "prefill against decode", session, "prefill", other, "decode")
+            yield self.compare("self", "prefill against chunks of 7", session, "prefill", other, "7")
+        if session.info.fingerprint.threads > 1:
+            with self.session(threads=1) as other:
+                name = f"{session.info.fingerprint.threads} threads against 1"
+                yield self.compare("self", name, session, "prefill", other, "prefill")
+
+    def against_perturbed(self, session: Session) -> Iterator[SelfComparison]:
+        with tempfile.TemporaryDirectory(prefix="bitparity-") as folder:
+            for seed in range(PERTURBED_COPIES):
+                path = Path(folder) / f"perturbed-{seed}.gguf"
+                write_perturbed(self.model, path, seed)
+                with self.session(open_model(path)) as other:
+                    for chunks in ("prefill", "decode"):
+                        name = f"norm weights moved by {STEPS} float32 steps, seed {seed}, {chunks}"
+                        yield self.compare("rounding", name, session, chunks, other, chunks)
+                path.unlink()
+
+    def compare(
+        self, kind: Kind, name: str, first: Session, chunks: str, second: Session, other_chunks: str
+    ) -> SelfComparison:
+        self.progress(name)
+        traces = MemoryTrace("expected"), MemoryTrace("actual")
+        with ExitStack() as stack:
+            if self.stages is not None:
+                for session, trace in zip((first, second), traces, strict=True):
+                    stack.enter_context(session.tap(self.stages, trace))
+            rows = zip(
+                logits_by_position(first, self.tokens, Chunking(chunks)),
+                logits_by_position(second, self.tokens, Chunking(other_chunks)),
+                strict=True,
+            )
+            measured = [compare_logits(expected, actual) for expected, actual in rows]
+        flips = {position: m.contested for position, m in enumerate(measured) if not m.argmax_equal}
+        return SelfComparison(kind, name, tuple(map(Levels.of, measured)), flips, stage_noise(*traces))
+
+
+def stage_noise(expected: TraceValues, actual: TraceValues) -> dict[str, float]:
+    """Largest relative L2 of each stage over the layers and positions that both traces hold."""
+    noise: dict[str, float] = {}
+    for layer, stage in expected.stages():
+        for position in expected.positions():
+            if expected.has_value(layer, stage, position) and actual.has_value(layer, stage, position):
+                e = expected.value(layer, stage, position).astype(np.float64)
+                difference = float(np.linalg.norm(actual.value(layer, stage, position) - e))
+                norm = float(np.linalg.norm(e))
+                relative = difference / norm if norm else (math.inf if difference else 0.0)
+                noise[stage] = float(np.maximum(noise.get(stage, 0.0), relative))
+    return noise
+
+
+def _enough(tokens: Sequence[int], context: int) -> list[int]:
+    wanted = min(max(len(tokens), MIN_POSITIONS), MAX_POSITIONS, context)
+    return list(islice(cycle(tokens), wanted))
+
+
+def _cache_file(bench: _Bench, session: Session) -> Path:
+    """The file of this measurement: named by all that it depends on."""
+    depends = {
+        "format": FORMAT,
+        "model": file_digest(bench.model.path),
+        "fingerprint": session.info.fingerprint.as_dict(),
+        "tokens": bench.tokens,
+        "stages": bench.stages.text if bench.stages else None,
+        "perturbation": [STEPS, PERTURBED_COPIES],
+    }
+    key = blake3(json.dumps(depends, sort_keys=True).encode()).hexdigest(length=16)
+    return bench.settings.cache_dir / "noise" / f"{key}.json"
+
+
+def _write_whole(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as unfinished:
+        unfinished.write(text)
+    Path(unfinished.name).replace(file)
