@@ -6,42 +6,44 @@ answer is one sentence; the table under it has both engines' local errors and th
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from bitparity.compare.explain import explain
-from bitparity.compare.judge import Judge, LocalError, MissingInput, NotJudged
+from bitparity.compare.judge import Judge, LocalError, NotJudged
 from bitparity.engine import Fingerprint
 from bitparity.errors import NotCompared
-from bitparity.model import open_model
 from bitparity.model.types import Model
 from bitparity.oracle.definition import Definition, stages_of
-from bitparity.oracle.numerics import numerics_of
+from bitparity.oracle.numerics import BITNET_CPP, NUMERICS, Numerics, numerics_of
 from bitparity.stages import StageFilter, graph_order
-from bitparity.trace import Trace, TraceValues, read_trace
+from bitparity.trace import Trace, TraceValues
 
 POSITIONS_EXPLAINED = 8  # guilty positions that an explanation has to fit
-LAYERS_IN_GROWTH = 40  # lines of the growth table at most
+LAYERS_KEPT = 3  # unpacked by the oracle: the one that is judged and its neighbours, for explanations
+ENDS = ("embeddings", "layer_out", "logits")  # stages whose differences show how rounding grows
 
 
 @dataclass(frozen=True)
-class Side:
-    """What one engine recorded.
-
-    fingerprint   decides which F16 roundings are its own (oracle/numerics.py)
-    """
+class Evidence:
+    """What one engine recorded, and which F16 roundings are its own."""
 
     trace: TraceValues
-    fingerprint: Fingerprint | None = None
+    numerics: Numerics
 
-    @property
-    def engine(self) -> str:
-        return self.trace.engine
+    @classmethod
+    def of(cls, trace: TraceValues, fingerprint: Fingerprint | None = None) -> Evidence:
+        """Numerics by the fingerprint, else by that of a stored trace, else by the engine's name."""
+        if fingerprint is None and isinstance(trace, Trace) and trace.meta.get("fingerprint"):
+            fingerprint = Fingerprint(**trace.meta["fingerprint"])
+        if fingerprint is None:
+            return cls(trace, NUMERICS.get(trace.engine, BITNET_CPP))
+        return cls(trace, numerics_of(fingerprint))
 
 
 @dataclass(frozen=True)
@@ -60,24 +62,10 @@ class StageSummary:
 
 @dataclass(frozen=True)
 class Guilt:
-    """The first guilty stage of an engine: earliest position first, then the order of the graph.
-
-    words     what it does, as a clause: "computes SiLU where ReLU² is defined"
-    layers    layers in which the same stage is guilty
-    """
+    """A guilty stage at its first position, and what it does there as a clause."""
 
     local: LocalError
     words: str
-    layers: tuple[int, ...]
-
-    def sentence(self, engine: str) -> str:
-        at = self.local
-        where = f"layer {at.layer}, {at.stage}" if at.layer >= 0 else at.stage
-        also = f"; so in {len(self.layers)} layers" if len(self.layers) > 1 else ""
-        return (
-            f"{engine} is wrong: {where}, from position {at.position}: it {self.words} "
-            f"(local error {at.error:.2g}, rounding explains {at.bound:.1g}{also})"
-        )
 
 
 @dataclass(frozen=True)
@@ -85,8 +73,7 @@ class EngineBlame:
     """One engine, judged.
 
     stages       a summary for every stage that was judged, in graph order
-    first        its first guilty stage, None when none is
-    guilty       every guilty local error, in the order of `first`
+    first        the first guilty stage, by position and then by the order of the graph; None when none is
     not_judged   what was recorded but cannot be judged
     absent       stages that the architecture has and the engine recorded nowhere
     """
@@ -94,9 +81,24 @@ class EngineBlame:
     engine: str
     stages: tuple[StageSummary, ...]
     first: Guilt | None
-    guilty: tuple[LocalError, ...]
     not_judged: tuple[NotJudged, ...]
     absent: tuple[str, ...]
+
+    def guilty_stages(self) -> list[StageSummary]:
+        return [s for s in self.stages if s.guilty_positions]
+
+    def sentence(self) -> str:
+        """What is wrong, with its evidence; empty when nothing is."""
+        if self.first is None:
+            return ""
+        at = self.first.local
+        layers = [s.layer for s in self.guilty_stages() if s.stage == at.stage]
+        where = f"layer {at.layer}, {at.stage}" if at.layer >= 0 else at.stage
+        also = f"; likewise in {len(layers)} layers" if len(layers) > 1 else ""
+        return (
+            f"{self.engine} is wrong: {where}, from position {at.position}: it {self.first.words} "
+            f"(local error {at.error:.2g}, rounding explains {at.bound:.1g}{also})"
+        )
 
 
 @dataclass(frozen=True)
@@ -112,12 +114,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class BlameReport:
-    """The answer, and what it rests on."""
+    """Both engines, judged by the same definition; the reference is `expected`, the candidate `actual`."""
 
-    answer: str
     expected: EngineBlame
     actual: EngineBlame
-    differences: tuple[Difference, ...] = field(default=())
+    differences: tuple[Difference, ...]
 
     @property
     def is_guilty(self) -> bool:
@@ -127,140 +128,140 @@ class BlameReport:
     def exit_code(self) -> int:
         return 1 if self.is_guilty else 0
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; NaN and infinity as they are."""
-        return {"guilty": self.is_guilty, **asdict(self)}
+    @property
+    def sentence(self) -> str:
+        """The answer in one line."""
+        guilty = [b.sentence() for b in (self.actual, self.expected) if b.first]
+        if guilty:
+            return "; ".join(guilty)
+        return (
+            f"no stage of {self.expected.engine} or {self.actual.engine} is wrong{_growth(self.differences)}"
+        )
 
     def growth(self) -> list[Difference]:
         """The engines' difference at the end of every layer and at the logits."""
-        ends = [d for d in self.differences if d.stage in ("embeddings", "layer_out", "logits")]
-        return ends[:LAYERS_IN_GROWTH]
+        return [d for d in self.differences if d.stage in ENDS]
 
-
-def read_side(folder: Path) -> Side:
-    """A stored trace with its fingerprint.  Raises as read_trace does."""
-    return side_of(read_trace(folder))
-
-
-def side_of(trace: Trace) -> Side:
-    """A stored trace, with the fingerprint of its meta data if it has one."""
-    recorded = trace.meta.get("fingerprint")
-    return Side(trace, Fingerprint(**recorded) if recorded else None)
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; what is not finite is None."""
+        plain: dict[str, Any] = _finite({"sentence": self.sentence, "guilty": self.is_guilty, **asdict(self)})
+        return plain
 
 
 def blame(
-    model: Model | Path,
-    expected: Side,
-    actual: Side,
+    model: Model,
+    expected: Evidence,
+    actual: Evidence,
     *,
     tokens: Sequence[int] = (),
     stages: StageFilter | None = None,
 ) -> BlameReport:
-    """Judge both engines by the definition of one model.
+    """Judge both engines by the definition of the model that both were meant to run.
 
-    model    the model that both were meant to run
     tokens   of the sequence; without them embeddings are not judged
     Raises NotCompared if no stage of either trace can be judged.
     """
-    opened = open_model(model) if isinstance(model, Path) else model
-    blames = [judge_engine(opened, side, tokens=tokens, stages=stages) for side in (expected, actual)]
-    if not any(b.stages for b in blames):
-        reasons = {n.reason for b in blames for n in b.not_judged} or {
-            "no values were kept (record with --values)"
-        }
-        raise NotCompared(f"no stage can be judged: {'; '.join(sorted(reasons)[:3])}")
-    differences = tuple(_differences(expected.trace, actual.trace))
-    answer = _answer(blames[0], blames[1], differences)
-    return BlameReport(answer, blames[0], blames[1], differences)
+    report = judge_both(model, expected, actual, tokens=tokens, stages=stages)
+    check_judged(report)
+    return report
+
+
+def judge_both(
+    model: Model,
+    expected: Evidence,
+    actual: Evidence,
+    *,
+    tokens: Sequence[int],
+    stages: StageFilter | None,
+) -> BlameReport:
+    """As blame, but nothing judged is no error."""
+    return BlameReport(
+        judge_engine(model, expected, tokens=tokens, stages=stages),
+        judge_engine(model, actual, tokens=tokens, stages=stages),
+        tuple(_differences(expected.trace, actual.trace, stages)),
+    )
+
+
+def check_judged(report: BlameReport) -> None:
+    """Raise NotCompared if nothing was judged: that is never a pass."""
+    if report.expected.stages or report.actual.stages:
+        return
+    reasons = {n.reason for b in (report.expected, report.actual) for n in b.not_judged}
+    raise NotCompared(
+        f"no stage can be judged: {'; '.join(sorted(reasons)[:3]) or 'no values were recorded'}"
+    )
 
 
 def judge_engine(
-    model: Model, side: Side, *, tokens: Sequence[int] = (), stages: StageFilter | None = None
+    model: Model, evidence: Evidence, *, tokens: Sequence[int] = (), stages: StageFilter | None = None
 ) -> EngineBlame:
     """Judge one engine by the definition of a model, with the engine's own F16 roundings."""
-    definition = Definition.of(model, numerics_of(side.fingerprint or _by_name(side.engine)))
-    judge = Judge(definition, side.trace, tokens)
+    definition = Definition.of(model, evidence.numerics, LAYERS_KEPT)
+    judge = Judge(definition, evidence.trace, tokens)
     judged = list(judge.judge(stages))
     errors = [j for j in judged if isinstance(j, LocalError)]
-    guilty = sorted((e for e in errors if e.is_guilty), key=_order)
-    recorded = {stage for _, stage in side.trace.stages()}
+    recorded = {stage for _, stage in evidence.trace.stages()}
     return EngineBlame(
-        engine=side.engine,
+        engine=evidence.trace.engine,
         stages=tuple(_summaries(errors)),
-        first=_guilt(judge, guilty) if guilty else None,
-        guilty=tuple(guilty),
+        first=_first_guilt(judge, errors),
         not_judged=tuple(j for j in judged if isinstance(j, NotJudged)),
         absent=tuple(s for s in stages_of(model.hyper) if s not in recorded),
     )
 
 
-def _by_name(engine: str) -> Fingerprint:
-    """What is known when a trace has no fingerprint."""
-    return Fingerprint(engine, "", "", "", "", 0, "f16")
+def guilt_order(guilt: LocalError) -> tuple[int, tuple[int, int, int]]:
+    """Sort key: the earliest position, there the first stage of the graph."""
+    return guilt.position, graph_order(guilt.layer, guilt.stage)
 
 
-def _order(error: LocalError) -> tuple[int, tuple[int, int, int]]:
-    return error.position, graph_order(error.layer, error.stage)
-
-
-def _summaries(errors: Iterable[LocalError]) -> Iterable[StageSummary]:
+def _summaries(errors: Iterable[LocalError]) -> Iterator[StageSummary]:
     by_stage: dict[tuple[int, str], list[LocalError]] = defaultdict(list)
     for error in errors:
         by_stage[error.layer, error.stage].append(error)
     for (layer, stage), group in by_stage.items():
         worst = max(group, key=lambda e: e.rank)
-        yield StageSummary(
-            layer,
-            stage,
-            positions=len(group),
-            error=worst.error,
-            bound=worst.bound,
-            excess=worst.excess,
-            max_abs=worst.max_abs,
-            guilty_positions=sum(e.is_guilty for e in group),
-        )
+        guilty = sum(e.is_guilty for e in group)
+        numbers = (worst.error, worst.bound, worst.excess, worst.max_abs)
+        yield StageSummary(layer, stage, len(group), *numbers, guilty)
 
 
-def _guilt(judge: Judge, guilty: Sequence[LocalError]) -> Guilt:
+def _first_guilt(judge: Judge, errors: Iterable[LocalError]) -> Guilt | None:
+    guilty = sorted((e for e in errors if e.is_guilty), key=guilt_order)
+    if not guilty:
+        return None
     first = guilty[0]
     same = [e for e in guilty if (e.layer, e.stage, e.rows) == (first.layer, first.stage, first.rows)]
     positions = [e.position for e in same[:POSITIONS_EXPLAINED]]
-    try:
-        found = judge.evaluate(first.layer, first.stage, positions, first.rows)
-        words = explain(judge.definition, first.stage, found)
-    except MissingInput:  # cannot be: it was judged
-        raise AssertionError(f"{first.stage} was judged without its inputs") from None
-    layers = sorted({e.layer for e in guilty if e.stage == first.stage})
-    return Guilt(first, words, tuple(layers))
+    found = judge.evaluate(first.layer, first.stage, positions, first.rows)
+    return Guilt(first, explain(judge.definition, first.stage, found))
 
 
-def _differences(expected: TraceValues, actual: TraceValues) -> Iterable[Difference]:
+def _differences(
+    expected: TraceValues, actual: TraceValues, stages: StageFilter | None
+) -> Iterator[Difference]:
     """Relative L2 between the engines at every stage and position that both recorded."""
     common = set(expected.stages()) & set(actual.stages())
     for layer, stage in sorted(common, key=lambda pair: graph_order(*pair)):
-        relative = []
-        for position in expected.positions():
-            if expected.has_value(layer, stage, position) and actual.has_value(layer, stage, position):
-                pair = (t.value(layer, stage, position) for t in (expected, actual))
-                relative.append(_relative(*pair))
+        if stages is not None and not stages.matches(layer, stage):
+            continue
+        at = [p for p in expected.positions() if _both_have(expected, actual, layer, stage, p)]
+        pairs = ((expected.value(layer, stage, p), actual.value(layer, stage, p)) for p in at)
+        relative = [_relative(*pair) for pair in pairs]
         if relative:
             typical = float(np.sqrt(np.mean(np.square(relative))))
             yield Difference(layer, stage, float(np.max(relative)), typical, len(relative))
 
 
+def _both_have(expected: TraceValues, actual: TraceValues, layer: int, stage: str, position: int) -> bool:
+    return expected.has_value(layer, stage, position) and actual.has_value(layer, stage, position)
+
+
 def _relative(expected: Any, actual: Any) -> float:
     if expected.shape != actual.shape:
-        return float("inf")
+        return math.inf
     wide = expected.astype(np.float64)
-    size = float(np.linalg.norm(wide)) or 1.0
-    return float(np.linalg.norm(actual - wide)) / size
-
-
-def _answer(expected: EngineBlame, actual: EngineBlame, differences: Sequence[Difference]) -> str:
-    sentences = [b.first.sentence(b.engine) for b in (actual, expected) if b.first]
-    if sentences:
-        return "; ".join(sentences)
-    return f"no stage of {expected.engine} or {actual.engine} is wrong{_growth(differences)}"
+    return float(np.linalg.norm(actual - wide)) / (float(np.linalg.norm(wide)) or 1.0)
 
 
 def _growth(differences: Sequence[Difference]) -> str:
@@ -279,3 +280,12 @@ def _growth(differences: Sequence[Difference]) -> str:
 
 def _place(difference: Difference) -> str:
     return f"layer {difference.layer} {difference.stage}" if difference.layer >= 0 else difference.stage
+
+
+def _finite(value: Any) -> Any:
+    """The same data with None for NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,141 @@
+"""Blame two open sessions without ever holding all values: window by window of layers, under a budget.
+
+Judging a layer needs nothing but that layer's own values and its input, so the model is run again for every
+window of layers that fits the budget, and the answer is the one that a full recording gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bitparity.compare.blame import BlameReport, EngineBlame, Evidence, check_judged, guilt_order, judge_both
+from bitparity.compare.chunking import Chunking
+from bitparity.engine import Session
+from bitparity.errors import NotCompared
+from bitparity.model.types import HyperParameters, Model
+from bitparity.oracle.definition import SUB_NORMS
+from bitparity.stages import STAGES, StageFilter, graph_order
+from bitparity.trace import MemoryTrace
+
+DEFAULT_BUDGET = 1 << 30  # bytes of recorded values of both engines together
+
+
+@dataclass(frozen=True)
+class Window:
+    """Layers first <= layer < last; the first window has the embeddings too, the last one the logits."""
+
+    first: int
+    last: int
+    n_layer: int
+
+    def judged(self) -> StageFilter:
+        """The stages that this window judges."""
+        ends = ["-1:embeddings"] if self.first == 0 else []
+        ends += ["-1:final_norm", "-1:logits"] if self.last == self.n_layer else []
+        return StageFilter.parse(",".join([f"{self.first}-{self.last - 1}:*", *ends]))
+
+    def recorded(self) -> StageFilter:
+        """Those, and the input of the first layer."""
+        before = f",{self.first - 1}:layer_out" if self.first else ""
+        return StageFilter.parse(self.judged().text + before)
+
+
+def blame_sessions(
+    model: Model,
+    expected: Session,
+    actual: Session,
+    tokens: Sequence[int],
+    chunking: Chunking | None = None,
+    *,
+    budget: int = DEFAULT_BUDGET,
+) -> BlameReport:
+    """Run the tokens on both sessions from position 0, as often as the budget asks for; judge every stage.
+
+    model      the model that both were meant to run
+    chunking   as the tokens were run when the engines diverged; prefill unless given
+    Both sessions are rolled back to 0 first, and hold the tokens afterwards.
+    Raises NotCompared if nothing could be judged, or one layer alone does not fit the budget.
+    """
+    plan = chunking or Chunking("prefill")
+    reports = [
+        _blame_window(model, expected, actual, tokens, plan, window)
+        for window in windows(model.hyper, len(tokens), budget)
+    ]
+    report = _merge(reports)
+    check_judged(report)
+    return report
+
+
+def windows(hyper: HyperParameters, n_tokens: int, budget: int) -> list[Window]:
+    """Cut the layers so that what both engines record of a window fits the budget.
+
+    Raises NotCompared if a single layer, or the logits, are larger than it.
+    """
+    layer, ends = _layer_bytes(hyper, n_tokens), _end_bytes(hyper, n_tokens)
+    room = (budget - ends) // layer
+    if room < 1:
+        raise NotCompared(
+            f"recording one layer and the logits of {n_tokens} positions takes {layer + ends:,} bytes, "
+            f"the budget is {budget:,}; give fewer positions"
+        )
+    firsts = range(0, hyper.n_layer, room)
+    return [Window(first, min(first + room, hyper.n_layer), hyper.n_layer) for first in firsts]
+
+
+def _layer_bytes(hyper: HyperParameters, n: int) -> int:
+    """Recorded values of a layer at n positions, both engines; attn_probs as a full square."""
+    sizes = {
+        "n_embd": hyper.n_embd,
+        "n_ff": hyper.n_ff,
+        "n_head * head_dim": hyper.n_head * hyper.head_dim,
+        "n_head_kv * head_dim": hyper.n_embd_kv,
+    }
+    stages = [s for s in STAGES if s.in_block and (hyper.sub_norms or s.name not in SUB_NORMS)]
+    row = sum(hyper.n_head * n if s.name == "attn_probs" else sizes[s.axes[0]] for s in stages)
+    return 2 * 4 * n * row
+
+
+def _end_bytes(hyper: HyperParameters, n: int) -> int:
+    """Logits, final norm and the input of the window, both engines."""
+    return 2 * 4 * n * (hyper.n_vocab + 2 * hyper.n_embd)
+
+
+def _blame_window(
+    model: Model, expected: Session, actual: Session, tokens: Sequence[int], plan: Chunking, window: Window
+) -> BlameReport:
+    evidence = [_record(session, tokens, plan, window) for session in (expected, actual)]
+    return judge_both(model, *evidence, tokens=tokens, stages=window.judged())
+
+
+def _record(session: Session, tokens: Sequence[int], plan: Chunking, window: Window) -> Evidence:
+    info = session.info
+    trace = MemoryTrace(info.fingerprint.engine)
+    session.rollback(0)
+    with session.tap(window.recorded(), trace):
+        for chunk in plan.chunks(len(tokens)):
+            if chunk.decode:
+                session.decode(tokens[chunk.first])
+            else:
+                session.prefill(tokens[chunk.first : chunk.last])
+    return Evidence.of(trace, info.fingerprint)
+
+
+def _merge(reports: Sequence[BlameReport]) -> BlameReport:
+    return BlameReport(
+        _merge_engine([r.expected for r in reports]),
+        _merge_engine([r.actual for r in reports]),
+        tuple(d for r in reports for d in r.differences),
+    )
+
+
+def _merge_engine(blames: Sequence[EngineBlame]) -> EngineBlame:
+    return EngineBlame(
+        engine=blames[0].engine,
+        stages=tuple(
+            sorted((s for b in blames for s in b.stages), key=lambda s: graph_order(s.layer, s.stage))
+        ),
+        first=min((b.first for b in blames if b.first), key=lambda g: guilt_order(g.local), default=None),
+        not_judged=tuple(n for b in blames for n in b.not_judged),
+        absent=tuple(s for s in blames[0].absent if all(s in b.absent for b in blames)),
+    )
