@@ -69,9 +69,7 @@ def find_bitnet_cpp(root: Path | None) -> Library:
         raise EngineUnavailable(f"BITNET_CPP_DIR is not set; {BUILD_BITNET_CPP}")
     where = f"BITNET_CPP_DIR is {str(root)!r}"
     if not root.is_dir():
-        raise EngineUnavailable(
-            f"{where}, where there is no folder; set it to the root of a built bitnet.cpp tree"
-        )
+        raise EngineUnavailable(f"{where}, which is no folder; set it to the root of a built bitnet.cpp tree")
     llama = root / "3rdparty/llama.cpp"
     includes = (llama / "include", llama / "ggml/include")
     if not (root / "setup_env.py").is_file() and not llama.is_dir():

@@ -8,6 +8,7 @@ from pathlib import Path
 from bitparity.engine import Availability, Fingerprint, ModelInfo
 from bitparity.errors import BadInput, EngineUnavailable
 from bitparity.model import open_model
+from bitparity.model.types import Model
 from bitparity.settings import read_settings
 from bitparity_reference.build import build_bridge
 from bitparity_reference.discover import Library
@@ -57,7 +58,7 @@ class LlamaEngine(ABC):
                 f"a session needs a context and threads of at least 1, not {context} and {threads}"
             )
         library = self.find()
-        info = self._info(library, model, context, threads)
+        info = self.describe(library, open_model(model), context, threads)
         if reason := self.refusal(info.arch, set(info.weight_formats)):
             raise BadInput(f"{model}: {reason}")
         arguments = {
@@ -77,8 +78,8 @@ class LlamaEngine(ABC):
             self.name, library.version, library.compiler, "", self.kernels, threads, "f16", details
         )
 
-    def _info(self, library: Library, path: Path, context: int, threads: int) -> ModelInfo:
-        model = open_model(path)
+    def describe(self, library: Library, model: Model, context: int, threads: int) -> ModelInfo:
+        """What a session of this model will say of itself."""
         hyper = model.hyper
         return ModelInfo(
             arch=hyper.arch,

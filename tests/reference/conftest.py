@@ -1,4 +1,4 @@
-"""The references, each test once for each that is here; llama.cpp is installed wherever all tests must run."""
+"""The references; a test that takes `engine` runs once for each that is here."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity_reference.bitnet_cpp import BitnetCppEngine
 from bitparity_reference.llama_cpp import LlamaCppEngine
 from bitparity_reference.llama_engine import LlamaEngine
 from bitparity_reference.worker import WorkerSession
-
-from bitparity.model.synthetic import ModelSpec, make_model
 
 ENGINES: dict[str, type[LlamaEngine]] = {"llama.cpp": LlamaCppEngine, "bitnet.cpp": BitnetCppEngine}
 

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+
 from bitparity_reference.channel import Channel
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bitparity_reference.worker import WorkerSession
 
 from bitparity.engine import StageValue
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.stages import StageFilter
+from bitparity_reference.worker import WorkerSession
 
 HERE = Path(__file__).parent
 
@@ -94,7 +94,12 @@ def test_worker_survives_what_its_sink_raises(worker: WorkerSession, error: Exce
 
 @pytest.mark.parametrize(
     ("token", "how"),
-    [(0, "aborted (SIGABRT)"), (1, "crashed (SIGSEGV)"), (2, "exited with code 7"), (6, "was killed (SIGKILL)")],
+    [
+        (0, "aborted (SIGABRT)"),
+        (1, "crashed (SIGSEGV)"),
+        (2, "exited with code 7"),
+        (6, "was killed (SIGKILL)"),
+    ],
 )
 def test_worker_death_is_named_with_its_last_words(worker: WorkerSession, token: int, how: str) -> None:
     with pytest.raises(EngineFailed) as caught:
