@@ -1,6 +1,7 @@
 """Weight formats: a table of contents, one file a format.
 
-A new format is a file with a class that has the methods of base.WeightFormat (or base.TernaryFormat) and one line here.
+A new format is a file with a class that has the methods of base.WeightFormat (or base.TernaryFormat) and one
+line here.
 """
 
 from __future__ import annotations

@@ -3,18 +3,22 @@ codes."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from bitparity.errors import BadInput
 from bitparity.formats.base import Bytes, Codes, Floats
 from bitparity.formats.blocks import BlockFormat
-from bitparity.formats.rules import sign_of_maximum
+from bitparity.formats.rules import DEAD_ZONE, sign_of_maximum
 
 TAIL_BYTES = 32  # the first four are the float32 scale, the rest keeps the next tensor aligned
 
 
 class OneScaleFormat(BlockFormat):
     """A subclass says how codes lie: `_encode` (rows, cols) -> bytes before the tail, and `_decode` back."""
+
+    dead_zone: np.floating[Any] = DEAD_ZONE
 
     def _encode(self, codes: Codes) -> Bytes:
         raise NotImplementedError
@@ -33,7 +37,7 @@ class OneScaleFormat(BlockFormat):
 
     def pack(self, values: Floats) -> Bytes:
         """Pack by bitnet.cpp's rule, sign x max with a dead zone; BadInput for NaN and infinity."""
-        codes, scale = sign_of_maximum(self._finite_matrix(values))
+        codes, scale = sign_of_maximum(self._finite_matrix(values), self.dead_zone)
         return self.pack_codes(codes, scale)
 
     def pack_codes(self, codes: Codes, scale: float) -> Bytes:

@@ -2,7 +2,7 @@
 
 | rule | code | scale | who |
 |---|---|---|---|
-| sign_of_maximum | sign(w), 0 when abs(w) < 1e-6 | max abs(w) | bitnet.cpp quantize_i2_s and its TL converters |
+| sign_of_maximum | sign(w), 0 if abs(w) < 1e-6 | max abs(w) | bitnet.cpp quantize_i2_s, its TL converter |
 | half_of_maximum | round(w / max), half away from 0 | max abs(w) of a block | ggml TQ1_0, TQ2_0 |
 | absolute_mean | round(w / mean), clipped | mean abs(w), at least 1e-5 | the paper (arXiv 2402.17764) |
 | first_non_zero | trunc(w / first) | first non-zero w, with its sign | bitnet.cpp utils/convert.py |
@@ -14,12 +14,17 @@ infinity.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from bitparity.errors import BadInput
 from bitparity.formats.base import Codes, Floats
 
-DEAD_ZONE = 1e-6  # absolute, whatever the scale
+# Absolute, whatever the scale.  C compares in double, NumPy in float32: the float nearest to 1e-6 itself is
+# dead to bitnet.cpp's quantizer and alive to its converter.
+DEAD_ZONE = np.float64(1e-6)
+CONVERTER_DEAD_ZONE = np.float32(1e-6)
 SMALLEST_MEAN = np.float32(1e-5)
 
 
@@ -31,9 +36,9 @@ def require_finite(values: Floats) -> None:
         raise BadInput(f"weight {where} is {values[where]}; only finite weights can be packed")
 
 
-def sign_of_maximum(values: Floats) -> tuple[Codes, float]:
+def sign_of_maximum(values: Floats, dead_zone: np.floating[Any] = DEAD_ZONE) -> tuple[Codes, float]:
     require_finite(values)
-    codes = np.where(np.abs(values.astype(np.float64)) < DEAD_ZONE, 0, np.sign(values)).astype(np.int8)
+    codes = np.where(np.abs(values) < dead_zone, 0, np.sign(values)).astype(np.int8)
     return codes, float(np.abs(values).max(initial=0.0))
 
 

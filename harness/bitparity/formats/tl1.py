@@ -15,6 +15,7 @@ import numpy as np
 from bitparity.errors import BadInput, ShapeError
 from bitparity.formats.base import Bytes, Codes
 from bitparity.formats.one_scale import OneScaleFormat
+from bitparity.formats.rules import CONVERTER_DEAD_ZONE
 from bitparity.formats.table_lookup import PAIRS, TL1_TILINGS, Tiling, Tilings, tiling_of
 
 LANES = 16  # rows of one vector
@@ -28,6 +29,7 @@ class TL1Format(OneScaleFormat):
     name = "TL1"
     ggml_type = 38
     block = 4
+    dead_zone = CONVERTER_DEAD_ZONE
 
     def __init__(self, tilings: Tilings = TL1_TILINGS) -> None:
         self.tilings = tilings

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from bitparity.errors import BadInput, ShapeError
 from bitparity.formats.base import Bytes, Codes
 from bitparity.formats.one_scale import TAIL_BYTES, OneScaleFormat
+from bitparity.formats.rules import CONVERTER_DEAD_ZONE
 from bitparity.formats.table_lookup import PAIRS, TL2_TILINGS, TRIPLES, Tiling, Tilings, tiling_of
 
 STEP = 32  # rows of one vector step
@@ -37,6 +38,7 @@ class TL2Format(OneScaleFormat):
     name = "TL2"
     ggml_type = 39
     block = 32
+    dead_zone = CONVERTER_DEAD_ZONE
 
     def __init__(self, tilings: Tilings = TL2_TILINGS) -> None:
         self.tilings = tilings

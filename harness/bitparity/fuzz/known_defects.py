@@ -1,0 +1,150 @@
+"""Known defects of implementations that are not ours, each with its smallest reproduction.
+
+Every run reproduces each of them once and reports it as *known*; one that no longer reproduces is an error,
+so that this list tells the truth.  The search leaves out the cases that a defect covers, and only those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitparity.formats.base import Codes
+from bitparity.fuzz.cases import ProductCase, WeightCase
+
+
+@dataclass(frozen=True)
+class KnownDefect:
+    """case       smallest reproduction
+    explanation   what goes wrong and why
+    trained       whether it can happen with a trained model, and how that is known
+    covers        which cases it explains; the search leaves these out
+    """
+
+    implementation: str
+    property: str
+    weight_format: str
+    case: Any
+    explanation: str
+    trained: str
+    covers: Callable[[Any], bool]
+
+
+FLOAT_MAX = float(np.finfo(np.float32).max)
+
+
+def _has_tiny_block(width: int) -> Callable[[WeightCase], bool]:
+    """Some block's largest magnitude m is above 0 and so small that 127 / m overflows float32."""
+
+    def covers(case: WeightCase) -> bool:
+        largest = np.abs(case.values()).reshape(-1, width).max(axis=1).astype(np.float64)
+        return bool(((largest > 0) & (largest <= 127 / FLOAT_MAX * (1 + 2**-20))).any())
+
+    return covers
+
+
+def _has_zero_block(case: WeightCase) -> bool:
+    return bool((case.values().reshape(-1, 256) == 0).all(axis=1).any())
+
+
+def _overflows_a_lane(case: ProductCase) -> bool:
+    """An exact model of the kernel: 16 lanes sum columns 2l and 2l + 1 (mod 32) over 32 blocks of 128, in
+    int16."""
+    return lane_load(case.codes(), case.x()) > 1
+
+
+def lane_load(codes: Codes, x: NDArray[np.int8]) -> float:
+    """Largest lane sum of bitnet.cpp's AVX2 I2_S kernels as a part of what int16 holds; above 1 it wraps.
+
+    codes (rows, cols) in -1..1, x (tokens, cols)
+    """
+    groups = range(0, codes.shape[1], 4096)
+    loads = [_lane_sums(codes[:, g : g + 4096] + 1, x[:, g : g + 4096]) for g in groups]
+    return max(max(float(s.max()) / 32767, float(s.min()) / -32768) for s in loads)
+
+
+def _lane_sums(stored: Codes, x: NDArray[np.int8]) -> NDArray[np.int64]:
+    """(tokens, rows, 16) sums of one group."""
+    weights = stored.astype(np.int64).reshape(len(stored), -1, 16, 2)
+    activations = x.astype(np.int64).reshape(len(x), -1, 16, 2)
+    sums: NDArray[np.int64] = np.einsum("tblp,rblp->trl", activations, weights)
+    return sums
+
+
+_OVERFLOW = (
+    "The AVX2 kernels sum 32 blocks of 128 columns in int16 before they widen.  A lane collects 8 products of "
+    "a code 0..2 and an int8 from each block, so from 17 blocks (2,176 columns) on it can pass 32,767 and wrap."
+)
+_OVERFLOW_TRAINED = (
+    "Needs activations of one sign near +-127 under weights of one sign.  Impossible below 2,176 columns, so in "
+    "the bundled models; possible in principle in ffn_down of BitNet-b1.58-2B-4T (6,912 columns)."
+)
+_TINY = (
+    "The scale 127 / max overflows to infinity when a block's largest magnitude is below 3.7e-37; infinity x 0 "
+    "is NaN, and NaN as an integer is what the CPU makes of it, mostly -128.  The scale itself is stored as 0."
+)
+_TINY_TRAINED = "No: values of trained models are 30 orders of magnitude larger, or exactly 0."
+_SUMS = "A block of zeros gets a scale and codes; its 16 sums keep whatever lay in the buffer before."
+_SUMS_TRAINED = (
+    "Yes, wherever 256 activations in a row are 0; harmless: every use multiplies the sums by the scale 0."
+)
+
+KNOWN_DEFECTS: tuple[KnownDefect, ...] = (
+    KnownDefect(
+        "bitnet.cpp",
+        "multiplies_exactly",
+        "I2_S",
+        ProductCase(rows=1, cols=2176, tokens=1, weights="plus", activations="127", seed=0),
+        _OVERFLOW,
+        _OVERFLOW_TRAINED,
+        _overflows_a_lane,
+    ),
+    KnownDefect(
+        "bitnet.cpp",
+        "multiplies_exactly",
+        "I2_S_X4",
+        ProductCase(rows=4, cols=2176, tokens=1, weights="plus", activations="127", seed=0),
+        _OVERFLOW,
+        _OVERFLOW_TRAINED,
+        _overflows_a_lane,
+    ),
+    *(
+        KnownDefect(
+            who,
+            "packs_as_defined",
+            name,
+            WeightCase(rows=1, cols=width, recipe="single", magnitude=2.0**-130, seed=0),
+            _TINY,
+            _TINY_TRAINED,
+            _has_tiny_block(width),
+        )
+        for who, name, width in (
+            ("bitnet.cpp", "Q8_0", 32),
+            ("llama.cpp", "Q8_0", 32),
+            ("gguf", "Q8_0", 32),
+            ("bitnet.cpp", "Q8_K", 256),
+            ("llama.cpp", "Q8_K", 256),
+        )
+    ),
+    *(
+        KnownDefect(
+            who,
+            "packing_keeps_to_its_memory",
+            "Q8_K",
+            WeightCase(rows=1, cols=256, recipe="zeros", magnitude=1.0, seed=0),
+            _SUMS,
+            _SUMS_TRAINED,
+            _has_zero_block,
+        )
+        for who in ("bitnet.cpp", "llama.cpp")
+    ),
+)
+
+
+def defects_of(implementation: str, property_name: str, weight_format: str) -> list[KnownDefect]:
+    wanted = (implementation, property_name, weight_format)
+    return [d for d in KNOWN_DEFECTS if (d.implementation, d.property, d.weight_format) == wanted]

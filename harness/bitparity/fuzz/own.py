@@ -1,0 +1,83 @@
+"""The implementations that the harness brings along: its NumPy definitions, and the `gguf` package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitparity.formats import FORMATS, is_ternary
+from bitparity.formats.base import Bytes, Floats, TernaryFormat, WeightFormat
+from bitparity.fuzz.cases import SMALL_TILINGS
+from bitparity.fuzz.implementations import Function, Implementation, Operation
+from bitparity.settings import Settings
+
+DEFINITIONS: dict[str, WeightFormat] = {**FORMATS, **SMALL_TILINGS}
+MULTIPLIED = ("I2_S", "I2_S_X4", "TQ1_0", "TQ2_0")
+GGUF_FORMATS = ("F16", "BF16", "Q8_0", "TQ1_0", "TQ2_0")
+
+
+def implementations(settings: Settings) -> list[Implementation]:
+    return [numpy_implementation(), gguf_implementation()]
+
+
+def numpy_implementation(definitions: dict[str, WeightFormat] | None = None) -> Implementation:
+    """Our definitions; another table of them makes a mutant."""
+    functions: dict[tuple[Operation, str], Function] = {}
+    for name, definition in (definitions or DEFINITIONS).items():
+        functions["pack", name] = _without_placement(definition.pack)
+        functions["unpack", name] = _without_placement(definition.unpack)
+        if name in MULTIPLIED and is_ternary(definition):
+            functions["multiply", name] = _multiplier(definition)
+    return Implementation("numpy", functions, refuses=True)
+
+
+def _without_placement(function: Callable[..., NDArray[Any]]) -> Function:
+    def run(*arguments: Any, placement: object = None) -> NDArray[Any]:
+        return function(*arguments)
+
+    return run
+
+
+def _multiplier(definition: TernaryFormat) -> Function:
+    def multiply(
+        packed: Bytes, rows: int, cols: int, x: NDArray[np.int8], placement: object = None
+    ) -> NDArray[np.int64]:
+        codes, _ = definition.unpack_codes(packed, rows, cols)
+        product: NDArray[np.int64] = x.astype(np.int64) @ codes.T.astype(np.int64)
+        return product
+
+    return multiply
+
+
+def gguf_implementation() -> Implementation:
+    functions: dict[tuple[Operation, str], Function] = {}
+    for name in GGUF_FORMATS:
+        functions["pack", name] = _gguf_pack(name)
+        functions["unpack", name] = _gguf_unpack(name)
+    return Implementation("gguf", functions)
+
+
+def _gguf_pack(name: str) -> Function:
+    def pack(values: Floats, placement: object = None) -> Bytes:
+        from gguf import GGMLQuantizationType, quantize
+
+        with np.errstate(all="ignore"):
+            packed = quantize(values, GGMLQuantizationType[name])
+        return np.ascontiguousarray(packed).view(np.uint8).reshape(-1)
+
+    return pack
+
+
+def _gguf_unpack(name: str) -> Function:
+    def unpack(packed: Bytes, rows: int, cols: int, placement: object = None) -> Floats:
+        from gguf import GGMLQuantizationType, dequantize
+
+        data = packed.view(np.float16) if name == "F16" else packed
+        with np.errstate(all="ignore"):
+            values = dequantize(data.reshape(rows, -1), GGMLQuantizationType[name])
+        return np.asarray(values, dtype=np.float32).reshape(rows, cols)
+
+    return unpack

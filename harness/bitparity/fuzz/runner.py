@@ -1,0 +1,139 @@
+"""Search one target - a property, a format, an implementation - for a counterexample, and shrink it.
+
+Hypothesis keeps failures in a folder and replays them before it looks for new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+from bitparity.fuzz.implementations import Implementation
+from bitparity.fuzz.known_defects import defects_of
+from bitparity.fuzz.properties.base import Property
+
+CHUNK = 250  # examples between two looks at the clock
+PHASES = (
+    hypothesis.Phase.explicit,
+    hypothesis.Phase.reuse,
+    hypothesis.Phase.generate,
+    hypothesis.Phase.shrink,
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    contract: Property
+    weight_format: str
+    implementation: Implementation
+
+    @property
+    def name(self) -> str:
+        return f"{self.implementation.name}: {self.contract.name}[{self.weight_format}]"
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """The shrunk case and the words of the implementation or of the property."""
+
+    target: Target
+    case: Any
+    message: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    target: Target
+    examples: int  # cases that the property really ran on, shrinking included
+    counterexample: Counterexample | None
+
+
+def targets(
+    properties: list[Property], implementations: list[Implementation], formats: set[str] | None = None
+) -> list[Target]:
+    """Every property with every format and implementation that has what it needs."""
+    return [
+        Target(p, name, i)
+        for p in properties
+        for name in p.formats
+        if formats is None or name in formats
+        for i in implementations
+        if p.applies(i) and all(i.has(operation, name) for operation in p.operations)
+    ]
+
+
+def search(
+    target: Target,
+    *,
+    examples: int,
+    seed: int,
+    database: Path | None = None,
+    out_of_time: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Run up to `examples` generated cases, in chunks with seeds of their own, until one fails or time is
+    out."""
+    attempt = _Attempt(target)
+    done, chunk = 0, 0
+    while done < examples and not out_of_time() and attempt.failure is None:
+        size = min(CHUNK, examples - done)
+        attempt.run(size, seed * 1_000_003 + chunk, _database(database, target))
+        done, chunk = done + size, chunk + 1
+    return Outcome(target, attempt.examples, attempt.failure)
+
+
+class _Attempt:
+    """Counts the cases that ran, and remembers the last failure: after shrinking, the smallest."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.examples = 0
+        self.failure: Counterexample | None = None
+        self._known = defects_of(target.implementation.name, target.contract.name, target.weight_format)
+
+    def run(self, examples: int, seed: int, database: DirectoryBasedExampleDatabase | None) -> None:
+        settings = hypothesis.settings(
+            max_examples=examples,
+            database=database,
+            deadline=None,
+            phases=PHASES,
+            suppress_health_check=list(hypothesis.HealthCheck),
+            report_multiple_bugs=False,
+            print_blob=False,
+            verbosity=hypothesis.Verbosity.quiet,
+        )
+        strategy = self.target.contract.cases(self.target.weight_format)
+        search_cases = hypothesis.seed(seed)(settings(hypothesis.given(strategy)(self._check)))
+        try:
+            search_cases()
+        except Exception:
+            if self.failure is None:
+                raise
+
+    def _check(self, case: Any) -> None:
+        hypothesis.assume(not any(defect.covers(case) for defect in self._known))
+        self.examples += 1
+        message = failure_of(self.target, case)
+        if message is not None:
+            self.failure = Counterexample(self.target, case, message)
+            raise AssertionError(message)
+
+
+def failure_of(target: Target, case: Any) -> str | None:
+    """How the implementation breaks the contract on this case; None when it keeps it."""
+    try:
+        target.contract.check(case, target.weight_format, target.implementation)
+    except Exception as error:
+        return str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+    return None
+
+
+def _database(folder: Path | None, target: Target) -> DirectoryBasedExampleDatabase | None:
+    if folder is None:
+        return None
+    name = f"{target.implementation.name}-{target.contract.name}-{target.weight_format}".replace("/", "_")
+    return DirectoryBasedExampleDatabase(folder / name)

@@ -1,0 +1,94 @@
+"""The references' functions as implementations under test (entry-point group bitparity.implementations)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from bitparity.errors import EngineFailed, EngineUnavailable
+from bitparity.fuzz.implementations import Function, Implementation, Operation
+from bitparity.settings import Settings
+from bitparity_reference.converters import SCRIPT, Converter
+from bitparity_reference.discover import Library, find_bitnet_cpp, find_llama_cpp
+from bitparity_reference.ggml_functions import GgmlFunctions
+from bitparity_reference.worker import WorkerSession
+
+TIME_LIMIT = 60.0  # seconds for one call of one function
+
+
+class FunctionWorker(WorkerSession):
+    """A worker that serves the methods of any object, not only those of a session."""
+
+    def call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        return self._call(method, *arguments, **options)
+
+
+class Workshop:
+    """A function worker that is started when first used, and again after each crash."""
+
+    def __init__(self, name: str, opener: Callable[..., Any], arguments: dict[str, Any]) -> None:
+        self._name, self._opener, self._arguments = name, opener, arguments
+        self._worker: FunctionWorker | None = None
+
+    def call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        if self._worker is None:
+            self._worker = FunctionWorker(self._name, self._opener, self._arguments, time_limit=TIME_LIMIT)
+        try:
+            return self._worker.call(method, *arguments, **options)
+        except EngineFailed:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def function(self, operation: Operation, weight_format: str) -> Function:
+        def run(*arguments: Any, **options: Any) -> NDArray[Any]:
+            answer: NDArray[Any] = self.call(operation, weight_format, *arguments, **options)
+            return answer
+
+        return run
+
+
+def bitnet_cpp(settings: Settings) -> list[Implementation]:
+    library = find_bitnet_cpp(settings.bitnet_cpp_dir)
+    found = [_ggml(library)]
+    if (library.root / SCRIPT).is_file():
+        found.append(_converter(library.root / SCRIPT))
+    return found
+
+
+def llama_cpp(settings: Settings) -> list[Implementation]:
+    return [_ggml(find_llama_cpp())]
+
+
+def _ggml(library: Library) -> Implementation:
+    workshop = Workshop(library.engine, GgmlFunctions, {"libraries": _ggml_files(library)})
+    functions = {(o, f): workshop.function(o, f) for o, f in workshop.call("supported")}
+    return Implementation(
+        library.engine, functions, in_process=False, writes_memory=True, close=workshop.close
+    )
+
+
+def _ggml_files(library: Library) -> list[Path]:
+    """The ggml libraries beside libllama, each after those that it needs."""
+    folder = {file.name.split(".")[0]: file for file in library.files}
+    base = [folder[name] for name in ("libggml-base",) if name in folder]
+    cpu = [path for path in (file.with_name("libggml-cpu" + file.suffix) for file in base) if path.is_file()]
+    last = [folder["libggml"]] if "libggml" in folder else []
+    files = [*base, *cpu, *last]
+    if not files:
+        raise EngineUnavailable(f"{library.engine} in {library.root} has no libggml beside its libllama")
+    return files
+
+
+def _converter(script: Path) -> Implementation:
+    workshop = Workshop("bitnet.cpp converter", Converter, {"script": script})
+    operations: list[tuple[Operation, str]] = [("pack", "TL1"), ("pack", "TL2")]
+    functions = {(o, f): workshop.function(o, f) for o, f in operations}
+    return Implementation("bitnet.cpp converter", functions, in_process=False, close=workshop.close)
