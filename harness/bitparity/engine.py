@@ -143,11 +143,12 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Availability:
-    """found; where it lies and what it is; when not found, what to type."""
+    """found; where it lies and what it is; when not found, what to type; details for `doctor` to print."""
 
     found: bool
     what: str
     advice: str = ""
+    details: dict[str, str] = field(default_factory=dict)
 
 
 def engine_names() -> list[str]:

@@ -10,7 +10,7 @@ from bitparity.errors import BadInput, EngineUnavailable
 from bitparity.model import open_model
 from bitparity.model.types import Model
 from bitparity.settings import read_settings
-from bitparity_reference.build import build_bridge
+from bitparity_reference.build import bridge_dir, build_bridge, compiler_version, find_compiler
 from bitparity_reference.discover import Library
 from bitparity_reference.nodes import NodeTable
 from bitparity_reference.session import open_bridge
@@ -38,10 +38,18 @@ class LlamaEngine(ABC):
     def availability(self) -> Availability:
         try:
             library = self.find()
+            bridge = bridge_dir(library, read_settings().cache_dir)
         except EngineUnavailable as error:
             problem, _, advice = str(error).rpartition("; ")
             return Availability(False, problem, advice)
-        return Availability(True, f"{library.version} in {library.root}")
+        state = "compiled" if bridge.is_dir() else "will be compiled when first used"
+        details = {
+            "built by": library.compiler,
+            **library.details,
+            "libraries": library.digest[:16],
+            "bridge": f"{state}, by {compiler_version(find_compiler())}",
+        }
+        return Availability(True, f"{library.version} in {library.root}", details=details)
 
     def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
         if arch not in self.graphs:

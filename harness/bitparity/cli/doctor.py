@@ -1,0 +1,66 @@
+"""`bitparity doctor`: what was found, what is missing and what to type."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from bitparity.engine import Availability, engine_names, get_engine, resolve_reference
+from bitparity.errors import EngineUnavailable, NotCompared
+from bitparity.settings import read_settings
+
+_OURS = ("native", "oracle")  # any other engine can be a reference
+_CANDIDATE = "native"
+
+
+@click.command("doctor")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write it all here as JSON."
+)
+def command(json_file: Path | None) -> None:
+    """Say of every engine whether it was found, what it is or what to type, and what `compare` would use.
+
+    Exit 0 when at least one reference can run, else 4.
+    """
+    engines = {name: _availability(name) for name in engine_names()}
+    reference = resolve_reference("auto", bitnet_cpp_is_set=read_settings().bitnet_cpp_dir is not None)
+    references = [name for name, engine in engines.items() if engine.found and name not in _OURS]
+    if json_file is not None:
+        document = {
+            "engines": {name: asdict(engine) for name, engine in engines.items()},
+            "compare": {"reference": reference, "candidate": _CANDIDATE},
+            "references_found": references,
+            "exit_code": 0 if references else NotCompared.exit_code,
+        }
+        json_file.write_text(json.dumps(document, indent=1) + "\n")
+    for name, engine in engines.items():
+        click.echo("\n".join(_lines(name, engine)))
+    click.echo(f"\n{_conclusion(reference, engines)}")
+    if not references:
+        raise NotCompared("no reference can run, so nothing can be compared; what to type is said above")
+
+
+def _availability(name: str) -> Availability:
+    """What the engine says of itself; an engine whose package does not even import was not found."""
+    try:
+        return get_engine(name).availability()
+    except EngineUnavailable as error:
+        return Availability(False, str(error), "install its package again")
+
+
+def _lines(name: str, engine: Availability) -> list[str]:
+    lines = [f"{name:12} {'found' if engine.found else 'missing':8} {engine.what}"]
+    if engine.advice:
+        lines.append(f"{'':12} {'':8} -> {engine.advice}")
+    return lines + [f"{'':12} {'':8} {key}: {value}" for key, value in engine.details.items()]
+
+
+def _conclusion(reference: str, engines: Mapping[str, Availability]) -> str:
+    for role, name in (("reference", reference), ("candidate", _CANDIDATE)):
+        if name not in engines or not engines[name].found:
+            return f"`bitparity compare` would take {name} as its {role}, which is missing"
+    return f"`bitparity compare` would compare {_CANDIDATE} with {reference}"
