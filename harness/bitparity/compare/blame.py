@@ -234,7 +234,7 @@ def _first_guilt(judge: Judge, errors: Iterable[LocalError]) -> Guilt | None:
     same = [e for e in guilty if (e.layer, e.stage, e.rows) == (first.layer, first.stage, first.rows)]
     positions = [e.position for e in same[:POSITIONS_EXPLAINED]]
     found = judge.evaluate(first.layer, first.stage, positions, first.rows)
-    return Guilt(first, explain(judge.definition, first.stage, found))
+    return Guilt(first, explain(judge, first.stage, found))
 
 
 def _differences(

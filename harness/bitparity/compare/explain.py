@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from bitparity.compare.bounds import allowed_error
-from bitparity.compare.judge import Evaluation
-from bitparity.oracle.definition import MATMULS, Definition, needs_of
+from bitparity.compare.judge import Evaluation, Judge
+from bitparity.oracle.definition import MATMULS, SUB_NORMS, Definition, needs_of
 from bitparity.oracle.mistakes import mistakes_of
 from bitparity.oracle.ops import Doubles
 
-LEAST_INFORMATIVE = 4.0  # a mistake explains an error only if it leaves at most a quarter of it
+AT_LEAST = 4.0  # a mistake explains an error only if it leaves at most a quarter of it
+SAME_SHAPE = (*SUB_NORMS, "q_rope", "k_rope")  # stages that can be skipped
+Candidate = tuple[str, Definition, dict[str, Any]]
 
 
-def explain(definition: Definition, stage: str, found: Evaluation) -> str:
+def explain(judge: Judge, stage: str, found: Evaluation) -> str:
     """A clause with the engine as its subject, with the evidence that there is.
 
     found  the stage at the guilty positions
@@ -27,42 +30,61 @@ def explain(definition: Definition, stage: str, found: Evaluation) -> str:
         return f"gives {count:,} values that are not finite from inputs that are"
     if not found.actual.any():
         return "gives zeros"
+    allowed = judge.allowed(judge.definition, stage, found)
     return (
-        _known_mistake(definition, stage, found)
-        or _scaled(definition, stage, found)
-        or _unchanged(definition, stage, found)
-        or _where(definition, stage, found)
+        _known_mistake(judge, stage, found)
+        or _scaled(stage, found, allowed)
+        or _unchanged(judge.definition, stage, found)
+        or _where(judge.definition, stage, found, allowed)
     )
 
 
-def _known_mistake(definition: Definition, stage: str, found: Evaluation) -> str | None:
+def _known_mistake(judge: Judge, stage: str, found: Evaluation) -> str | None:
     """The first mistake whose output is the recorded one, within the bound of that stage."""
-    for mistake in mistakes_of(definition, stage, found.place, found.inputs):
+    for words, definition, inputs in _candidates(judge, stage, found):
         try:
-            output = mistake.definition.compute(stage, found.place, found.inputs)
+            output = definition.compute(stage, found.place, inputs)
         except ValueError:  # a mistake that does not fit this model's shapes
             continue
-        if _fits(mistake.definition, stage, found, output):
-            return mistake.words
+        if output.shape == found.actual.shape and _fits(definition, stage, found, inputs, output):
+            return words
     return None
 
 
-def _fits(definition: Definition, stage: str, found: Evaluation, output: Doubles) -> bool:
+def _candidates(judge: Judge, stage: str, found: Evaluation) -> Iterator[Candidate]:
+    """Known mistakes, as another definition or as other inputs."""
+    for need in found.inputs.derived:
+        yield from _left_out(judge, need, found)
+    for mistake in mistakes_of(judge.definition, stage, found.place, found.inputs.values):
+        yield mistake.words, mistake.definition, found.inputs.values
+
+
+def _left_out(judge: Judge, need: str, found: Evaluation) -> Iterator[Candidate]:
+    """A stage that was not recorded may not have been computed: its own input is handed on."""
+    if need in SAME_SHAPE:
+        (before,) = needs_of(need, judge.definition.hyper)
+        handed_on = judge.recorded(found.place, before)
+        if handed_on is not None:
+            yield f"leaves out {need}", judge.definition, found.inputs.values | {need: handed_on}
+
+
+def _fits(
+    definition: Definition, stage: str, found: Evaluation, inputs: dict[str, Any], output: Doubles
+) -> bool:
     """Whether an output explains what was recorded, and does so much better than the definition."""
-    allowed = allowed_error(definition, stage, found.place, found.inputs, output)
+    allowed = allowed_error(definition, stage, found.place, inputs, output)
     error = np.abs(found.actual - output)
-    better = np.linalg.norm(found.actual - found.expected) > LEAST_INFORMATIVE * np.linalg.norm(error)
+    better = np.linalg.norm(found.actual - found.expected) > AT_LEAST * np.linalg.norm(error)
     return bool(better and (error <= allowed).all())
 
 
-def _scaled(definition: Definition, stage: str, found: Evaluation) -> str | None:
+def _scaled(stage: str, found: Evaluation, allowed: Doubles) -> str | None:
     """All values are one factor times what is defined: a scaled weight, a forgotten scale."""
     expected, actual = found.expected.reshape(-1), found.actual.reshape(-1)
     size = float(expected @ expected)
     if not size > 0:
         return None
     factor = float(expected @ actual) / size
-    allowed = allowed_error(definition, stage, found.place, found.inputs, found.expected)
     # the factor itself comes out of float32 values: it adds the relative error of one rounding
     limit = abs(factor) * allowed + 2.0**-23 * np.abs(found.actual)
     if not (np.abs(found.actual - factor * found.expected) <= limit).all():
@@ -74,17 +96,19 @@ def _scaled(definition: Definition, stage: str, found: Evaluation) -> str | None
 def _unchanged(definition: Definition, stage: str, found: Evaluation) -> str | None:
     """The stage hands on one of its inputs."""
     for need in needs_of(stage, definition.hyper):
-        given: Any = found.inputs[need]
+        given: Any = found.inputs.values[need]
         if np.shape(given) == found.actual.shape and (np.asarray(given) == found.actual).all():
             return f"hands on {need} unchanged"
     return None
 
 
-def _where(definition: Definition, stage: str, found: Evaluation) -> str:
+def _where(definition: Definition, stage: str, found: Evaluation, allowed: Doubles) -> str:
     """No known mistake: say how many elements differ, and which heads if it is only some."""
-    allowed = allowed_error(definition, stage, found.place, found.inputs, found.expected)
     wrong = ~(np.abs(found.actual - found.expected) <= allowed)
     share = f"matches no known mistake; {int(wrong.sum()):,} of {wrong.size:,} values differ"
+    derived = ", ".join(found.inputs.derived)
+    if derived:
+        share += f" (in it or in {derived}, which is not recorded)"
     heads = _wrong_heads(definition, stage, wrong)
     return f"{share}, only in head {heads}" if heads else share
 

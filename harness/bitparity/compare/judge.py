@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitparity.compare.bounds import allowed_error
-from bitparity.oracle.definition import Definition, Place, needs_of, stages_of
+from bitparity.compare.inputs import MissingInput, RecordedInputs, StageInputs, spread
+from bitparity.oracle.definition import Definition, Place, stages_of
 from bitparity.oracle.ops import Doubles
 from bitparity.stages import STAGE_NAMES, StageFilter
 from bitparity.trace import TraceValues
 
 POSITIONS_AT_ONCE = 64  # judged together; attn_probs has positions x heads x positions values
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,9 @@ class Evaluation:
     """A stage evaluated: what the oracle gives and what the engine recorded, (n, axes of the stage) each."""
 
     place: Place
-    inputs: dict[str, Any]
+    inputs: StageInputs
     expected: Doubles
     actual: Doubles
-
-
-class MissingInput(Exception):
-    """An input of a stage was not recorded; says which."""
 
 
 class Judge:
@@ -84,13 +82,13 @@ class Judge:
 
     def __init__(self, definition: Definition, trace: TraceValues, tokens: Sequence[int] = ()) -> None:
         self.definition = definition
-        self.trace = trace
-        self._tokens = list(tokens)
+        self._trace = trace
+        self._inputs = RecordedInputs(definition, trace, tokens)
         self._has = stages_of(definition.hyper)
 
     def judge(self, stages: StageFilter | None = None) -> Iterator[LocalError | NotJudged]:
         """Judge every recorded stage that matches, in graph order, position by position."""
-        for layer, stage in self.trace.stages():
+        for layer, stage in self._trace.stages():
             if stage in STAGE_NAMES and (stages is None or stages.matches(layer, stage)):
                 yield from self.judge_stage(layer, stage)
 
@@ -110,35 +108,31 @@ class Judge:
     def evaluate(self, layer: int, stage: str, positions: Sequence[int], rows: int) -> Evaluation:
         """The oracle's and the engine's output of a stage.  Raises MissingInput."""
         place = Place(layer, np.asarray(positions, np.int64), rows)
-        inputs = self.inputs(layer, stage, positions)
-        expected = self.definition.compute(stage, place, inputs)
-        return Evaluation(place, inputs, expected, self._values(layer, stage, positions))
+        inputs = self._inputs.of(stage, place)
+        actual = self._inputs.recorded(layer, stage, positions)
+        assert actual is not None, "only recorded stages are evaluated"
+        try:
+            expected = self.definition.compute(stage, place, inputs.values)
+        except ValueError:
+            raise MissingInput("its inputs do not have the shapes that are defined") from None
+        return Evaluation(place, inputs, expected, actual)
 
-    def inputs(self, layer: int, stage: str, positions: Sequence[int]) -> dict[str, Any]:
-        """What the engine recorded of a stage's inputs.  Raises MissingInput."""
-        before = range(max(positions) + 1)
-        found: dict[str, Any] = {}
-        for need in needs_of(stage, self.definition.hyper):
-            if need == "tokens":
-                found[need] = self._tokens_at(positions)
-            elif need == "keys":
-                found[need] = self._values(layer, "k_rope", before)
-            elif need == "values":
-                found[need] = self._values(layer, "v_proj", before)
-            elif need == "block_input":
-                found[need] = self._values(*self._block_input(layer), positions)
-            else:
-                found[need] = self._values(-1 if layer < 0 else layer, need, positions)
-        return found
+    def recorded(self, place: Place, stage: str) -> Doubles | None:
+        """What the engine recorded of another stage at the same place, or None."""
+        return self._inputs.recorded(place.layer, stage, [int(p) for p in place.positions])
 
-    def rows_at(self, layer: int, stage: str, position: int) -> int:
-        return self.trace.batch_rows(layer, stage, position) or 1
+    def allowed(self, definition: Definition, stage: str, found: Evaluation) -> Doubles:
+        """Largest error of every element that rounding explains."""
+        inputs = found.inputs
+        allowed = allowed_error(definition, stage, found.place, inputs.values, found.expected)
+        return allowed + spread(definition, stage, found.place, inputs, found.expected)
 
     def _judge(self, stage: str, found: Evaluation) -> Iterator[LocalError | NotJudged]:
         finite = _finite_rows(found)
         infected = [int(p) for p, ok in zip(found.place.positions, finite, strict=True) if not ok]
         if infected:
-            yield NotJudged(found.place.layer, stage, tuple(infected), "its inputs are not finite")
+            reason = "its inputs are not finite, or its output is beyond float32"
+            yield NotJudged(found.place.layer, stage, tuple(infected), reason)
         errors = self._errors(self.definition, stage, found)
         for other in self._other_readings(stage, found, errors):
             errors = [min(pair, key=lambda e: e.rank) for pair in zip(errors, other, strict=True)]
@@ -150,56 +144,31 @@ class Judge:
         """Errors by definitions that are as right, when by this one a row is guilty."""
         if any(error.is_guilty for error in errors):
             for definition in self.definition.other_readings(stage, found.place.layer):
-                expected = definition.compute(stage, found.place, found.inputs)
+                expected = definition.compute(stage, found.place, found.inputs.values)
                 yield self._errors(definition, stage, replace(found, expected=expected))
 
     def _errors(self, definition: Definition, stage: str, found: Evaluation) -> list[LocalError]:
-        allowed = allowed_error(definition, stage, found.place, found.inputs, found.expected)
+        allowed = self.allowed(definition, stage, found)
         return [_local_error(stage, found, allowed, row) for row in range(len(found.expected))]
-
-    def _block_input(self, layer: int) -> tuple[int, str]:
-        """Where the input of a block (layer -1: of the final norm) was recorded."""
-        last = self.definition.hyper.n_layer - 1
-        before = last if layer < 0 else layer - 1
-        return (before, "layer_out") if before >= 0 else (-1, "embeddings")
 
     def _batches(self, layer: int, stage: str) -> Iterator[tuple[list[int], int]]:
         """Positions with the rows of their batch, in runs that round alike."""
-        with_rows = ((p, self.rows_at(layer, stage, p)) for p in self._recorded(layer, stage))
+        recorded = self._recorded(layer, stage)
+        with_rows = ((p, self._trace.batch_rows(layer, stage, p) or 1) for p in recorded)
         for rows, group in groupby(with_rows, key=lambda pair: pair[1]):
             run = [position for position, _ in group]
             for start in range(0, len(run), POSITIONS_AT_ONCE):
                 yield run[start : start + POSITIONS_AT_ONCE], rows
 
     def _recorded(self, layer: int, stage: str) -> list[int]:
-        return [p for p in self.trace.positions() if self.trace.has_value(layer, stage, p)]
-
-    def _tokens_at(self, positions: Sequence[int]) -> list[int]:
-        if max(positions) >= len(self._tokens):
-            raise MissingInput(f"the token at position {max(positions)} is not known")
-        return [self._tokens[p] for p in positions]
-
-    def _values(self, layer: int, stage: str, positions: Sequence[int]) -> Doubles:
-        missing = [p for p in positions if not self.trace.has_value(layer, stage, p)]
-        if missing:
-            raise MissingInput(
-                f"needs layer {layer} {stage} at position {missing[0]}, which was not recorded"
-            )
-        rows = [self.trace.value(layer, stage, p) for p in positions]
-        if stage == "attn_probs":
-            rows = _pad(rows)
-        return np.stack(rows).astype(np.float64)
+        return [p for p in self._trace.positions() if self._trace.has_value(layer, stage, p)]
 
 
-def _pad(rows: list[Any]) -> list[Any]:
-    """Softmax rows of unequal length, filled up with zeros for positions that were not seen."""
-    width = max(row.shape[-1] for row in rows)
-    return [np.pad(row, ((0, 0), (0, width - row.shape[-1]))) for row in rows]
-
-
-def _finite_rows(found: Evaluation) -> Any:
-    """Rows whose inputs, and so the oracle's output, are finite."""
-    return np.isfinite(found.expected.reshape(len(found.expected), -1)).all(axis=1)
+def _finite_rows(found: Evaluation) -> NDArray[np.bool_]:
+    """Rows whose output the definition says is a float32 number."""
+    rows = found.expected.reshape(len(found.expected), -1)
+    finite: NDArray[np.bool_] = (np.abs(rows) <= LARGEST).all(axis=1)
+    return finite
 
 
 def _local_error(stage: str, found: Evaluation, allowed: Doubles, row: int) -> LocalError:

@@ -94,6 +94,14 @@ class HeadsInterleaved(Variation):
         return np.tile(heads, (1, self.hyper.n_head // heads.shape[1], 1))
 
 
+class HeadsShifted(Variation):
+    """Query heads read the KV head that is `change` further on."""
+
+    def cached_heads(self, kv: Doubles) -> Doubles:
+        shifted = np.roll(self.split_heads(ops.to_f16(kv)), -self.change, axis=1)
+        return ops.share_heads(shifted, self.hyper.n_head)
+
+
 class FirstKvHeadForAll(Variation):
     def cached_heads(self, kv: Doubles) -> Doubles:
         return np.repeat(self.split_heads(ops.to_f16(kv))[:, :1], self.hyper.n_head, axis=1)
@@ -265,6 +273,9 @@ def _attention_mistakes(d: Definition, stage: str, length: int) -> Iterator[Mist
         group = hyper.n_head // hyper.n_head_kv
         words = f"gives query head h KV head h mod {hyper.n_head_kv} where h // {group} is defined"
         yield Mistake(words, HeadsInterleaved.like(d))
+    for shift in range(1, hyper.n_head_kv):
+        words = f"reads KV heads {shift} further on, modulo {hyper.n_head_kv}"
+        yield Mistake(words, HeadsShifted.like(d, shift))
     if hyper.n_head_kv > 1:
         yield Mistake("reads KV head 0 for every query head", FirstKvHeadForAll.like(d))
     if stage == "attn_probs":

@@ -1,0 +1,126 @@
+"""The inputs of a stage, out of a trace: as recorded, or derived where an engine does not record a stage.
+
+A derived input is what the oracle gives from the stages before; the engine's own may differ from it by that
+stage's bound.  What such a difference does to the stage that is judged, int8 flips included, is tried out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bitparity.compare.bounds import allowed_error
+from bitparity.oracle.definition import Definition, Place, needs_of, stages_of
+from bitparity.oracle.ops import Doubles
+from bitparity.trace import TraceValues
+
+DRAWS = 4  # random errors of derived inputs that are tried
+SPREAD = 2.0  # times the largest change seen in DRAWS draws: the next draw may be larger
+CACHES = {"keys": "k_rope", "values": "v_proj"}
+
+
+class MissingInput(Exception):
+    """An input of a stage was not recorded and cannot be derived; says which."""
+
+
+@dataclass(frozen=True)
+class StageInputs:
+    """values   as Definition.compute takes them
+    derived  how far each derived input may be from the engine's own, in its shape
+    """
+
+    values: dict[str, Any]
+    derived: dict[str, Doubles] = field(default_factory=dict)
+
+
+class RecordedInputs:
+    """Finds inputs in one trace.
+
+    tokens  of the sequence from position 0
+    """
+
+    def __init__(self, definition: Definition, trace: TraceValues, tokens: Sequence[int]) -> None:
+        self._definition = definition
+        self._trace = trace
+        self._tokens = list(tokens)
+
+    def of(self, stage: str, place: Place) -> StageInputs:
+        """Inputs of a stage at a place.  Raises MissingInput."""
+        values: dict[str, Any] = {}
+        derived: dict[str, Doubles] = {}
+        for need in needs_of(stage, self._definition.hyper):
+            if need == "tokens":
+                values[need] = self._tokens_at(place)
+                continue
+            values[need], error = self._input(need, place)
+            if error is not None:
+                derived[need] = error
+        return StageInputs(values, derived)
+
+    def recorded(self, layer: int, stage: str, positions: Sequence[int]) -> Doubles | None:
+        """The recorded output of a stage, (n, axes of the stage), or None."""
+        if not all(self._trace.has_value(layer, stage, p) for p in positions):
+            return None
+        rows = [self._trace.value(layer, stage, p) for p in positions]
+        if stage == "attn_probs":
+            rows = _pad(rows)
+        return np.stack(rows).astype(np.float64)
+
+    def _input(self, need: str, place: Place) -> tuple[Doubles, Doubles | None]:
+        """An input, and how far it may be off if it had to be derived."""
+        layer, stage, positions = place.layer, need, [int(p) for p in place.positions]
+        if need == "block_input":
+            layer, stage = self._block_input(layer)
+        elif need in CACHES:
+            stage, positions = CACHES[need], list(range(max(positions) + 1))
+        found = self.recorded(layer, stage, positions)
+        if found is not None:
+            return found, None
+        if need == "block_input" or stage not in stages_of(self._definition.hyper) or layer < 0:
+            raise MissingInput(
+                f"needs layer {layer} {stage} at position {positions[0]}, which was not recorded"
+            )
+        return self._derive(stage, Place(layer, np.asarray(positions, np.int64), place.rows))
+
+    def _derive(self, stage: str, place: Place) -> tuple[Doubles, Doubles]:
+        inputs = self.of(stage, place)
+        output = self._definition.compute(stage, place, inputs.values)
+        allowed = allowed_error(self._definition, stage, place, inputs.values, output)
+        rounded = output.astype(np.float32).astype(np.float64)
+        return rounded, allowed + spread(self._definition, stage, place, inputs, output)
+
+    def _block_input(self, layer: int) -> tuple[int, str]:
+        """Where the input of a block (layer -1: of the final norm) was recorded."""
+        before = (self._definition.hyper.n_layer if layer < 0 else layer) - 1
+        return (before, "layer_out") if before >= 0 else (-1, "embeddings")
+
+    def _tokens_at(self, place: Place) -> list[int]:
+        last = int(max(place.positions))
+        if last >= len(self._tokens):
+            raise MissingInput(f"the token at position {last} is not known")
+        return [self._tokens[p] for p in place.positions]
+
+
+def spread(definition: Definition, stage: str, place: Place, inputs: StageInputs, output: Doubles) -> Doubles:
+    """How far derived inputs can move each row of a stage's output; zeros when none is derived."""
+    largest = np.zeros((len(output),) + (1,) * (output.ndim - 1))
+    if not inputs.derived:
+        return largest
+    rng = np.random.default_rng(0)
+    for _ in range(DRAWS):
+        errors = {
+            need: error * rng.choice((-1.0, 1.0), error.shape) for need, error in inputs.derived.items()
+        }
+        moved = {need: inputs.values[need] + error for need, error in errors.items()}
+        change = np.abs(definition.compute(stage, place, inputs.values | moved) - output)
+        largest = np.maximum(largest, change.max(axis=tuple(range(1, change.ndim)), keepdims=True))
+    return SPREAD * largest
+
+
+def _pad(rows: list[Any]) -> list[Any]:
+    """Softmax rows of unequal length, filled up with zeros for positions that were not seen."""
+    width = max(row.shape[-1] for row in rows)
+    return [np.pad(row, ((0, 0), (0, width - row.shape[-1]))) for row in rows]
