@@ -129,7 +129,7 @@ def _commit(root: Path) -> str | None:
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return answer.stdout.strip()
+    return f"commit {answer.stdout.strip()}"
 
 
 def _cmake_flags(cache: Path) -> dict[str, str]:

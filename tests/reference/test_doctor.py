@@ -36,9 +36,8 @@ def test_doctor_names_every_engine_and_what_compare_would_use(
     found = json.loads((tmp_path / "doctor.json").read_text())
     assert {"native", "oracle", "bitnet.cpp", "llama.cpp"} <= set(found["engines"])
     assert found["engines"]["bitnet.cpp"]["found"] is False
-    assert found["engines"]["llama.cpp"]["details"]["bridge"].startswith(
-        "will be compiled when first used, by "
-    )
+    bridge = found["engines"]["llama.cpp"]["details"]["bridge"]
+    assert bridge.startswith("will be compiled when first used, by ")
     assert found["compare"] == {"reference": "llama.cpp", "candidate": "native"}
     assert found["exit_code"] == 0
     assert "-> build bitnet.cpp by its own instructions" in result.output
