@@ -24,16 +24,16 @@ class Q8KFormat(BlockFormat):
     block_bytes = BLOCK.itemsize
 
     def pack(self, values: Floats) -> Bytes:
-        """A block so small that 127 / max overflows becomes zeros; BadInput for NaN and infinity."""
+        """A block so small that 127 / max overflows gets codes 0 and d = -+0; BadInput for NaN and infinity."""
         blocks = self._finite_matrix(values).reshape(-1, self.block)
         largest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1)[:, None], axis=1)
         with np.errstate(divide="ignore", over="ignore"):
             inverse = np.float32(-127) / largest
-        empty = ~np.isfinite(inverse)
-        inverse[empty] = 1
-        codes = np.where(empty, 0, np.minimum(127, np.rint(blocks * inverse))).astype(np.int8)
+            d = np.where(largest == 0, np.float32(0), np.float32(1) / inverse)
+        inverse[~np.isfinite(inverse)] = 0
+        codes = np.minimum(127, np.rint(blocks * inverse)).astype(np.int8)
         packed = np.empty(len(blocks), dtype=BLOCK)
-        packed["d"] = np.where(empty, 0, np.float32(1) / inverse)[:, 0]
+        packed["d"] = d[:, 0]
         packed["codes"] = codes
         packed["sums"] = codes.reshape(-1, 16, 16).sum(axis=2)
         return packed.view(np.uint8).reshape(-1)

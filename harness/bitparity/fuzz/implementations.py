@@ -7,6 +7,7 @@ An implementation is a table (operation, format) -> function.  The operations an
 | pack | (values (rows, cols) float32) -> uint8 | quantize by the format's rule |
 | unpack | (packed uint8, rows, cols) -> float32 (rows, cols) | the values that the bytes stand for |
 | multiply | (packed, rows, cols, x (tokens, cols) int8) -> int64 (tokens, rows) | sums of code x activation |
+| session | () -> sessions.EngineUnderTest | engines only |
 
 For `multiply` the packed weights carry the scale 1, and codes count as -1, 0, +1.
 Every function also takes `placement=`: where its buffers lie and with what its output is poisoned (see
@@ -25,14 +26,12 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
-from numpy.typing import NDArray
-
 from bitparity.errors import BadInput, EngineUnavailable
 from bitparity.settings import Settings
 
 ENTRY_POINT_GROUP = "bitparity.implementations"
-Operation = Literal["pack", "unpack", "multiply"]
-Function = Callable[..., NDArray[Any]]
+Operation = Literal["pack", "unpack", "multiply", "session"]
+Function = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Implementation:
     def has(self, operation: Operation, weight_format: str) -> bool:
         return (operation, weight_format) in self.functions
 
-    def run(self, operation: Operation, weight_format: str, *arguments: Any, **options: Any) -> NDArray[Any]:
+    def run(self, operation: Operation, weight_format: str, *arguments: Any, **options: Any) -> Any:
         return self.functions[operation, weight_format](*arguments, **options)
 
 

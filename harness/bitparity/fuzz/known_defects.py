@@ -76,16 +76,16 @@ def _lane_sums(stored: Codes, x: NDArray[np.int8]) -> NDArray[np.int64]:
 
 
 _OVERFLOW = (
-    "The AVX2 kernels sum 32 blocks of 128 columns in int16 before they widen.  A lane collects 8 products of "
-    "a code 0..2 and an int8 from each block, so from 17 blocks (2,176 columns) on it can pass 32,767 and wrap."
+    "The AVX2 kernels sum 32 blocks of 128 columns in int16 before they widen.  A lane collects 8 products "
+    "of a code 0..2 and an int8 from each block, so from 17 blocks (2,176 columns) on it can pass 32,767."
 )
 _OVERFLOW_TRAINED = (
-    "Needs activations of one sign near +-127 under weights of one sign.  Impossible below 2,176 columns, so in "
-    "the bundled models; possible in principle in ffn_down of BitNet-b1.58-2B-4T (6,912 columns)."
+    "Needs activations of one sign near +-127 under weights of one sign.  Impossible below 2,176 columns, "
+    "so in the bundled models; possible in principle in ffn_down of BitNet-b1.58-2B-4T (6,912 columns)."
 )
 _TINY = (
-    "The scale 127 / max overflows to infinity when a block's largest magnitude is below 3.7e-37; infinity x 0 "
-    "is NaN, and NaN as an integer is what the CPU makes of it, mostly -128.  The scale itself is stored as 0."
+    "The scale 127 / max overflows to infinity when a block's largest magnitude is below 3.7e-37; "
+    "infinity x 0 is NaN, as an integer what the CPU makes of it, mostly -128.  The scale is stored as 0."
 )
 _TINY_TRAINED = "No: values of trained models are 30 orders of magnitude larger, or exactly 0."
 _SUMS = "A block of zeros gets a scale and codes; its 16 sums keep whatever lay in the buffer before."

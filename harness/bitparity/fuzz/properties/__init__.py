@@ -2,5 +2,6 @@
 
 from bitparity.fuzz.properties import formats as formats
 from bitparity.fuzz.properties import kernels as kernels
+from bitparity.fuzz.properties import sessions as sessions
 from bitparity.fuzz.properties.base import PROPERTIES as PROPERTIES
 from bitparity.fuzz.properties.base import Property as Property

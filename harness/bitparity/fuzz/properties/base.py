@@ -11,7 +11,7 @@ from bitparity.fuzz.implementations import Implementation, Operation
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-Group = Literal["formats", "kernels"]
+Group = Literal["formats", "kernels", "sessions"]
 Check = Callable[[Any, str, Implementation], None]
 Applies = Callable[[Implementation], bool]
 

@@ -23,12 +23,14 @@ TAIL_UNREAD = 28  # bytes of the tail after the scale, which nobody reads and bi
 
 
 def _pack(subject: Implementation, name: str, values: Floats) -> Bytes:
-    return subject.run("pack", name, values)
+    packed: Bytes = subject.run("pack", name, values)
+    return packed
 
 
 def _through(subject: Implementation, name: str, values: Floats) -> Floats:
     rows, cols = values.shape
-    return subject.run("unpack", name, _pack(subject, name, values), rows, cols)
+    unpacked: Floats = subject.run("unpack", name, _pack(subject, name, values), rows, cols)
+    return unpacked
 
 
 @contract("formats", ("pack",), ALL, weights, is_another)

@@ -27,7 +27,11 @@ def _packed(case: ProductCase, name: str) -> Bytes:
 def _multiply(
     subject: Implementation, name: str, case: ProductCase, x: NDArray[np.int8], placement: Placement = PLAIN
 ) -> NDArray[np.int64]:
-    return subject.run("multiply", name, _packed(case, name), case.rows, case.cols, x, placement=placement)
+    packed = _packed(case, name)
+    sums: NDArray[np.int64] = subject.run(
+        "multiply", name, packed, case.rows, case.cols, x, placement=placement
+    )
+    return sums
 
 
 @contract("kernels", ("multiply",), MULTIPLIED, products)

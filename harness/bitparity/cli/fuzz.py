@@ -1,0 +1,154 @@
+"""`bitparity fuzz`: search formats, kernels and sessions for inputs that break their contracts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from bitparity.fuzz.campaign import Report
+    from bitparity.fuzz.implementations import Implementation
+    from bitparity.settings import Settings
+
+GROUPS = ("formats", "kernels", "sessions")
+
+
+@click.command("fuzz")
+@click.argument("groups", nargs=-1, type=click.Choice(GROUPS))
+@click.option(
+    "--examples", default=100, show_default=True, type=click.IntRange(min=1), help="Cases a target."
+)
+@click.option("--seed", type=int, help="Default: BITNET_SEED, else 0.")
+@click.option("--implementation", "names", multiple=True, help="Test only this one; may be repeated.")
+@click.option(
+    "--time-limit", type=click.FloatRange(min=0), help="Seconds after which no new target is begun."
+)
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the result here."
+)
+def command(
+    groups: tuple[str, ...],
+    examples: int,
+    seed: int | None,
+    names: tuple[str, ...],
+    time_limit: float | None,
+    json_file: Path | None,
+) -> None:
+    """Search formats, kernels and sessions (default: all three) for inputs that break their contracts.
+
+    Failures of earlier runs are tried first.  Exit code 1: an implementation broke a contract, or a known
+    defect is gone.
+    """
+    from bitparity.fuzz.campaign import run_campaign
+    from bitparity.settings import read_settings
+
+    settings = read_settings()
+    groups = groups or GROUPS
+    seed = settings.seed if seed is None else seed
+    implementations, missing = _implementations(groups, names, settings)
+    try:
+        report = run_campaign(
+            groups,
+            implementations,
+            examples=examples,
+            seed=seed,
+            time_limit=time_limit,
+            database=settings.cache_dir / "fuzz" / "failures",
+            progress=_show_progress,
+        )
+        _print(report, missing, settings.cache_dir / "fuzz" / "counterexamples")
+    finally:
+        for implementation in implementations:
+            implementation.close()
+    if json_file is not None:
+        json_file.write_text(json.dumps(_as_dict(report, missing, seed), indent=1) + "\n")
+    raise SystemExit(report.exit_code)
+
+
+def _implementations(
+    groups: tuple[str, ...], names: tuple[str, ...], settings: Settings
+) -> tuple[list[Implementation], list[str]]:
+    from bitparity.fuzz.implementations import find_implementations, pick
+    from bitparity.fuzz.sessions import engines
+
+    found: list[Implementation] = []
+    missing: list[str] = []
+    if {"formats", "kernels"} & set(groups):
+        found, missing = find_implementations(settings)
+    if "sessions" in groups:
+        found += engines(settings)
+    for name in names:
+        pick(found, name)
+    wanted = [i for i in found if not names or i.name in names]
+    for implementation in found:
+        if implementation not in wanted:
+            implementation.close()
+    return wanted, missing
+
+
+def _show_progress(done: int, total: int, target: Any) -> None:
+    import sys
+
+    if sys.stderr.isatty():
+        click.echo(f"\r\x1b[K{done + 1}/{total} {target.name}", nl=False, err=True)
+
+
+def _print(report: Report, missing: list[str], folder: Path) -> None:
+    import sys
+
+    from bitparity.fuzz.replay import save_snippet, snippet
+
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[K", nl=False, err=True)
+    for reason in missing:
+        click.echo(f"not tested: {reason}")
+    for known in report.known:
+        defect = known.defect
+        words = "known" if known.message else "GONE, remove it from known_defects.py"
+        what = f"{defect.implementation}: {defect.property}[{defect.weight_format}]"
+        click.echo(f"{words}: {what}: {defect.explanation}")
+    for outcome in report.broken:
+        assert outcome.counterexample is not None
+        path = save_snippet(outcome.counterexample, folder)
+        click.echo(f"\nBROKEN: {outcome.target.name}\n\n{snippet(outcome.counterexample)}\nsaved as {path}")
+    if report.skipped:
+        click.echo(
+            f"time is out: {len(report.skipped)} targets were not begun, from {report.skipped[0].name} on"
+        )
+    examples = sum(outcome.examples for outcome in report.outcomes)
+    click.echo(
+        f"{len(report.outcomes)} targets, {examples:,} examples, {len(report.broken)} broken contracts"
+    )
+
+
+def _as_dict(report: Report, missing: list[str], seed: int) -> dict[str, Any]:
+    return {
+        "exit_code": report.exit_code,
+        "seed": seed,
+        "not_tested": missing,
+        "skipped": [target.name for target in report.skipped],
+        "known": [
+            {
+                "implementation": known.defect.implementation,
+                "contract": known.defect.property,
+                "format": known.defect.weight_format,
+                "reproduces": known.message is not None,
+                "trained": known.defect.trained,
+            }
+            for known in report.known
+        ],
+        "outcomes": [
+            {
+                "implementation": outcome.target.implementation.name,
+                "contract": outcome.target.contract.name,
+                "format": outcome.target.weight_format,
+                "examples": outcome.examples,
+                "case": repr(outcome.counterexample.case) if outcome.counterexample else None,
+                "message": outcome.counterexample.message if outcome.counterexample else None,
+            }
+            for outcome in report.outcomes
+        ],
+    }

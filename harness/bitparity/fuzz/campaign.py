@@ -1,0 +1,91 @@
+"""All targets of a run: known defects first, then the search, within examples and time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bitparity.fuzz.implementations import Implementation
+from bitparity.fuzz.known_defects import KNOWN_DEFECTS, KnownDefect
+from bitparity.fuzz.properties import PROPERTIES
+from bitparity.fuzz.runner import Outcome, Target, failure_of, search, targets
+
+GROUPS = ("formats", "kernels", "sessions")
+
+
+@dataclass(frozen=True)
+class KnownReport:
+    """A known defect, replayed; message is None when it no longer reproduces."""
+
+    defect: KnownDefect
+    message: str | None
+
+
+@dataclass
+class Report:
+    """known, outcomes  what ran
+    skipped          targets that time left out
+    """
+
+    known: list[KnownReport] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    skipped: list[Target] = field(default_factory=list)
+
+    @property
+    def broken(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes if outcome.counterexample is not None]
+
+    @property
+    def gone(self) -> list[KnownDefect]:
+        return [report.defect for report in self.known if report.message is None]
+
+    @property
+    def exit_code(self) -> int:
+        """1 for a broken contract or a known defect that is gone, 4 when nothing ran, else 0."""
+        if self.broken or self.gone:
+            return 1
+        return 0 if any(outcome.examples for outcome in self.outcomes) else 4
+
+
+def run_campaign(
+    groups: tuple[str, ...],
+    implementations: list[Implementation],
+    *,
+    examples: int,
+    seed: int,
+    time_limit: float | None = None,
+    database: Path | None = None,
+    progress: Callable[[int, int, Target], None] = lambda done, total, target: None,
+) -> Report:
+    """Search every property of the groups on every implementation; `progress` gets each target before it
+    runs."""
+    end = None if time_limit is None else time.monotonic() + time_limit
+
+    def out_of_time() -> bool:
+        return end is not None and time.monotonic() > end
+
+    report = Report(known=replay_known(groups, implementations))
+    properties = [p for p in PROPERTIES.values() if p.group in groups]
+    wanted = targets(properties, implementations)
+    for done, target in enumerate(wanted):
+        if out_of_time():
+            report.skipped = wanted[done:]
+            break
+        progress(done, len(wanted), target)
+        outcome = search(target, examples=examples, seed=seed, database=database, out_of_time=out_of_time)
+        report.outcomes.append(outcome)
+    return report
+
+
+def replay_known(groups: tuple[str, ...], implementations: list[Implementation]) -> list[KnownReport]:
+    """Reproduce every known defect of the implementations that are here."""
+    here = {implementation.name: implementation for implementation in implementations}
+    reports = []
+    for defect in KNOWN_DEFECTS:
+        contract = PROPERTIES[defect.property]
+        if contract.group in groups and defect.implementation in here:
+            target = Target(contract, defect.weight_format, here[defect.implementation])
+            reports.append(KnownReport(defect, failure_of(target, defect.case)))
+    return reports

@@ -1,0 +1,125 @@
+"""Engines as implementations under test, and random ways through a session.
+
+A way is a list of steps over one fixed text: prefill some tokens, decode one, roll back, start again.
+However a session got to a position, its logits there must be those of one straight prefill, to the noise
+that the engine has with itself.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitparity.engine import Engine, Session, engine_names, get_engine
+from bitparity.errors import EngineUnavailable
+from bitparity.fuzz.implementations import Implementation
+from bitparity.model.synthetic import ModelSpec, make_model
+from bitparity.settings import Settings
+
+CONTEXT = 64
+FORMATS = ("F16", "I2_S", "TQ1_0", "TQ2_0")
+Step = tuple[Literal["prefill", "decode", "rollback", "reset"], int]
+
+
+@dataclass(frozen=True)
+class SessionCase:
+    """seed of the text, and steps: ("prefill", n), ("decode", 1), ("rollback", by), ("reset", 0)."""
+
+    seed: int
+    steps: tuple[Step, ...]
+
+    def tokens(self, n_vocab: int) -> list[int]:
+        rng = np.random.default_rng(self.seed)
+        return [int(token) for token in rng.integers(3, n_vocab, CONTEXT)]
+
+
+class EngineUnderTest:
+    """Opens sessions on synthetic models and remembers each model's straight prefills and the engine's own
+    noise."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._folder = tempfile.TemporaryDirectory()
+        self._sessions: dict[str, Session] = {}
+        self._noise: dict[str, float] = {}
+
+    def session(self, weight_format: str) -> Session:
+        """The one session of this format, at position 0."""
+        if weight_format not in self._sessions:
+            path = Path(self._folder.name) / f"{weight_format}.gguf"
+            make_model(path, ModelSpec(weight_format=weight_format, n_layer=2, n_vocab=512))
+            self._sessions[weight_format] = self.engine.open(path, context=CONTEXT, threads=1)
+        session = self._sessions[weight_format]
+        session.rollback(0)
+        return session
+
+    def noise(self, weight_format: str) -> float:
+        """Largest relative L2 between a prefill and single decodes of the same tokens, over a few texts."""
+        if weight_format not in self._noise:
+            self._noise[weight_format] = max(self._prefill_against_decode(weight_format, s) for s in range(3))
+        return self._noise[weight_format]
+
+    def close(self) -> None:
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+        self._folder.cleanup()
+
+    def _prefill_against_decode(self, weight_format: str, seed: int) -> float:
+        session = self.session(weight_format)
+        tokens = SessionCase(seed, ()).tokens(session.info.n_vocab)[: CONTEXT // 2]
+        together = session.prefill(tokens).copy()
+        session.rollback(0)
+        apart = np.stack([session.decode(token) for token in tokens])
+        return relative_l2(together, apart)
+
+
+def relative_l2(expected: NDArray[Any], actual: NDArray[Any]) -> float:
+    """Largest over positions of |actual - expected| / |expected|, in float64; NaN stays NaN."""
+    expected, actual = expected.astype(np.float64), actual.astype(np.float64)
+    error = np.linalg.norm(actual - expected, axis=-1) / np.linalg.norm(expected, axis=-1)
+    return float(error.max()) if np.isfinite(error).all() else float("nan")
+
+
+def walk(session: Session, case: SessionCase) -> list[tuple[int, NDArray[Any]]]:
+    """Take the steps; returns (position, logits) of every position as it was computed.  Steps that do not
+    fit are cut."""
+    tokens = case.tokens(session.info.n_vocab)
+    seen: list[tuple[int, NDArray[Any]]] = []
+    for step, count in case.steps:
+        at = session.position
+        if step == "reset":
+            session.rollback(0)
+        elif step == "rollback":
+            session.rollback(max(0, at - count))
+        elif at < CONTEXT:
+            chunk = tokens[at : at + (count if step == "prefill" else 1)]
+            logits = session.prefill(chunk) if step == "prefill" else session.decode(chunk[0])[None]
+            seen += [(at + i, row.copy()) for i, row in enumerate(logits)]
+    return seen
+
+
+def engines(settings: Settings) -> list[Implementation]:
+    """Every announced engine that is here, with the formats that it runs."""
+    found = []
+    for name in engine_names():
+        try:
+            engine = get_engine(name)
+            if engine.availability().found:
+                found.append(engine_under_test(engine))
+        except EngineUnavailable:
+            continue
+    return found
+
+
+def engine_under_test(engine: Engine) -> Implementation:
+    opened = EngineUnderTest(engine)
+    runs = [name for name in FORMATS if engine.refusal("bitnet", {name, "F16", "F32"}) is None]
+    give: Callable[..., Any] = lambda: opened  # noqa: E731
+    return Implementation(engine.name, {("session", name): give for name in runs}, close=opened.close)
