@@ -118,21 +118,25 @@ class Parity:
         chunks: str = "prefill",
         steps: int = 0,
         limit: float | None = None,
+        blame: bool = False,
     ) -> ComparisonResult:
         """Compare every position of a text or of token ids, and `steps` of greedy continuation.
 
         limit   on 1 - cosine; None is the measured noise of the reference
+        blame   judge every stage of both engines as well
         """
         from bitparity.compare.chunking import Chunking
-        from bitparity.compare.comparison import Comparison, Side, conclude, measure_sessions
+        from bitparity.compare.comparison import Comparison, Side
+        from bitparity.compare.judging import compare
         from bitparity.compare.prompts import Prompt, text_prompt, tokenize
-        from bitparity.compare.tolerance import DEFAULT_LIMIT, FixedLimit
         from bitparity.report.failure import repeat_command
         from bitparity.settings import read_settings
 
         given = text_prompt(prompt) if isinstance(prompt, str) else Prompt(tokens=tuple(prompt))
         tokens = tokenize(given, self.reference, self.candidate)
-        options = [*(["--steps", str(steps)] if steps else []), *(["--limit", f"{limit:g}"] if limit else [])]
+        options = ["--steps", str(steps)] if steps else []
+        options += ["--limit", f"{limit:g}"] if limit is not None else []
+        options += ["--blame"] if blame else []
         names = (self.reference_engine.name, self.candidate_engine.name)
         comparison = Comparison(
             reference=Side(self.reference_engine, self.model),
@@ -143,8 +147,7 @@ class Parity:
             steps=steps,
             command=repeat_command(str(self.model.path), names, tokens, chunks, options),
         )
-        measured = measure_sessions(comparison, self.reference, self.candidate)
-        return conclude(comparison, measured, FixedLimit(DEFAULT_LIMIT if limit is None else limit))
+        return compare(comparison, limit=limit, blame=blame, sessions=(self.reference, self.candidate))
 
     def assert_positions_match(
         self,
@@ -156,9 +159,24 @@ class Parity:
     ) -> ComparisonResult:
         """Fail, with an explanation, unless every position agrees or differs by noise; see `compare`."""
         __tracebackhide__ = True
+        from bitparity.compare.verdict import Verdict
         from bitparity.report.failure import explain
 
         result = self.compare(prompt, chunks=chunks, steps=steps, limit=limit)
+        if result.verdict is Verdict.DIVERGED:
+            result = self.compare(prompt, chunks=chunks, steps=steps, limit=limit, blame=True)
+        if result.exit_code != 0:
+            raise AssertionError(explain(result))
+        return result
+
+    def assert_stages_match(
+        self, prompt: str | Sequence[int], *, chunks: str = "prefill", steps: int = 0
+    ) -> ComparisonResult:
+        """Fail unless every position matches and no stage of either engine is wrong by itself."""
+        __tracebackhide__ = True
+        from bitparity.report.failure import explain
+
+        result = self.compare(prompt, chunks=chunks, steps=steps, blame=True)
         if result.exit_code != 0:
             raise AssertionError(explain(result))
         return result

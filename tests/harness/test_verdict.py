@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from bitparity.compare.metrics import PositionMetrics, compare_logits
+from bitparity.compare.noise_floor import Levels, NoiseFloor, SelfComparison
 from bitparity.compare.tolerance import (
     EXACTNESS,
     MULTIPLE,
     SQUARED_MULTIPLE,
     SUSPECT_RELATIVE_L2,
     Criterion,
+    Exactness,
     FixedLimit,
     MeasuredNoise,
 )
@@ -34,23 +36,17 @@ DIRECTION = RNG.normal(0, 1, 500)
 DIRECTION[7] = 0.0
 
 
-@dataclass(frozen=True)
-class Levels:
-    """A noise floor as it would be measured between EXPECTED and itself moved by `size`."""
-
-    one_minus_cosine: float
-    relative_l2: float
-    kl: float
-    max_abs: float
-
-
 def moved(size: float) -> PositionMetrics:
     return compare_logits(EXPECTED, EXPECTED + size * DIRECTION)
 
 
-def floor(size: float) -> Levels:
-    m = moved(size)
-    return Levels(m.one_minus_cosine, m.relative_l2, m.kl, m.max_abs)
+def floor(size: float, **changed: float) -> NoiseFloor:
+    """As measured between EXPECTED and itself moved by `size`, some levels changed."""
+    levels = replace(Levels.of(moved(size)), **changed)
+    return NoiseFloor("reference", (SelfComparison("rounding", "moved", (levels,), {}),))
+
+
+ENDLESS = floor(0.01, relative_l2=math.inf, one_minus_cosine=math.inf, kl=math.inf, max_abs=math.inf)
 
 
 def flipped(gap: float) -> PositionMetrics:
@@ -89,10 +85,9 @@ def test_no_noise_still_allows_another_order_of_sums() -> None:
 
 
 def test_kl_beyond_its_floor_diverges_although_the_vectors_are_close() -> None:
-    levels = floor(0.01)
     m = moved(0.01)
-    strict = Levels(levels.one_minus_cosine, levels.relative_l2, m.kl / SQUARED_MULTIPLE / 1.1, 1.0)
-    assert judged(m, MeasuredNoise(levels)) is Verdict.NOISE
+    assert judged(m, MeasuredNoise(floor(0.01))) is Verdict.NOISE
+    strict = floor(0.01, kl=m.kl / SQUARED_MULTIPLE / 1.1)
     assert judged(m, MeasuredNoise(strict)) is Verdict.DIVERGED
 
 
@@ -105,8 +100,8 @@ def test_flip_with_a_clear_lead_diverges_however_close_the_vectors_are() -> None
 
 
 def test_flip_within_the_noise_is_marked_and_not_counted() -> None:
-    levels = replace(floor(0.01), kl=1e-4)  # of a position whose two best are close, as here
-    result = judge_position(flipped(0.01), MeasuredNoise(levels))
+    close = floor(0.01, kl=1e-4)  # of a position whose two best are close, as here
+    result = judge_position(flipped(0.01), MeasuredNoise(close))
     assert result.verdict is Verdict.NOISE
     assert result.is_near_tie
     fixed = judge_position(flipped(0.01), FixedLimit(1e-4))
@@ -115,24 +110,28 @@ def test_flip_within_the_noise_is_marked_and_not_counted() -> None:
 
 
 def test_flip_beyond_the_noise_diverges() -> None:
-    levels = replace(floor(0.01), kl=1.0)
+    levels = floor(0.01, kl=1.0)
     gap = 2 * MULTIPLE * levels.max_abs
     assert judge_position(flipped(gap * 0.99), MeasuredNoise(levels)).is_near_tie
     assert judged(flipped(gap * 1.01), MeasuredNoise(levels)) is Verdict.DIVERGED
 
 
-@pytest.mark.parametrize("criterion", [FixedLimit(math.inf), MeasuredNoise(Levels(*(math.inf,) * 4))])
+@pytest.mark.parametrize("criterion", [FixedLimit(math.inf), MeasuredNoise(ENDLESS), Exactness(math.inf)])
 @pytest.mark.parametrize("sides", [(True, False), (False, True), (True, True)])
 def test_not_finite_diverges_under_any_limit(criterion: Criterion, sides: tuple[bool, bool]) -> None:
     e, a = (np.where(np.arange(500) == 3, np.nan if bad else EXPECTED, EXPECTED) for bad in sides)
     assert judged(compare_logits(e, a), criterion) is Verdict.DIVERGED
 
 
-@pytest.mark.parametrize("levels", [Levels(*(math.nan,) * 4)])
-def test_floor_of_nan_lets_nothing_pass_and_makes_the_reference_suspect(levels: Levels) -> None:
-    criterion = MeasuredNoise(levels)
+def test_floor_of_nan_lets_nothing_pass_and_makes_the_reference_suspect() -> None:
+    criterion = MeasuredNoise(floor(0.01, relative_l2=math.nan, one_minus_cosine=math.nan, kl=math.nan))
     assert judged(moved(0.01), criterion) is Verdict.DIVERGED
-    assert criterion.reference_is_suspect()
+    assert judge_run(verdicts(AGREE), asked=1, criterion=criterion) is Verdict.REFERENCE_SUSPECT
+
+
+def test_exactness_needs_no_floor() -> None:
+    assert judged(moved(1e-6), Exactness()) is Verdict.AGREE
+    assert judged(moved(1e-4), Exactness()) is Verdict.DIVERGED
 
 
 def verdicts(*names: Verdict) -> list[PositionVerdict]:
@@ -165,7 +164,7 @@ def test_failed_engine_outweighs_what_was_seen() -> None:
 
 @pytest.mark.parametrize(("factor", "suspect"), [(0.99, False), (1.01, True)])
 def test_reference_far_from_itself_is_suspect(factor: float, suspect: bool) -> None:
-    criterion = MeasuredNoise(Levels(0.1, SUSPECT_RELATIVE_L2 * factor, 0.1, 1.0))
+    criterion = MeasuredNoise(floor(0.01, relative_l2=SUSPECT_RELATIVE_L2 * factor))
     got = judge_run(verdicts(AGREE), asked=1, criterion=criterion)
     assert got is (Verdict.REFERENCE_SUSPECT if suspect else AGREE)
 

@@ -14,15 +14,14 @@ from bitparity.cli.choose import choose_engine, choose_model, choose_prompts, ch
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.repeat import command_line
 from bitparity.compare.chunking import Chunking
-from bitparity.compare.comparison import Comparison, Side, conclude, measure
+from bitparity.compare.comparison import Comparison, Side
+from bitparity.compare.judging import compare
 from bitparity.compare.prompts import Prompt
-from bitparity.compare.recording import record, save_recording
+from bitparity.compare.recording import make_recording, save_recording
 from bitparity.compare.result import ComparisonResult
-from bitparity.compare.tolerance import FixedLimit
 from bitparity.engine import Engine, resolve_reference
 from bitparity.model import open_model
 from bitparity.model.types import Model
-from bitparity.runs import choose_context, open_session
 from bitparity.settings import Settings, read_settings
 from bitparity.stages import StageFilter
 
@@ -84,7 +83,7 @@ class Options:
     type=click.FloatRange(0),
     help="Judge by this fixed limit on 1 - cosine, not by measured noise.",
 )
-@click.option("--blame", is_flag=True, help="When they diverge, find the stage and the engine that is wrong.")
+@click.option("--blame", is_flag=True, help="Judge every stage of both engines.")
 @click.option(
     "--trace-filter", default="*:*", show_default=True, help="layer:stage to record with BITNET_TRACE_DIR."
 )
@@ -108,7 +107,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     reference = choose_engine(name)
     prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, reference)
     if options.record is not None:
-        _record(options, reference, prompts, settings)
+        _record(options.record, options, reference, prompts, settings)
         return
     candidate = choose_engine(options.candidate)
     model = open_model(choose_model(options.model, [reference, candidate]))
@@ -117,6 +116,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         candidate=Side(candidate, _other(options.candidate_model, model)),
         prompts=prompts,
         settings=settings,
+        model=model,
         chunking=Chunking.parse(options.chunks),
         steps=options.steps,
         context=options.context,
@@ -133,10 +133,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 def _compare(comparison: Comparison, options: Options) -> ComparisonResult:
     with progress_bar("comparing") as progress:
-        measured = measure(comparison, progress)
-    return conclude(
-        comparison, measured, FixedLimit() if options.limit is None else FixedLimit(options.limit)
-    )
+        return compare(comparison, limit=options.limit, blame=options.blame, progress=progress)
 
 
 def _report(result: ComparisonResult, options: Options) -> None:
@@ -151,24 +148,18 @@ def _report(result: ComparisonResult, options: Options) -> None:
         write_page(result, options.html_file)
 
 
-def _record(options: Options, reference: Engine, prompts: Sequence[Prompt], settings: Settings) -> None:
-    assert options.record is not None
+def _record(
+    file: Path, options: Options, reference: Engine, prompts: Sequence[Prompt], settings: Settings
+) -> None:
     model = open_model(options.reference_model or choose_model(options.model, [reference]))
-    context = options.context or choose_context(model, max(p.largest_length() for p in prompts))
-    with open_session(
-        reference,
-        model,
-        context=context,
-        settings=settings,
-        threads=options.threads,
-        device_id=options.device_id,
-    ) as session:
-        recording = record(session, model, prompts)
-    save_recording(recording, options.record)
-    positions = sum(len(s.tokens) for s in recording.sequences)
+    threads, device_id = options.threads, options.device_id
+    recording = make_recording(
+        reference, model, prompts, settings=settings, threads=threads, device_id=device_id
+    )
+    save_recording(recording, file)
     click.echo(
-        f"recorded {positions} positions of {reference.name} (prefill and decode) in {options.record}, "
-        f"{options.record.stat().st_size:,} bytes"
+        f"recorded {sum(len(s.tokens) for s in recording.sequences)} positions of {reference.name}, "
+        f"prefill and decode, in {file}: {file.stat().st_size:,} bytes"
     )
 
 

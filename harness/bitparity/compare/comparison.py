@@ -1,9 +1,9 @@
-"""Run a comparison from beginning to end: open both engines, pass the token gate, measure, judge."""
+"""Open both engines, pass the token gate, and measure every position; judging.py judges."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,13 +11,10 @@ from typing import Any
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.positions import PositionRecord, check_tokens, compare_positions
 from bitparity.compare.prompts import ExternalTokenizer, Prompt, tokenize
-from bitparity.compare.result import ComparisonResult, ModelFile, PositionResult, PromptSpan
-from bitparity.compare.tolerance import Criterion, FixedLimit
-from bitparity.compare.verdict import Verdict, judge_position
 from bitparity.engine import Engine, Session
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.model.types import Model
-from bitparity.runs import choose_context, file_digest, open_session, tracing
+from bitparity.runs import choose_context, open_session, tracing
 from bitparity.settings import Settings
 
 Progress = Callable[[int, int], None]
@@ -35,6 +32,7 @@ class Side:
 class Comparison:
     """What to compare, and how.
 
+    model     what both were meant to run, if that is not the reference's own file
     context   positions to make room for; None is what is asked
     threads   of each engine; None is the settings' own number
     command   the command line that repeats this run, for reports
@@ -44,6 +42,7 @@ class Comparison:
     candidate: Side
     prompts: Sequence[Prompt]
     settings: Settings
+    model: Model | None = None
     chunking: Chunking = field(default_factory=lambda: Chunking("prefill"))
     steps: int = 0
     context: int | None = None
@@ -52,6 +51,11 @@ class Comparison:
     tokenizer: ExternalTokenizer | None = None
     trace_filter: str = "*:*"
     command: str = ""
+
+    @property
+    def meant(self) -> Model:
+        """The model that both sides were meant to run."""
+        return self.model or self.reference.model
 
 
 @dataclass
@@ -94,41 +98,6 @@ def measure_sessions(
         measured.failure = str(error)
     measured.seconds = time.perf_counter() - started
     return measured
-
-
-def conclude(
-    comparison: Comparison,
-    measured: Measured,
-    criterion: Criterion | None = None,
-    noise_floor: Mapping[str, Any] | None = None,
-) -> ComparisonResult:
-    """Judge what was measured (by FixedLimit unless told) and gather it into a result."""
-    criterion = criterion or FixedLimit()
-    rows: list[PositionResult] = []
-    spans: list[PromptSpan] = []
-    for index, (ids, prompt) in enumerate(zip(measured.tokens, comparison.prompts, strict=True)):
-        spans.append(PromptSpan(prompt.text, len(rows), len(ids) + comparison.steps, comparison.steps))
-        for record in measured.records[index] if index < len(measured.records) else ():
-            judged = judge_position(record.metrics, criterion)
-            rows.append(PositionResult(index, record.position, record.token, record.metrics, judged))
-    result = ComparisonResult(
-        model=_model_file(comparison.reference.model),
-        candidate_model=_model_file(comparison.candidate.model),
-        reference=measured.fingerprints[0],
-        candidate=measured.fingerprints[1],
-        chunks=comparison.chunking.name,
-        prompts=tuple(spans),
-        positions=tuple(rows),
-        verdict=Verdict.NOT_COMPARED,  # judged_by below decides
-        exit_code=4,
-        criterion="",
-        limits={},
-        noise_floor=noise_floor,
-        failure=measured.failure,
-        seconds=round(measured.seconds, 3),
-        command=comparison.command,
-    )
-    return result.judged_by(criterion)
 
 
 @contextmanager
@@ -192,7 +161,3 @@ def _measure_prompt(
             done += 1
             if progress is not None:
                 progress(done, total)
-
-
-def _model_file(model: Model) -> ModelFile:
-    return ModelFile(str(model.path), file_digest(model.path))

@@ -20,12 +20,16 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from bitparity.compare.chunking import Chunking
+from bitparity.compare.noise import measure_noise
+from bitparity.compare.noise_floor import NoiseFloor, pool
 from bitparity.compare.positions import logits_by_position
 from bitparity.compare.prompts import Prompt, tokenize
-from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Session, Sink
+from bitparity.engine import Availability, Engine, Fingerprint, Floats, ModelInfo, Session, Sink
 from bitparity.errors import BadInput, NotCompared
 from bitparity.model import open_model
 from bitparity.model.types import Model
+from bitparity.runs import choose_context, open_session
+from bitparity.settings import Settings
 from bitparity.stages import StageFilter
 
 FORMAT = 1
@@ -49,11 +53,13 @@ class Recording:
 
     info           of the session that was recorded, with its fingerprint
     weights_blake3 of the model's hyperparameters and packed tensors, see weights_digest
+    noise          of the reference on these prompts
     """
 
     info: ModelInfo
     weights_blake3: str
     sequences: tuple[RecordedSequence, ...]
+    noise: NoiseFloor
 
     def prompts(self) -> list[Prompt]:
         """The recorded prompts, each once."""
@@ -73,21 +79,42 @@ def weights_digest(model: Model) -> str:
     return digest.hexdigest()
 
 
-def record(session: Session, model: Model, prompts: Sequence[Prompt]) -> Recording:
-    """Run the prompts on a reference, as prefill and as decode, and keep every logit.
+def make_recording(
+    engine: Engine,
+    model: Model,
+    prompts: Sequence[Prompt],
+    *,
+    settings: Settings,
+    threads: int | None = None,
+    device_id: int | None = None,
+) -> Recording:
+    """Run the prompts on a reference, as prefill and as decode, keep every logit and measure the noise.
 
     Raises BadInput for one of our own engines.
     """
-    engine = session.info.fingerprint.engine
-    if engine in OURS:
-        raise BadInput(f"{engine} is bitparity's own; a recording is made from a reference such as llama.cpp")
-    sequences = []
-    for prompt in prompts:
-        tokens = tokenize(prompt, session, session)
-        for chunks in _CHUNKS:
-            rows = np.stack([row.copy() for row in logits_by_position(session, tokens, Chunking(chunks))])
-            sequences.append(RecordedSequence(prompt.text, tuple(tokens), chunks, rows))
-    return Recording(session.info, weights_digest(model), tuple(sequences))
+    if engine.name in OURS:
+        raise BadInput(
+            f"{engine.name} is bitparity's own; a recording is made from a reference such as llama.cpp"
+        )
+    context = choose_context(model, max(p.largest_length() for p in prompts))
+    with open_session(
+        engine, model, context=context, settings=settings, threads=threads, device_id=device_id
+    ) as session:
+        info = session.info
+        sequences = [s for prompt in prompts for s in _record(session, prompt)]
+    floors = [
+        measure_noise(engine, model, s.tokens, settings=settings, threads=threads, device_id=device_id)
+        for s in sequences
+        if s.chunks == _CHUNKS[0]
+    ]
+    return Recording(info, weights_digest(model), tuple(sequences), pool(floors))
+
+
+def _record(session: Session, prompt: Prompt) -> Iterator[RecordedSequence]:
+    tokens = tokenize(prompt, session, session)
+    for chunks in _CHUNKS:
+        rows = np.stack([row.copy() for row in logits_by_position(session, tokens, Chunking(chunks))])
+        yield RecordedSequence(prompt.text, tuple(tokens), chunks, rows)
 
 
 def is_recording(name: str) -> bool:
@@ -100,6 +127,7 @@ def save_recording(recording: Recording, path: Path) -> None:
         "format": FORMAT,
         "info": asdict(recording.info),
         "weights_blake3": recording.weights_blake3,
+        "noise": recording.noise.as_dict(),
         "sequences": [{"text": s.text, "tokens": s.tokens, "chunks": s.chunks} for s in recording.sequences],
     }
     arrays = {f"logits_{i}": _split_bytes(s.logits) for i, s in enumerate(recording.sequences)}
@@ -228,4 +256,9 @@ def _from_arrays(arrays: Any) -> Recording:
         RecordedSequence(s["text"], tuple(s["tokens"]), s["chunks"], _join_bytes(arrays[f"logits_{i}"]))
         for i, s in enumerate(header["sequences"])
     )
-    return Recording(ModelInfo(**info, fingerprint=fingerprint), header["weights_blake3"], sequences)
+    return Recording(
+        ModelInfo(**info, fingerprint=fingerprint),
+        header["weights_blake3"],
+        sequences,
+        NoiseFloor.from_dict(header["noise"]),
+    )

@@ -21,7 +21,8 @@ MULTIPLE = 3.0
 # 1 - cosine and KL are quadratic in the difference of the logits, so the same multiple counts twice.
 SQUARED_MULTIPLE = MULTIPLE**2
 
-# With a floor above this, 3 floors let a difference of half the logits pass, and nothing can be judged.
+# With a floor above this, 3 floors let a difference of half the logits pass, and nothing can be judged;
+# used where NoiseLevels.suspect is found.
 SUSPECT_RELATIVE_L2 = 0.5 / MULTIPLE
 
 # sqrt(2) because a near tie is a difference of two logits; three sigma as above.
@@ -30,6 +31,11 @@ _TIE_SIGMAS = 3.0 * math.sqrt(2.0)
 
 class NoiseLevels(Protocol):
     """The largest distance of the reference from itself over the positions of a run (compare/noise.py)."""
+
+    @property
+    def suspect(self) -> str | None:
+        """Why nothing can be judged against the reference, None when it can."""
+        ...
 
     @property
     def one_minus_cosine(self) -> float: ...
@@ -83,6 +89,28 @@ class FixedLimit:
 
 
 @dataclass(frozen=True)
+class Exactness:
+    """Agreement to the rounding of float32 sums; whatever passes needs no noise floor."""
+
+    limit: float = EXACTNESS
+
+    def agrees(self, metrics: PositionMetrics) -> bool:
+        return metrics.relative_l2 <= self.limit
+
+    def is_noise(self, metrics: PositionMetrics) -> bool:
+        return False
+
+    def tie_gap(self, metrics: PositionMetrics) -> float:
+        return _TIE_SIGMAS * self.limit * metrics.rms_expected
+
+    def describe(self) -> str:
+        return f"relative L2 <= {self.limit:g}, the rounding of float32 sums; no noise had to be measured"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"kind": "exactness", "relative_l2": self.limit}
+
+
+@dataclass(frozen=True)
 class MeasuredNoise:
     """Agreement to the rounding of float32 sums, or within MULTIPLE times the reference's own noise."""
 
@@ -104,9 +132,6 @@ class MeasuredNoise:
         rounding = _TIE_SIGMAS * self.exactness * metrics.rms_expected
         return max(2.0 * MULTIPLE * self.floor.max_abs, rounding)
 
-    def reference_is_suspect(self) -> bool:
-        return not (self.floor.relative_l2 <= SUSPECT_RELATIVE_L2)
-
     def describe(self) -> str:
         return (
             f"relative L2 <= {self.exactness:g} agrees; <= {MULTIPLE:g} x the reference's own "
@@ -118,8 +143,7 @@ class MeasuredNoise:
             "kind": "measured noise",
             "exactness": self.exactness,
             "multiple": MULTIPLE,
-            "relative_l2": self.floor.relative_l2,
-            "one_minus_cosine": self.floor.one_minus_cosine,
-            "kl": self.floor.kl,
-            "max_abs": self.floor.max_abs,
+            "relative_l2": MULTIPLE * self.floor.relative_l2,
+            "one_minus_cosine": SQUARED_MULTIPLE * self.floor.one_minus_cosine,
+            "kl": SQUARED_MULTIPLE * self.floor.kl,
         }

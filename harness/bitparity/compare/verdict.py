@@ -64,7 +64,7 @@ def judge_run(
     seen = [v.verdict for v in verdicts]
     if an_engine_failed:
         return Verdict.ENGINE_FAILED
-    if isinstance(criterion, MeasuredNoise) and criterion.reference_is_suspect():
+    if isinstance(criterion, MeasuredNoise) and criterion.floor.suspect:
         return Verdict.REFERENCE_SUSPECT
     if Verdict.DIVERGED in seen:
         return Verdict.DIVERGED

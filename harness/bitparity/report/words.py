@@ -24,9 +24,9 @@ def headline(result: ComparisonResult) -> str:
                 f"({counts['agree']} agree, {counts['noise']} noise)"
             )
         case Verdict.DIVERGED:
-            return f"{names} diverged at {counts['diverged']} of {positions}; {_first(result)}"
+            return _diverged(result, names, positions)
         case Verdict.REFERENCE_SUSPECT:
-            return f"{result.reference['engine']} is too far from itself for anything to be judged against it"
+            return f"nothing can be judged: {(result.noise_floor or {}).get('suspect')}"
         case Verdict.ENGINE_FAILED:
             return (
                 f"{result.failure}; {counts['compared']} of {counts['asked']} positions were compared before"
@@ -71,11 +71,13 @@ def fixed_limit(result: ComparisonResult) -> str | None:
     """How the reference itself does under the customary limit, when its noise was measured."""
     if result.noise_floor is None:
         return None
-    own = result.limits.get("one_minus_cosine", float("nan"))
-    verb = "keeps" if own <= DEFAULT_LIMIT else "fails"
+    own = result.noise_floor["self"]["one_minus_cosine"]
+    if own is None:
+        return None
+    verb = "passes" if own <= DEFAULT_LIMIT else "fails"
     return (
-        f"under the fixed limit of {DEFAULT_LIMIT:g} on 1 - cosine, {result.reference['engine']} {verb} "
-        f"within itself (its largest is {own:.2e})"
+        f"{result.reference['engine']} {verb} the fixed limit of {DEFAULT_LIMIT:g} on 1 - cosine when it is "
+        f"compared with itself: {own:.2e}"
     )
 
 
@@ -83,10 +85,13 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
-def _first(result: ComparisonResult) -> str:
+def _diverged(result: ComparisonResult, names: str, positions: str) -> str:
     row = result.first_divergence
-    assert row is not None, "a diverged result has a divergent position"
-    return f"the first is {describe_position(result, row)}: {row.judged.reason}"
+    if row is None:
+        return f"{names} differ by no more than noise at all {positions}, but a stage is wrong"
+    diverged = result.counts()["diverged"]
+    where = describe_position(result, row)
+    return f"{names} diverged at {diverged} of {positions}; the first is {where}: {row.judged.reason}"
 
 
 def blame_line(result: ComparisonResult) -> str | None:
