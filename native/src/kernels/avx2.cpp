@@ -122,8 +122,9 @@ void quantize_q8_k(const float* x, int n, std::int8_t* codes, float* scales, std
         const float largest = first_largest(x + i, block_q8_k);
         const float inverse = largest == 0.0f ? 0.0f : -127.0f / largest;
         scales[i / block_q8_k] = largest == 0.0f ? 0.0f : 1.0f / inverse;
+        const float factor = __builtin_isinf(inverse) ? 0.0f : inverse;  // so tiny a block that ggml's codes wrap to 0
         for (int j = i; j < i + block_q8_k; j += 32) {
-            const __m256i bytes = codes_of_32(x + j, _mm256_set1_ps(inverse));
+            const __m256i bytes = codes_of_32(x + j, _mm256_set1_ps(factor));
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + j), bytes);
             sum_sixteens(bytes, block_sums + j / 16);
         }

@@ -48,9 +48,10 @@ void quantize_q8_k_block(const float* x, std::int8_t* codes, float* scale, std::
     }
     const float inverse = largest == 0.0f ? 0.0f : -127.0f / largest;
     *scale = largest == 0.0f ? 0.0f : 1.0f / inverse;
+    const float factor = std::isinf(inverse) ? 0.0f : inverse;  // so tiny a block that ggml's codes wrap to 0
     std::fill_n(block_sums, block_q8_k / 16, std::int16_t(0));
     for (int i = 0; i < block_q8_k; ++i) {
-        codes[i] = std::int8_t(std::min(127, nearest(inverse * x[i])));
+        codes[i] = std::int8_t(std::min(127, nearest(factor * x[i])));
         block_sums[i / 16] = std::int16_t(block_sums[i / 16] + codes[i]);
     }
 }

@@ -1,0 +1,68 @@
+"""What the native tests share: every kernel set of this CPU, guarded buffers, small models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import DTypeLike, NDArray
+
+from bitparity.model.synthetic import ModelSpec, make_model
+from bitparity_native import _core
+
+SETS = [name for name, _, runs_here in _core.kernels.kernel_sets() if runs_here]
+POISON = 0xA5
+GUARD = 64  # bytes on either side
+
+
+class Guarded:
+    """Arrays between guard bytes, at any byte offset, poisoned at first."""
+
+    def __init__(self) -> None:
+        self._buffers: list[tuple[NDArray[np.uint8], int, int]] = []
+
+    def empty(self, shape: tuple[int, ...] | int, dtype: DTypeLike, offset: int = 0) -> NDArray[Any]:
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        buffer = np.full(size + 2 * GUARD + offset, POISON, dtype=np.uint8)
+        start = GUARD + offset
+        self._buffers.append((buffer, start, start + size))
+        return np.ndarray(shape, dtype, buffer.data, start)
+
+    def copy(self, values: NDArray[Any], offset: int = 0) -> NDArray[Any]:
+        array = self.empty(values.shape, values.dtype, offset)
+        array[...] = values
+        return array
+
+    def check(self) -> None:
+        for buffer, start, end in self._buffers:
+            assert (buffer[:start] == POISON).all(), "bytes before a buffer were written"
+            assert (buffer[end:] == POISON).all(), "bytes after a buffer were written"
+
+
+@pytest.fixture
+def guarded() -> Guarded:
+    """Its guard bytes are checked by the test, with check()."""
+    return Guarded()
+
+
+@pytest.fixture(params=SETS)
+def kernel_set(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def model_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A synthetic model with the given fields of ModelSpec, made once."""
+    folder, made = tmp_path_factory.mktemp("models"), {}
+
+    def make(**fields: Any) -> Path:
+        spec = ModelSpec(**fields)
+        if spec not in made:
+            made[spec] = folder / f"{len(made)}.gguf"
+            make_model(made[spec], spec)
+        return made[spec]
+
+    return make

@@ -1,0 +1,345 @@
+"""Every kernel of every kernel set that runs here, on sizes around its block, misaligned, with guards and poison.
+
+Integers are compared exactly with NumPy's; floats with a float64 sum, within the rounding errors of a float32 sum
+of that length; and every set with `portable`, bit for bit, because that is promised.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bitparity.formats import get_format
+from bitparity_native._core import kernels
+
+EPS = 2.0**-24  # half a unit in the last place of a float32 of size one
+OFFSETS = (0, 4, 12)  # bytes; none but 0 is aligned for a vector
+INPUTS = ("normal", "zeros", "largest", "one value", "denormal")
+
+
+def draw(name: str, n: int, seed: int = 0) -> NDArray[np.float32]:
+    x = np.random.default_rng(seed).standard_normal(n).astype(np.float32)
+    if name == "zeros":
+        x[:] = 0
+    if name == "largest":  # every code 127 or -127
+        x = np.sign(x) * np.float32(3)
+    if name == "one value":
+        x[:] = 0
+        x[n // 2] = -7
+    if name == "denormal":
+        x *= np.float32(1e-39)
+    return x
+
+
+def same_bits(actual: NDArray[Any], expected: NDArray[Any]) -> bool:
+    return actual.shape == expected.shape and actual.tobytes() == expected.tobytes()
+
+
+# Quantisation of activations
+
+
+@pytest.mark.parametrize("n", [1, 7, 31, 32, 33, 128, 2560])
+@pytest.mark.parametrize("kind", INPUTS)
+def test_quantize_i8_rounds_half_to_even_at_the_scale_of_the_row(kernel_set, guarded, n, kind):
+    x = guarded.copy(draw(kind, n), 4)
+    codes = guarded.empty(n, np.int8, 3)
+    scale, total = kernels.quantize_i8(kernel_set, x, codes)
+    assert scale == np.float32(127.0 / max(float(np.abs(x).max()), 1e-5))
+    expected = np.clip(np.rint(x * np.float32(scale)), -128, 127).astype(np.int8)
+    assert np.array_equal(codes, expected)
+    assert total == expected.sum(dtype=np.int64)
+    guarded.check()
+
+
+def test_quantize_i8_rounds_ties_to_even(kernel_set):
+    x = np.array([127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 63.5], dtype=np.float32)
+    codes = np.empty(8, dtype=np.int8)
+    kernels.quantize_i8(kernel_set, x, codes)
+    assert codes.tolist() == [127, 0, 2, 2, 0, -2, -2, 64]
+
+
+def test_quantize_i8_gives_zero_for_nan(kernel_set):
+    x = np.array([np.nan] * 40 + [1.0] * 3, dtype=np.float32)
+    codes = np.empty(43, dtype=np.int8)
+    _, total = kernels.quantize_i8(kernel_set, x, codes)
+    assert codes.tolist() == [0] * 40 + [127] * 3
+    assert total == 381
+
+
+@pytest.mark.parametrize("n", [256, 512, 2560])
+@pytest.mark.parametrize("kind", INPUTS)
+def test_quantize_q8_k_makes_the_largest_value_minus_127(kernel_set, guarded, n, kind):
+    x = guarded.copy(draw(kind, n), 4)
+    codes = guarded.empty(n, np.int8, 5)
+    scales, sums = guarded.empty(n // 256, np.float32), guarded.empty(n // 16, np.int16, 2)
+    kernels.quantize_q8_k(kernel_set, x, codes, scales, sums)
+    for block, values in enumerate(x.reshape(-1, 256)):
+        part = codes.reshape(-1, 256)[block]
+        largest = values[np.abs(values).argmax()]
+        if largest == 0:
+            assert scales[block] == 0
+            assert not part.any()
+            continue
+        with np.errstate(over="ignore"):
+            inverse = np.float32(-127) / largest
+        assert scales[block] == np.float32(1) / inverse
+        factor = inverse if np.isfinite(inverse) else np.float32(0)
+        assert np.array_equal(part, np.minimum(np.rint(values * factor), 127).astype(np.int8))
+    assert np.array_equal(sums, codes.reshape(-1, 16).sum(axis=1, dtype=np.int16))
+    guarded.check()
+
+
+# 16-bit floats
+
+
+def test_f16_conversions_of_every_bit_pattern_equal_numpy(kernel_set):
+    halves = np.arange(65536, dtype=np.uint16)
+    floats = np.empty(65536, dtype=np.float32)
+    kernels.from_f16(kernel_set, halves, floats)
+    expected = halves.view(np.float16).astype(np.float32)
+    assert np.array_equal(floats, expected, equal_nan=True)
+    back = np.empty(65536, dtype=np.uint16)
+    kernels.to_f16(kernel_set, floats, back)
+    is_number = ~np.isnan(expected)
+    assert np.array_equal(back[is_number], halves[is_number])
+    assert np.isnan(back.view(np.float16)[~is_number]).all()
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 4096])
+def test_rounding_to_f16_equals_numpy(kernel_set, guarded, n):
+    bits = np.random.default_rng(n).integers(0, 2**32, n, dtype=np.uint32)
+    ties = np.float32(1 + (2 * np.arange(n) + 1) * 2.0**-11)  # halfway between two F16 values
+    for x in (bits.view(np.float32), ties, np.float32(65519.996) * np.ones(n, np.float32)):
+        out = guarded.empty(n, np.float32)
+        kernels.round_to(kernel_set, "F16", guarded.copy(x, 4), out)
+        with np.errstate(over="ignore"):
+            expected = x.astype(np.float16).astype(np.float32)
+        assert np.array_equal(out, expected, equal_nan=True)
+    guarded.check()
+
+
+@pytest.mark.parametrize("n", [1, 8, 9, 4096])
+def test_rounding_to_bf16_is_to_nearest_even(kernel_set, guarded, n):
+    bits = np.random.default_rng(n).integers(0, 2**32, n, dtype=np.uint32)
+    bits[::3] = (bits[::3] & 0xFFFF0000) | 0x8000  # ties
+    out = guarded.empty(n, np.float32)
+    kernels.round_to(kernel_set, "BF16", guarded.copy(bits.view(np.float32)), out)
+    is_nan = np.isnan(bits.view(np.float32))
+    wide = bits.astype(np.uint64)
+    expected = ((wide + 0x7FFF + ((wide >> 16) & 1)) & 0xFFFF0000).astype(np.uint32)
+    assert np.array_equal(out.view(np.uint32)[~is_nan], expected[~is_nan])
+    assert np.isnan(out[is_nan]).all()
+    guarded.check()
+
+
+# Ternary matmuls
+
+
+def ternary_case(rows: int, cols: int, tokens: int, kind: str) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    rng = np.random.default_rng(rows * cols + tokens)
+    weights = rng.integers(-1, 2, (rows, cols)).astype(np.int8)
+    codes = rng.integers(-127, 128, (tokens, cols)).astype(np.int8)
+    if kind == "extreme":  # the largest sums there are: would overflow 16 bits if widened too late
+        weights[:] = 1
+        weights[rows // 2 :] = -1
+        codes[:] = -128
+        codes[tokens // 2 :] = 127
+    if kind == "zero":
+        weights[:] = 0
+    return weights, codes
+
+
+TERNARY_SHAPES = [(1, 1), (2, 1), (3, 2), (4, 1), (5, 4), (7, 5), (9, 13), (16, 3)]  # rows, tokens
+
+
+@pytest.mark.parametrize("kind", ["random", "extreme", "zero"])
+@pytest.mark.parametrize("cols", [128, 256, 1920, 2048, 6912])
+@pytest.mark.parametrize(("rows", "tokens"), TERNARY_SHAPES)
+def test_i2_s_matmul_is_exact(kernel_set, guarded, rows, tokens, cols, kind):
+    weights, codes = ternary_case(rows, cols, tokens, kind)
+    packed = get_format("I2_S").pack_codes(weights, 1.0)[: rows * cols // 4]
+    scales = np.random.default_rng(1).uniform(5, 90, tokens).astype(np.float32)
+    sums = codes.sum(axis=1, dtype=np.int32)
+    out = guarded.empty((tokens, rows), np.float32, 4)
+    kernels.matmul_i2_s(
+        kernel_set, guarded.copy(packed, 1), 0.07, guarded.copy(codes, 3), scales, sums, out
+    )
+    raw = codes.astype(np.int64) @ (weights.T + 1).astype(np.int64)
+    expected = (raw.astype(np.float32) - sums[:, None].astype(np.float32)) / scales[:, None] * np.float32(0.07)
+    assert same_bits(out, expected)
+    guarded.check()
+
+
+@pytest.mark.parametrize("kind", ["random", "extreme", "zero"])
+@pytest.mark.parametrize("cols", [256, 512, 2560])
+@pytest.mark.parametrize(("rows", "tokens"), TERNARY_SHAPES)
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("name", ["TQ1_0", "TQ2_0"])
+def test_q8_k_matmul_is_exact_with_scales_of_one(kernel_set, guarded, name, fused, rows, tokens, cols, kind):
+    weights, codes = ternary_case(rows, cols, tokens, kind)
+    packed = guarded.copy(get_format(name).pack_codes(weights, 1.0), 2)
+    sums = codes.reshape(tokens, -1, 16).sum(axis=2, dtype=np.int16)
+    ones = np.ones((tokens, cols // 256), np.float32)
+    out = guarded.empty((tokens, rows), np.float32, 4)
+    kernels.matmul_q8_k(kernel_set, name, fused, packed, guarded.copy(codes, 1), ones, sums, out)
+    exact = codes.astype(np.int64) @ weights.T.astype(np.int64)
+    assert np.array_equal(out, exact)  # below 2^24: a float32 holds it
+    guarded.check()
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("name", ["TQ1_0", "TQ2_0"])
+def test_q8_k_matmul_applies_both_scales_of_a_block(kernel_set, name, fused):
+    rng = np.random.default_rng(5)
+    rows, tokens, cols = 6, 7, 1024
+    weights, codes = ternary_case(rows, cols, tokens, "random")
+    scales = rng.uniform(-0.1, 0.1, (tokens, cols // 256)).astype(np.float32)
+    packed = get_format(name).pack_codes(weights, 0.375)
+    sums = codes.reshape(tokens, -1, 16).sum(axis=2, dtype=np.int16)
+    out, portable = np.empty((2, tokens, rows), np.float32)
+    kernels.matmul_q8_k(kernel_set, name, fused, packed, codes, scales, sums, out)
+    kernels.matmul_q8_k("portable", name, fused, packed, codes, scales, sums, portable)
+    x = codes * scales.astype(np.float64).repeat(256, axis=1)
+    terms = np.abs(x) @ np.abs(weights.T * 0.375)
+    # a block's integers are exact; its scales and its lane's sum round once each, then three levels of lanes
+    limit = (2 + cols // 256 + 3) * EPS * terms
+    assert (np.abs(out - x @ (weights.T * 0.375)) <= limit).all()
+    assert same_bits(out, portable)
+
+
+# Float matmuls
+
+
+def float_bytes(name: str, weights: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    if name == "F32":
+        return weights.reshape(-1).view(np.uint8), weights
+    if name == "F16":
+        half = weights.astype(np.float16)
+        return half.reshape(-1).view(np.uint8), half.astype(np.float32)
+    bits = weights.view(np.uint32) >> 16
+    return bits.astype(np.uint16).reshape(-1).view(np.uint8), (bits << 16).view(np.float32)
+
+
+@pytest.mark.parametrize("cols", [8, 16, 32, 40, 64, 256, 2560])
+@pytest.mark.parametrize(("rows", "tokens"), TERNARY_SHAPES)
+@pytest.mark.parametrize("order", ["dot", "tile"])
+@pytest.mark.parametrize("name", ["F32", "F16", "BF16"])
+def test_float_matmul_keeps_its_order_in_every_set(kernel_set, guarded, name, order, rows, tokens, cols):
+    rng = np.random.default_rng(cols + rows)
+    packed, weights = float_bytes(name, rng.standard_normal((rows, cols)).astype(np.float32))
+    x = rng.standard_normal((tokens, cols)).astype(np.float32)
+    out, portable = guarded.empty((tokens, rows), np.float32, 4), np.empty((tokens, rows), np.float32)
+    kernels.matmul_float(kernel_set, name, order, guarded.copy(packed, 2), guarded.copy(x, 4), out)
+    kernels.matmul_float("portable", name, order, packed, x, portable)
+    terms = np.abs(x).astype(np.float64) @ np.abs(weights.T)
+    assert (np.abs(out - x.astype(np.float64) @ weights.T) <= (cols + 8) * EPS * terms).all()
+    assert same_bits(out, portable)
+    guarded.check()
+
+
+@pytest.mark.parametrize("cols", [1, 5, 33, 63])
+@pytest.mark.parametrize("name", ["F32", "F16", "BF16"])
+def test_float_dot_adds_what_is_left_after_the_last_32(kernel_set, guarded, name, cols):
+    rng = np.random.default_rng(cols)
+    packed, weights = float_bytes(name, rng.standard_normal((3, cols)).astype(np.float32))
+    x = rng.standard_normal((2, cols)).astype(np.float32)
+    out, portable = guarded.empty((2, 3), np.float32), np.empty((2, 3), np.float32)
+    kernels.matmul_float(kernel_set, name, "dot", guarded.copy(packed, 2), guarded.copy(x, 4), out)
+    kernels.matmul_float("portable", name, "dot", packed, x, portable)
+    terms = np.abs(x).astype(np.float64) @ np.abs(weights.T)
+    assert (np.abs(out - x.astype(np.float64) @ weights.T) <= (cols + 8) * EPS * terms).all()
+    assert same_bits(out, portable)
+    guarded.check()
+
+
+# Element-wise
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 256, 6912])
+@pytest.mark.parametrize("kind", INPUTS)
+def test_rms_norm_is_within_rounding_of_float64(kernel_set, guarded, n, kind):
+    x, weight = draw(kind, n), draw("normal", n, 1)
+    out, portable = guarded.empty(n, np.float32, 4), np.empty(n, np.float32)
+    kernels.rms_norm(kernel_set, guarded.copy(x, 4), guarded.copy(weight, 12), 1e-5, out)
+    kernels.rms_norm("portable", x, weight, 1e-5, portable)
+    wide = x.astype(np.float64)
+    expected = wide / np.sqrt(np.mean(wide**2) + float(np.float32(1e-5))) * weight
+    # rounded: the square (once in a mean), mean, sum with eps, root, reciprocal, two products
+    assert np.allclose(out, expected, rtol=7 * EPS, atol=1e-44)
+    assert same_bits(out, portable)
+    guarded.check()
+
+
+@pytest.mark.parametrize("n", [8, 16, 24, 256, 4096])
+@pytest.mark.parametrize("spread", [0.1, 10.0, 300.0])
+def test_softmax_is_within_rounding_of_float64(kernel_set, guarded, n, spread):
+    x = draw("normal", n) * np.float32(spread)
+    x[-3:] = -np.inf  # positions that are not seen
+    row, portable = guarded.copy(x, 4), x.copy()
+    kernels.softmax(kernel_set, row, 0.125)
+    kernels.softmax("portable", portable, 0.125)
+    scaled = (x * np.float32(0.125)).astype(np.float64)
+    shifted = np.float32(scaled) - np.float32(scaled).max()
+    expected = np.exp(shifted.astype(np.float64))
+    expected /= expected.sum()
+    # the polynomial is within 2 units in the last place (4 EPS) above and below the fraction; results below
+    # 2^-126 lose bits
+    assert np.allclose(row, expected, rtol=(4 + 4 + 4) * EPS, atol=2.0**-126)
+    assert (row[-3:] == 0).all()
+    assert same_bits(row, portable)
+    guarded.check()
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 768])
+@pytest.mark.parametrize("spread", [1.0, 50.0])
+@pytest.mark.parametrize("name", ["silu", "relu2"])
+def test_activation_times_up_is_within_rounding_of_float64(kernel_set, guarded, name, n, spread):
+    gate, up = draw("normal", n) * np.float32(spread), draw("normal", n, 1)
+    out, portable = guarded.empty(n, np.float32, 4), np.empty(n, np.float32)
+    kernels.activate(kernel_set, name, guarded.copy(gate, 4), guarded.copy(up, 12), out)
+    kernels.activate("portable", name, gate, up, portable)
+    wide = gate.astype(np.float64)
+    activated = wide / (1 + np.exp(-wide)) if name == "silu" else np.maximum(wide, 0) ** 2
+    # exponential 4 EPS, then sum, quotient and product; below 2^-126 bits are lost
+    assert np.allclose(out, activated * up, rtol=8 * EPS, atol=2.0**-124)
+    assert same_bits(out, portable)
+    guarded.check()
+
+
+@pytest.mark.parametrize("name", ["silu", "relu2"])
+def test_activation_may_write_over_its_gate(kernel_set, name):
+    gate, up = draw("normal", 67), draw("normal", 67, 1)
+    apart = np.empty(67, np.float32)
+    kernels.activate(kernel_set, name, gate, up, apart)
+    kernels.activate(kernel_set, name, gate, up, gate)
+    assert same_bits(gate, apart)
+
+
+@pytest.mark.parametrize("n", [1, 8, 13, 2560])
+def test_add_is_exactly_rounded(kernel_set, guarded, n):
+    x, y, out = draw("normal", n), draw("normal", n, 1), guarded.empty(n, np.float32, 4)
+    kernels.add(kernel_set, guarded.copy(x, 4), guarded.copy(y, 12), out)
+    assert same_bits(out, x + y)
+    guarded.check()
+
+
+@pytest.mark.parametrize("n_pairs", [1, 7, 8, 9, 32, 64])
+@pytest.mark.parametrize("pairs", ["neox", "norm"])
+def test_rotate_turns_the_pairs_of_its_convention(kernel_set, guarded, pairs, n_pairs):
+    x = draw("normal", 2 * n_pairs)
+    angles = np.linspace(0, 3, n_pairs)
+    cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    turned, portable = guarded.copy(x, 4), x.copy()
+    kernels.rotate(kernel_set, pairs, turned, guarded.copy(cos, 4), guarded.copy(sin, 12))
+    kernels.rotate("portable", pairs, portable, cos, sin)
+    shape = (2, n_pairs) if pairs == "neox" else (n_pairs, 2)
+    axis = 0 if pairs == "neox" else 1
+    first, second = np.moveaxis(x.astype(np.float64).reshape(shape), axis, 0)
+    expected = np.stack([first * cos - second * sin, first * sin + second * cos], axis=axis).reshape(-1)
+    bound = np.stack([np.abs(first) + np.abs(second)] * 2, axis=axis).reshape(-1)
+    assert (np.abs(turned - expected) <= 2 * EPS * bound).all()  # one product and one fma round
+    assert same_bits(turned, portable)
+    guarded.check()
