@@ -221,3 +221,20 @@ def test_tensor_without_a_part_is_named_not_ignored(tmp_path: Path, good: bytes,
     extra = TensorPlan(name, (2,), "F32", lambda: [np.zeros(8, np.uint8)])
     with pytest.raises(BadInput, match=f"tensor {name} .* has no part in the architecture 'bitnet'"):
         open_model(copy_with(tmp_path, good, changed={}, extra=extra))
+
+
+def test_header_with_random_bytes_changed_opens_or_is_told(tmp_path: Path, good: bytes) -> None:
+    """Whatever a header says, there is no other exception than BadInput; a tensor of 2^63 bytes included."""
+    random, told = np.random.default_rng(0), list[str]()
+    tensor_table = good.index(b"token_embd.weight")
+    for _ in range(200):
+        damaged = bytearray(good)
+        first, last = (8, 1500) if random.random() < 0.5 else (tensor_table, tensor_table + 900)
+        for at in random.integers(first, last, random.integers(1, 4)):
+            damaged[at] = random.choice([0, 1, 4, 8, 9, 0x7F, 0x80, 0xFF])
+        try:
+            open_bytes(tmp_path, bytes(damaged))
+        except BadInput as error:
+            told.append(str(error))
+    assert all(sentence.startswith("bad.gguf: ") for sentence in told)
+    assert 20 < len(told) < 200  # both outcomes were seen

@@ -116,7 +116,7 @@ def test_strings_are_decoded_when_first_asked_for() -> None:
 
 
 def test_big_vocabulary_opens_in_half_a_second(tmp_path: Path) -> None:
-    """The 128,256 tokens of 2B-4T; the gguf package alone takes seconds for them."""
+    """The 128,256 tokens of 2B-4T; the gguf package alone took 13.6 s of CPU for them."""
     vocabulary = make_vocabulary(128_256)
     fields = {
         "tokenizer.ggml.tokens": strings_field(vocabulary.tokens),

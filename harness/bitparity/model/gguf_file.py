@@ -77,7 +77,8 @@ class GgufFile(GGUFReader):
         try:
             super().__init__(path)
         except (KeyError, ValueError) as error:
-            raise BadInput(f"{str(error.args[0]).rstrip('.')}; {_AGAIN} or convert it again") from error
+            said = error.args[0] if isinstance(error, KeyError) else error  # str() of a KeyError adds quotes
+            raise BadInput(f"{said}; {_AGAIN} or convert it again") from error
         self.alignment = int(self.alignment)
         self.metadata: dict[str, Any] = {
             key: _value(field) for key, field in self.fields.items() if not key.startswith("GGUF.")
@@ -123,7 +124,7 @@ class GgufFile(GGUFReader):
         try:
             for _ in range(count):
                 start += 8 + unpack(buffer, start)[0]
-        except struct.error:
+        except (struct.error, OverflowError):  # a length beyond the file, beyond an address
             raise BadInput(f"the header ends inside an array of {count:,} strings; {_AGAIN}") from None
         return start
 
