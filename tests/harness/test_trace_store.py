@@ -125,6 +125,13 @@ def test_values_are_found_by_position_whatever_the_chunking(tmp_path: Path, chun
         np.testing.assert_array_equal(kept.value(0, "attn_probs", 2), np.full((N_HEAD, 3), 1 / 3, np.float32))
 
 
+def test_values_of_a_strided_view_are_kept_in_order(tmp_path: Path) -> None:
+    values = np.arange(24, dtype=np.float32).reshape(4, 6).T[:, ::2]
+    trace = read_trace(write(tmp_path, [[StageValue(0, "ffn_out", 0, 0, values)]], keep_values=True))
+    for position in range(6):
+        np.testing.assert_array_equal(trace.value(0, "ffn_out", position), values[position])
+
+
 def test_value_window_keeps_only_its_positions_and_stages(tmp_path: Path) -> None:
     window = ValueWindow(StageFilter.parse("1:q_proj"), range(2, 4))
     trace = read_trace(write(tmp_path, [stage_values(6)], keep_values=window))

@@ -23,6 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from bitparity.engine import Floats, StageValue
 from bitparity.errors import BadInput
 from bitparity.stages import StageFilter
@@ -180,7 +182,8 @@ def _save(path: Path, arrays: dict[str, Floats]) -> None:
 
     path.parent.mkdir(exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
-    save_file(arrays, unfinished)
+    # save_file writes the memory of an array that is not contiguous as it lies, in the wrong order.
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, unfinished)
     unfinished.rename(path)
 
 
