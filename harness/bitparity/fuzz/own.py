@@ -36,7 +36,8 @@ def numpy_implementation(definitions: dict[str, WeightFormat] | None = None) -> 
 
 def _without_placement(function: Callable[..., NDArray[Any]]) -> Function:
     def run(*arguments: Any, placement: object = None) -> NDArray[Any]:
-        return function(*arguments)
+        with np.errstate(all="ignore"):
+            return function(*arguments)
 
     return run
 
