@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -56,6 +56,14 @@ class NativeEngine:
         self._kernels = kernels
         self._alter = alter
         self._faults = faults
+
+    def with_faults(
+        self, alter: Callable[[Model], Model] | None, switches: Mapping[str, Any]
+    ) -> NativeEngine:
+        """The same engine made faulty on purpose (bitparity.faults); switches are fields of _core.Faults."""
+        return NativeEngine(
+            numerics=self._numerics, kernels=self._kernels, alter=alter, faults=_core.Faults(**switches)
+        )
 
     def availability(self) -> Availability:
         if _problem:

@@ -48,7 +48,8 @@ def sum_error(k: int, terms: Doubles, result: Doubles) -> Doubles:
     terms   Euclidean norm of the terms, in the shape of result
     """
     walk = np.sqrt(k / 6) * terms + np.sqrt(k / 9) * np.abs(result)
-    return U * (SIGMAS * walk + 2 * np.abs(result)) + SMALLEST
+    allowed: Doubles = U * (SIGMAS * walk + 2 * np.abs(result)) + SMALLEST
+    return allowed
 
 
 def _roundings(count: int) -> Callable[[Definition, Place, Inputs, Doubles], Doubles]:
@@ -92,7 +93,8 @@ def _probs(definition: Definition, place: Place, inputs: Inputs, expected: Doubl
     d = d + U * (np.abs(scores) + largest)
     mean_d = np.sum(expected * d, axis=-1, keepdims=True)
     rounding = U * (2 * EXP_ROUNDINGS + 4 + np.log2(expected.shape[-1] + 1))
-    return expected * (d + mean_d + rounding) + SMALLEST * (expected > 0)
+    allowed: Doubles = expected * (d + mean_d + rounding) + SMALLEST * (expected > 0)
+    return allowed
 
 
 def _ctx(definition: Definition, place: Place, inputs: Inputs, expected: Doubles) -> Doubles:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitparity.compare.bounds import allowed_error
 from bitparity.compare.judge import Evaluation, Judge
@@ -15,6 +16,7 @@ from bitparity.oracle.ops import Doubles
 
 AT_LEAST = 4.0  # a mistake explains an error only if it leaves at most a quarter of it
 SAME_SHAPE = (*SUB_NORMS, "q_rope", "k_rope")  # stages that can be skipped
+FEW = 4  # elements that are listed one by one
 Candidate = tuple[str, Definition, dict[str, Any]]
 
 
@@ -109,16 +111,21 @@ def _where(definition: Definition, stage: str, found: Evaluation, allowed: Doubl
     derived = ", ".join(found.inputs.derived)
     if derived:
         share += f" (in it or in {derived}, which is not recorded)"
-    heads = _wrong_heads(definition, stage, wrong)
-    return f"{share}, only in head {heads}" if heads else share
+    only = _only(definition, stage, wrong)
+    return f"{share}, only {only}" if only else share
 
 
-def _wrong_heads(definition: Definition, stage: str, wrong: Any) -> str:
-    """The heads that are wrong, when the stage has heads and some are right; else empty."""
+def _only(definition: Definition, stage: str, wrong: NDArray[np.bool_]) -> str:
+    """The few elements, or the heads, that are wrong when the others are right; else empty."""
     if stage == "attn_probs":
-        by_head = wrong.any(axis=(0, 2))
-    elif stage in ("q_proj", "k_proj", "v_proj", "q_rope", "k_rope", "attn_ctx"):
-        by_head = wrong.reshape(len(wrong), -1, definition.hyper.head_dim).any(axis=(0, 2))
-    else:
-        return ""
-    return "" if by_head.all() else ", ".join(str(h) for h in np.flatnonzero(by_head))
+        return _named("head", wrong.any(axis=(0, 2)))
+    elements = wrong.any(axis=0)
+    if elements.sum() <= FEW:
+        return _named("element", elements)
+    if stage in ("q_proj", "k_proj", "v_proj", "q_rope", "k_rope", "attn_ctx"):
+        return _named("head", elements.reshape(-1, definition.hyper.head_dim).any(axis=1))
+    return ""
+
+
+def _named(what: str, wrong: NDArray[np.bool_]) -> str:
+    return "" if wrong.all() else f"{what} {', '.join(str(i) for i in np.flatnonzero(wrong))}"

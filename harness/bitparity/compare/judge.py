@@ -167,8 +167,7 @@ class Judge:
 def _finite_rows(found: Evaluation) -> NDArray[np.bool_]:
     """Rows whose output the definition says is a float32 number."""
     rows = found.expected.reshape(len(found.expected), -1)
-    finite: NDArray[np.bool_] = (np.abs(rows) <= LARGEST).all(axis=1)
-    return finite
+    return np.asarray((np.abs(rows) <= LARGEST).all(axis=1))
 
 
 def _local_error(stage: str, found: Evaluation, allowed: Doubles, row: int) -> LocalError:

@@ -42,7 +42,7 @@ def quantise_per_token(x: Singles, *, fused: bool = False) -> tuple[Codes, Singl
     """
     absmax = np.max(np.abs(x), axis=-1, keepdims=True).astype(np.float64)
     s = (127.0 / np.maximum(absmax, SMALLEST_ABSMAX)).astype(np.float32)
-    return _round_half_even(x, s, fused).clip(-128, 127).astype(np.int8), s
+    return _to_int8(_round_half_even(x, s, fused).clip(-128, 127)), s
 
 
 def quantise_q8_k(x: Singles, *, fused: bool = False) -> tuple[Codes, Singles]:
@@ -59,7 +59,13 @@ def quantise_q8_k(x: Singles, *, fused: bool = False) -> tuple[Codes, Singles]:
     inverse = np.divide(np.float32(-127), np.where(zero, np.float32(1), largest), dtype=np.float32)
     codes = np.where(zero, 0, np.minimum(_round_half_even(blocks, inverse, fused), 127))
     d = np.where(zero, np.float32(0), np.float32(1) / inverse)
-    return codes.astype(np.int8).reshape(x.shape), d[..., 0]
+    return _to_int8(codes).reshape(x.shape), d[..., 0]
+
+
+def _to_int8(codes: Doubles) -> Codes:
+    """The code of a NaN is anything; the scale is NaN there, so the product is too."""
+    with np.errstate(invalid="ignore"):
+        return codes.astype(np.int8)
 
 
 def _round_half_even(x: Singles, s: Singles, fused: bool) -> Doubles:

@@ -1,0 +1,55 @@
+"""bitparity blame: judge two stored traces, without running anything."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from bitparity.errors import BadInput
+from bitparity.stages import StageFilter
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("blame")
+@click.argument("expected", type=_PATH)
+@click.argument("actual", type=_PATH)
+@click.option(
+    "--model", type=_PATH, help="Model that both were meant to run; else the one that EXPECTED names."
+)
+@click.option("--stages", default="*:*", show_default=True, help="layer:stage to judge.")
+@click.option("--json", "json_file", type=_PATH, help="Write every stage's errors here.")
+def command(expected: Path, actual: Path, model: Path | None, stages: str, json_file: Path | None) -> None:
+    """Find the first stage that is wrong and name the engine that is.
+
+    EXPECTED and ACTUAL are folders that `bitparity trace --values` wrote; only what they hold is used.
+
+    Exits with 0 when no stage is wrong, 1 when one is, 4 when nothing could be judged.
+    """
+    from bitparity.compare.blame import Evidence, blame
+    from bitparity.model import open_model
+    from bitparity.report.blame import print_blame
+    from bitparity.trace import read_trace
+
+    wanted = StageFilter.parse(stages)
+    traces = [read_trace(folder) for folder in (expected, actual)]
+    opened = open_model(model or _recorded_model(traces[0].meta, expected))
+    tokens = traces[0].tokens
+    if tokens != traces[1].tokens:
+        raise BadInput(f"{expected} and {actual} are traces of different tokens; there is nothing to blame")
+    report = blame(opened, Evidence.of(traces[0]), Evidence.of(traces[1]), tokens=tokens, stages=wanted)
+    print_blame(report)
+    if json_file is not None:
+        json_file.write_text(json.dumps(report.as_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    sys.exit(report.exit_code)
+
+
+def _recorded_model(meta: dict[str, object], trace: Path) -> Path:
+    recorded = meta.get("model")
+    path = recorded.get("path") if isinstance(recorded, dict) else None
+    if not path:
+        raise BadInput(f"{trace} does not say which model it ran; name it with --model")
+    return Path(str(path))

@@ -1,0 +1,51 @@
+"""bitparity selftest: plant deliberate faults and see the harness find them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+
+@click.command("selftest")
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    default=("native", "oracle"),
+    show_default=True,
+    help="Engine to plant faults in; may be given several times.",
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the findings here.")
+def command(engines: tuple[str, ...], json_file: Path | None) -> None:
+    """Plant every fault of the catalogue and see whether blame names its layer, stage and position.
+
+    Exits with 0 when all faults are found, 1 when one is not.
+    """
+    from bitparity.cli.progress import progress_bar
+    from bitparity.faults.catalogue import CATALOGUE
+    from bitparity.faults.plant import find
+    from bitparity.model.synthetic import ModelSpec, make_model
+    from bitparity.report.selftest import print_findings
+
+    tokens = [(37 * i + 11) % 256 for i in range(12)]
+    findings = []
+    with tempfile.TemporaryDirectory() as folder, progress_bar("planting faults") as progress:
+        path = Path(folder) / "selftest.gguf"
+        make_model(path, ModelSpec(arch="bitnet-b1.58", n_layer=2, n_ff=512, n_vocab=320))
+        cases = [(fault, engine) for engine in engines for fault in CATALOGUE]
+        for done, (fault, engine) in enumerate(cases, start=1):
+            findings.append(find(fault, engine, path, tokens))
+            if progress:
+                progress(done, len(cases))
+    print_findings(findings)
+    if json_file is not None:
+        rows = [
+            {"fault": f.fault.name, "engine": f.engine, "problem": f.problem, **f.report.as_dict()}
+            for f in findings
+        ]
+        json_file.write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    sys.exit(0 if all(f.is_found for f in findings) else 1)

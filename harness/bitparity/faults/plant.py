@@ -1,0 +1,88 @@
+"""Plant a fault in an engine, run it beside a sound one, and see whether blame finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from bitparity.compare.bisect import blame_sessions
+from bitparity.compare.blame import BlameReport
+from bitparity.compare.chunking import Chunking
+from bitparity.engine import Engine, get_engine
+from bitparity.errors import BadInput
+from bitparity.faults.catalogue import Fault
+from bitparity.model import open_model
+from bitparity.model.types import Model
+from bitparity.oracle.definition import Definition
+from bitparity.oracle.engine import OracleEngine
+from bitparity.oracle.numerics import Numerics
+
+
+@runtime_checkable
+class Plantable(Protocol):
+    """An engine that can be made faulty."""
+
+    def with_faults(
+        self, alter: Callable[[Model], Model] | None, switches: Mapping[str, int | bool]
+    ) -> Engine: ...
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What blame said of a planted fault; problem is empty when it is what was planted."""
+
+    fault: Fault
+    engine: str
+    report: BlameReport
+    problem: str
+
+    @property
+    def is_found(self) -> bool:
+        return not self.problem
+
+
+def plant(fault: Fault, engine: str) -> Engine:
+    """The engine of that name with the fault in it.  BadInput for one that cannot be made faulty."""
+    if engine == OracleEngine.name:
+        return OracleEngine(make_definition=_faulty_definition(fault))
+    sound = get_engine(engine)
+    if not isinstance(sound, Plantable):
+        raise BadInput(f"faults cannot be planted in {engine}; they can in native and oracle")
+    return sound.with_faults(fault.alter, fault.switches)
+
+
+def find(fault: Fault, engine: str, path: Path, tokens: Sequence[int], chunks: str = "mixed") -> Finding:
+    """Run the faulty engine beside the sound oracle and judge both."""
+    model = open_model(path)
+    expected = OracleEngine().open(path, context=len(tokens), threads=1)
+    actual = plant(fault, engine).open(path, context=len(tokens), threads=1)
+    try:
+        report = blame_sessions(model, expected, actual, tokens, Chunking.parse(chunks))
+    finally:
+        actual.close()
+    return Finding(fault, engine, report, _problem(fault, report))
+
+
+def _faulty_definition(fault: Fault) -> Callable[[Model, Numerics], Definition]:
+    def make(model: Model, numerics: Numerics) -> Definition:
+        altered = fault.alter(model) if fault.alter else model
+        definition = Definition.of(altered, numerics)
+        return fault.definition(definition) if fault.definition else definition
+
+    return make
+
+
+def _problem(fault: Fault, report: BlameReport) -> str:
+    """Why a report does not name the fault; empty when it does."""
+    if report.expected.first is not None:
+        return "the sound engine was blamed"
+    first = report.actual.first
+    if first is None:
+        return "no stage was found guilty"
+    found = (first.local.layer, first.local.stage, first.local.position)
+    planted = (fault.layer, fault.stage, found[2] if fault.position is None else fault.position)
+    if found != planted:
+        return f"found at (layer, stage, position) {found}, planted at {planted}"
+    return "" if fault.says in first.words else f"blame does not say {fault.says!r}"
