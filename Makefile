@@ -13,7 +13,6 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := $(VENV)/ready
 # The installation is editable: a Python file may change without a new one, but not come or go; what is compiled
 # or copied may not change either.
-MODULES := $(sort $(shell find harness native reference -name '*.py'))
 INSTALLED := pyproject.toml CMakeLists.txt $(shell find native reference/bridge -type f ! -name '*.py*')
 
 .PHONY: parity test lint clean always
@@ -42,7 +41,7 @@ $(VENV)/tools:
 	@touch $@
 
 $(VENV)/modules: $(VENV)/tools always
-	@echo '$(MODULES)' | cmp --silent - $@ || echo '$(MODULES)' > $@
+	@find harness native reference -name '*.py' | sort > $@.now; cmp -s $@.now $@ || cp $@.now $@
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
