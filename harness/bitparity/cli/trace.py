@@ -1,0 +1,158 @@
+"""`bitparity trace`: record an engine's stages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from bitparity.cli.choose import choose_engine, choose_model, choose_prompts, choose_tokenizer
+from bitparity.compare.chunking import Chunking
+from bitparity.compare.positions import check_tokens, logits_by_position
+from bitparity.compare.prompts import Prompt
+from bitparity.engine import Session
+from bitparity.errors import BadInput
+from bitparity.model import open_model
+from bitparity.runs import choose_context, file_digest, open_session
+from bitparity.settings import Settings, read_settings
+from bitparity.stages import StageFilter
+from bitparity.tokenizer import Tokenizer
+from bitparity.trace import TraceWriter, ValueWindow, read_trace
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was typed; names are those of the options below."""
+
+    model: str | None
+    engine: str
+    text: str | None
+    tokens: str | None
+    tokenizer: Path | None
+    steps: int
+    chunks: str
+    trace_filter: str
+    values: bool
+    values_filter: str | None
+    values_positions: str | None
+    out: Path | None
+    run: str | None
+    context: int | None
+    threads: int | None
+    device_id: int | None
+
+
+@click.command("trace")
+@click.argument("model", required=False)
+@click.option("--engine", default="native", show_default=True, help="Engine to record.")
+@click.option("--prompt", "text", help="Text to run.")
+@click.option("--tokens", help="Token ids to run, 1,2,3, or a file of them.")
+@click.option("--tokenizer", type=_FILE, help="tokenizer.json used instead of the engine's own.")
+@click.option("--steps", type=click.IntRange(0), default=0, help="Tokens to continue greedily.")
+@click.option("--chunks", default="prefill", show_default=True, help="prefill, decode, mixed, or a size.")
+@click.option("--trace-filter", default="*:*", show_default=True, help="Stages to record, layer:stage.")
+@click.option("--values", is_flag=True, help="Keep the values of what is recorded, not only its hashes.")
+@click.option("--values-filter", help="Keep the values of these stages only, layer:stage.")
+@click.option("--values-positions", help="Keep the values at these positions only, 3 or 0-7.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the trace.")
+@click.option("--run", help="Name of the run in that folder; the engine's unless given.")
+@click.option("--context", type=click.IntRange(1), help="Positions to make room for.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of the engine.")
+@click.option("--device-id", type=int, help="Device of the engine.")
+@click.option("--json", "json_file", type=_FILE, help="Write what was recorded here.")
+def command(json_file: Path | None, **given: Any) -> None:
+    """Record an engine's stages into OUT/RUN, one JSON line a record.
+
+    MODEL is a GGUF file, or bitnet (the default) or bitnet-b1.58 for a bundled model.  The folder is --out,
+    or BITNET_TRACE_DIR.  Nothing is overwritten: a run whose name is taken gets a number.
+    """
+    options = Options(**given)
+    path = _record(options, read_settings())
+    trace = read_trace(path)
+    found = {
+        "path": str(path),
+        "engine": trace.engine,
+        "tokens": trace.tokens,
+        "records": len(trace),
+        "positions": len(trace.positions()),
+        "stages": [f"{layer}:{stage}" for layer, stage in trace.stages()],
+    }
+    click.echo(
+        f"{trace.engine}: {len(trace):,} records of {len(trace.stages()):,} stages "
+        f"at {len(trace.positions()):,} positions in {path}"
+    )
+    if json_file is not None:
+        import json
+
+        json_file.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def parse_positions(text: str) -> range:
+    """`3` or `0-7`; raises BadInput for anything else."""
+    match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+    if not match or (match[2] and int(match[2]) < int(match[1])):
+        raise BadInput(f"positions {text!r}: write a number or a range, 3 or 0-7")
+    return range(int(match[1]), int(match[2] or match[1]) + 1)
+
+
+def _record(options: Options, settings: Settings) -> Path:
+    folder = options.out or settings.trace_dir
+    if folder is None:
+        raise BadInput("there is no folder to write to: give --out, or set BITNET_TRACE_DIR")
+    stages, window = StageFilter.parse(options.trace_filter), _window(options)
+    chunking = Chunking.parse(options.chunks)
+    engine = choose_engine(options.engine)
+    prompt = choose_prompts([options.text] if options.text else [], None, options.tokens, engine)[0]
+    model = open_model(choose_model(options.model, [engine]))
+    external = choose_tokenizer(options.tokenizer)
+    with open_session(
+        engine,
+        model,
+        context=options.context or choose_context(model, prompt.largest_length() + options.steps),
+        settings=settings,
+        threads=options.threads,
+        device_id=options.device_id,
+    ) as session:
+        tokens = _tokenize(prompt, session, external)
+        check_tokens(tokens, session, steps=options.steps)
+        meta = {
+            "model": {"path": str(model.path), "blake3": file_digest(model.path)},
+            "tokens": tokens,
+            "fingerprint": session.info.fingerprint.as_dict(),
+            "stages": stages.text,
+        }
+        with (
+            TraceWriter(folder, engine.name, options.run, window, meta) as writer,
+            session.tap(stages, writer),
+        ):
+            _run(session, tokens, chunking, options.steps)
+    return writer.path
+
+
+def _run(session: Session, tokens: Sequence[int], chunking: Chunking, steps: int) -> None:
+    best = 0
+    for row in logits_by_position(session, tokens, chunking):
+        best = int(np.argmax(row))
+    for _ in range(steps):
+        best = int(np.argmax(session.decode(best)))
+
+
+def _window(options: Options) -> ValueWindow | bool:
+    if options.values_filter is None and options.values_positions is None:
+        return options.values
+    positions = None if options.values_positions is None else parse_positions(options.values_positions)
+    return ValueWindow(StageFilter.parse(options.values_filter or "*:*"), positions)
+
+
+def _tokenize(prompt: Prompt, session: Session, external: Tokenizer | None) -> list[int]:
+    if prompt.tokens is not None:
+        return list(prompt.tokens)
+    encode = session.tokenize if external is None else external.encode
+    return encode(prompt.text or "", add_bos=True, parse_special=True)
