@@ -92,9 +92,12 @@ class EngineBlame:
         if self.first is None:
             return ""
         at = self.first.local
-        layers = [s.layer for s in self.guilty_stages() if s.stage == at.stage]
+        guilty = self.guilty_stages()
+        layers = [s.layer for s in guilty if s.stage == at.stage]
+        others = sorted({s.stage for s in guilty} - {at.stage}, key=lambda stage: graph_order(0, stage))
         where = f"layer {at.layer}, {at.stage}" if at.layer >= 0 else at.stage
-        also = f"; likewise in {len(layers)} layers" if len(layers) > 1 else ""
+        also = f"; in {len(layers)} layers" if len(layers) > 1 else ""
+        also += f"; also wrong: {', '.join(others)}" if others else ""
         return (
             f"{self.engine} is wrong: {where}, from position {at.position}: it {self.first.words} "
             f"(local error {at.error:.2g}, rounding explains {at.bound:.1g}{also})"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bitparity.compare.bounds import allowed_error
 from bitparity.compare.judge import Evaluation, Judge
@@ -119,7 +119,7 @@ def _only(definition: Definition, stage: str, wrong: NDArray[np.bool_]) -> str:
     """The few elements, or the heads, that are wrong when the others are right; else empty."""
     if stage == "attn_probs":
         return _named("head", wrong.any(axis=(0, 2)))
-    elements = wrong.any(axis=0)
+    elements = np.asarray(wrong.any(axis=0))
     if elements.sum() <= FEW:
         return _named("element", elements)
     if stage in ("q_proj", "k_proj", "v_proj", "q_rope", "k_rope", "attn_ctx"):
@@ -127,5 +127,5 @@ def _only(definition: Definition, stage: str, wrong: NDArray[np.bool_]) -> str:
     return ""
 
 
-def _named(what: str, wrong: NDArray[np.bool_]) -> str:
-    return "" if wrong.all() else f"{what} {', '.join(str(i) for i in np.flatnonzero(wrong))}"
+def _named(what: str, wrong: ArrayLike) -> str:
+    return "" if np.all(wrong) else f"{what} {', '.join(str(i) for i in np.flatnonzero(wrong))}"

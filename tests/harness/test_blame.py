@@ -1,0 +1,352 @@
+"""Blame: sound engines are never guilty, and whatever is wrong is named."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitparity.compare.bisect import blame_sessions, windows
+from bitparity.compare.blame import Evidence, blame, judge_engine
+from bitparity.compare.chunking import Chunking
+from bitparity.compare.judge import Judge, LocalError
+from bitparity.engine import Floats, StageValue
+from bitparity.errors import NotCompared
+from bitparity.faults.catalogue import CATALOGUE, Fault
+from bitparity.faults.plant import plant
+from bitparity.model import open_model
+from bitparity.model.synthetic import ModelSpec, make_model
+from bitparity.oracle.definition import Definition, stages_of
+from bitparity.oracle.engine import OracleEngine
+from bitparity.oracle.numerics import BITNET_CPP, LLAMA_CPP
+from bitparity.stages import StageFilter, graph_order
+from bitparity.trace import ALL_VALUES, MemoryTrace, TraceWriter, read_trace
+
+TOKENS = [(37 * i + 11) % 320 for i in range(12)]
+MakePath = Callable[..., Path]
+FAULT = {fault.name: fault for fault in CATALOGUE}
+
+
+@pytest.fixture(scope="module")
+def path_of(tmp_path_factory: pytest.TempPathFactory) -> MakePath:
+    folder = tmp_path_factory.mktemp("blame")
+
+    def make(**fields: object) -> Path:
+        spec = ModelSpec(n_layer=2, n_ff=512, n_vocab=320, **fields)  # type: ignore[arg-type]
+        path = folder / f"{abs(hash(spec))}.gguf"
+        if not path.exists():
+            make_model(path, spec)
+        return path
+
+    return make
+
+
+def record(
+    path: Path,
+    engine: OracleEngine,
+    *,
+    name: str = "oracle",
+    chunks: str = "mixed",
+    change: Callable[[StageValue], StageValue | None] = lambda value: value,
+) -> MemoryTrace:
+    """Trace a run; `change` alters what is recorded, or leaves it out."""
+    trace = MemoryTrace(name)
+
+    def sink(value: StageValue) -> None:
+        changed = change(value)
+        if changed is not None:
+            trace(changed)
+
+    session = engine.open(path, context=len(TOKENS), threads=1)
+    with session.tap(StageFilter.parse(), sink):
+        for chunk in Chunking(chunks).chunks(len(TOKENS)):
+            if chunk.decode:
+                session.decode(TOKENS[chunk.first])
+            else:
+                session.prefill(TOKENS[chunk.first : chunk.last])
+    return trace
+
+
+def edit(layer: int, stage: str, how: Callable[[Floats], Floats]) -> Callable[[StageValue], StageValue]:
+    """Change the recorded values of one stage."""
+
+    def change(value: StageValue) -> StageValue:
+        if (value.layer, value.stage) != (layer, stage):
+            return value
+        return StageValue(layer, stage, value.position, value.seq, how(value.values.copy()))
+
+    return change
+
+
+def without(*names: str) -> Callable[[StageValue], StageValue | None]:
+    return lambda value: None if value.stage in names else value
+
+
+@pytest.mark.parametrize("numerics", [BITNET_CPP, LLAMA_CPP], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    ("arch", "weight_format"),
+    [
+        ("bitnet", "I2_S"),
+        ("bitnet-b1.58", "TQ1_0"),
+        ("bitnet-25", "F16"),
+        ("llama", "TQ2_0"),
+        ("llama", "F32"),
+    ],
+)
+def test_sound_engine_is_judged_everywhere_and_guilty_nowhere(
+    path_of: MakePath, arch: str, weight_format: str, numerics: object
+) -> None:
+    path = path_of(arch=arch, weight_format=weight_format)
+    engine = OracleEngine(numerics)  # type: ignore[arg-type]
+    trace = record(path, engine)
+    model = open_model(path)
+    judged = judge_engine(model, Evidence(trace, numerics), tokens=TOKENS)  # type: ignore[arg-type]
+    assert judged.first is None, judged.sentence()
+    assert not judged.not_judged
+    assert not judged.absent
+    in_blocks = len(stages_of(model.hyper)) - 3
+    assert len(judged.stages) == 3 + 2 * in_blocks
+    assert all(s.positions == len(TOKENS) for s in judged.stages)
+
+
+def test_wrong_numerics_are_seen_and_put_into_words(path_of: MakePath) -> None:
+    """1e-4 of an attention row decides; no tolerance covers it up."""
+    path = path_of()
+    trace = record(path, OracleEngine(LLAMA_CPP), chunks="prefill")
+    blocks = StageFilter.parse("0-1:*")
+    judged = judge_engine(open_model(path), Evidence(trace, BITNET_CPP), tokens=TOKENS, stages=blocks)
+    assert {s.stage for s in judged.guilty_stages()} == {"attn_ctx"}
+    assert "it rounds softmax rows to F16 before x V" in judged.sentence()
+
+
+@pytest.mark.parametrize("fault", CATALOGUE, ids=lambda f: f.name)
+def test_planted_fault_is_found_where_it_was_planted(path_of: MakePath, fault: Fault) -> None:
+    path = path_of(arch="bitnet-b1.58")
+    model = open_model(path)
+    engine = plant(fault, "oracle")
+    assert isinstance(engine, OracleEngine)
+    expected = Evidence(record(path, OracleEngine(), name="sound"), BITNET_CPP)
+    actual = Evidence(record(path, engine, name="faulty"), BITNET_CPP)
+    report = blame(model, expected, actual, tokens=TOKENS)
+    assert report.exit_code == 1
+    assert report.expected.first is None
+    assert report.actual.first is not None
+    local = report.actual.first.local
+    assert (local.layer, local.stage) == (fault.layer, fault.stage)
+    assert fault.position is None or local.position == fault.position
+    assert fault.says in report.sentence
+    assert report.sentence.startswith("faulty is wrong: ")
+
+
+@pytest.mark.parametrize("stage", ["embeddings", "attn_norm", "q_rope", "attn_ctx", "ffn_act", "layer_out"])
+def test_one_element_off_by_a_few_roundings_is_guilty(path_of: MakePath, stage: str) -> None:
+    """The largest element times 1 + 2^-17: 128 roundings, 8e-6."""
+
+    def nudge(values: Floats) -> Floats:
+        flat = values.reshape(len(values), -1)
+        flat[0, np.abs(flat[0]).argmax()] *= np.float32(1 + 2**-17)
+        return values
+
+    path = path_of(arch="bitnet-b1.58")
+    layer = -1 if stage == "embeddings" else 1
+    trace = record(path, OracleEngine(), chunks="prefill", change=edit(layer, stage, nudge))
+    judged = judge_engine(open_model(path), Evidence(trace, BITNET_CPP), tokens=TOKENS)
+    assert judged.first is not None
+    assert (judged.first.local.layer, judged.first.local.stage) == (layer, stage)
+
+
+def test_integer_off_by_one_is_guilty(path_of: MakePath) -> None:
+    """The smallest error that a ternary matmul can make: one code of one activation."""
+    path = path_of()
+    model = open_model(path)
+    definition = Definition.of(model)
+    scale = float(definition.matrix("k_proj", 0).scales.flat[0])  # type: ignore[union-attr]
+    trace = record(path, OracleEngine(), chunks="prefill")
+    absmax = np.abs(trace.value(0, "attn_norm", 3)).max()
+
+    def off_by_one(values: Floats) -> Floats:
+        values[3, 7] += scale * absmax / 127
+        return values
+
+    trace = record(path, OracleEngine(), chunks="prefill", change=edit(0, "k_proj", off_by_one))
+    judged = judge_engine(model, Evidence(trace, BITNET_CPP), tokens=TOKENS)
+    assert judged.first is not None
+    assert (judged.first.local.stage, judged.first.local.position) == ("k_proj", 3)
+    assert "only element 7" in judged.first.words
+
+
+def test_nan_is_guilty_where_it_appears_and_only_inherited_later(path_of: MakePath) -> None:
+    path = path_of()
+    report = judge_engine(
+        open_model(path),
+        Evidence(record(path, plant_oracle("NaN in a norm weight")), BITNET_CPP),
+        tokens=TOKENS,
+    )
+    assert [(s.layer, s.stage) for s in report.guilty_stages()] == [(1, "attn_norm")]
+    reasons = {n.reason for n in report.not_judged}
+    assert reasons == {"its inputs are not finite, or its output is beyond float32"}
+
+
+def plant_oracle(name: str) -> OracleEngine:
+    engine = plant(FAULT[name], "oracle")
+    assert isinstance(engine, OracleEngine)
+    return engine
+
+
+def test_both_engines_can_be_guilty(path_of: MakePath) -> None:
+    path = path_of(arch="bitnet-b1.58")
+    expected = Evidence(record(path, plant_oracle("epsilon"), name="first"), BITNET_CPP)
+    actual = Evidence(record(path, plant_oracle("scaled weight"), name="second"), BITNET_CPP)
+    sentence = blame(open_model(path), expected, actual, tokens=TOKENS).sentence
+    assert "first is wrong: layer 0, attn_norm" in sentence
+    assert "second is wrong: layer 1, ffn_up" in sentence
+
+
+def test_agreement_is_not_correctness(path_of: MakePath) -> None:
+    """Two engines with the same mistake agree everywhere; both are named."""
+    path = path_of(arch="bitnet-b1.58")
+    trace = record(path, plant_oracle("wrong activation"))
+    report = blame(open_model(path), Evidence(trace, BITNET_CPP), Evidence(trace, BITNET_CPP), tokens=TOKENS)
+    assert all(d.worst == 0 for d in report.differences)
+    assert report.expected.first is not None
+    assert report.actual.first is not None
+
+
+def test_rounding_alone_blames_nobody_and_shows_how_it_grew(path_of: MakePath) -> None:
+    path = path_of()
+    prefill = record(path, OracleEngine(), name="prefill", chunks="prefill")
+    decode = record(path, OracleEngine(), name="decode", chunks="decode")
+    report = blame(
+        open_model(path), Evidence(prefill, BITNET_CPP), Evidence(decode, BITNET_CPP), tokens=TOKENS
+    )
+    assert report.exit_code == 0
+    assert report.sentence.startswith(
+        "no stage of prefill or decode is wrong; they differ by rounding, first"
+    )
+    assert "layer 0 attn_ctx" in report.sentence  # softmax rows are F16 in decode only
+    growth = [d.worst for d in report.growth()]
+    assert growth[0] == 0 < growth[1] < growth[-1]
+
+
+@pytest.mark.parametrize("left_out", ["attn_sub_norm", "q_rope", "attn_probs", "ffn_act", "k_rope", "v_proj"])
+def test_stage_that_is_not_recorded_is_derived(path_of: MakePath, left_out: str) -> None:
+    path = path_of(arch="bitnet-b1.58")
+    trace = record(path, OracleEngine(), change=without(left_out))
+    judged = judge_engine(open_model(path), Evidence(trace, BITNET_CPP), tokens=TOKENS)
+    assert judged.first is None, judged.sentence()
+    assert not judged.not_judged
+    assert judged.absent == (left_out,)
+
+
+def test_fault_in_a_stage_that_is_not_recorded_is_found_at_the_next(path_of: MakePath) -> None:
+    path = path_of(arch="bitnet-b1.58")
+    trace = record(path, plant_oracle("wrong activation"), change=without("ffn_act"))
+    judged = judge_engine(open_model(path), Evidence(trace, BITNET_CPP), tokens=TOKENS)
+    assert judged.first is not None
+    assert judged.first.local.stage == "ffn_sub_norm"
+    assert "or in ffn_act, which is not recorded" in judged.first.words
+
+
+def test_stage_without_its_block_input_is_said_to_be_not_judged(path_of: MakePath) -> None:
+    path = path_of()
+    trace = record(path, OracleEngine(), change=without("layer_out"))
+    judged = judge_engine(open_model(path), Evidence(trace, BITNET_CPP), tokens=TOKENS)
+    (first, *_) = [n for n in judged.not_judged if n.stage == "attn_norm"]
+    assert first.reason == "needs layer 0 layer_out at position 0, which was not recorded"
+
+
+def test_wrong_shape_is_guilty(path_of: MakePath) -> None:
+    path = path_of()
+    cut = edit(1, "ffn_out", lambda values: values[:, :-2])
+    judged = judge_engine(
+        open_model(path), Evidence(record(path, OracleEngine(), change=cut), BITNET_CPP), tokens=TOKENS
+    )
+    assert judged.first is not None
+    assert "has shape (254,) where (256,) is defined" in judged.first.words
+
+
+def test_nothing_recorded_is_not_compared(path_of: MakePath) -> None:
+    empty = Evidence(MemoryTrace("empty"), BITNET_CPP)
+    with pytest.raises(NotCompared, match="no stage can be judged: no values were recorded"):
+        blame(open_model(path_of()), empty, empty, tokens=TOKENS)
+
+
+def test_windows_of_layers_give_the_answer_of_a_full_recording(path_of: MakePath) -> None:
+    path = path_of(arch="bitnet-b1.58")
+    model = open_model(path)
+
+    def run(budget: int) -> dict[str, object]:
+        sessions = [
+            engine.open(path, context=len(TOKENS), threads=1)
+            for engine in (OracleEngine(), plant_oracle("scaled weight"))
+        ]
+        return blame_sessions(model, *sessions, TOKENS, Chunking("mixed"), budget=budget).as_dict()
+
+    small = 700_000  # one layer and the logits of 12 positions, not two
+    assert len(windows(model.hyper, len(TOKENS), small)) == 2
+    assert len(windows(model.hyper, len(TOKENS), 1 << 30)) == 1
+    full = run(1 << 30)
+    assert full["guilty"]
+    assert json.dumps(run(small)) == json.dumps(full)
+
+
+def test_budget_below_one_layer_is_not_compared(path_of: MakePath) -> None:
+    with pytest.raises(NotCompared, match="give fewer positions"):
+        windows(open_model(path_of()).hyper, len(TOKENS), 1000)
+
+
+def test_local_errors_come_in_graph_order(path_of: MakePath) -> None:
+    path = path_of()
+    judge = Judge(Definition.of(open_model(path)), record(path, OracleEngine()), TOKENS)
+    errors = [e for e in judge.judge(StageFilter.parse("0:ffn_*,-1:logits")) if isinstance(e, LocalError)]
+    order = [graph_order(e.layer, e.stage) for e in errors]
+    assert order == sorted(order)
+    assert {e.stage for e in errors} >= {"ffn_norm", "ffn_act", "logits"}
+    assert {e.layer for e in errors} == {0, -1}
+
+
+def write_trace(folder: Path, path: Path, engine: OracleEngine, run: str) -> Path:
+    session = engine.open(path, context=len(TOKENS), threads=1)
+    meta = {"tokens": TOKENS, "fingerprint": session.info.fingerprint.as_dict(), "model": {"path": str(path)}}
+    with (
+        TraceWriter(folder, "oracle", run, ALL_VALUES, meta) as sink,
+        session.tap(StageFilter.parse(), sink),
+    ):
+        session.prefill(TOKENS[:9])
+        for token in TOKENS[9:]:
+            session.decode(token)
+    return sink.path
+
+
+def blame_command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from bitparity.cli import main; main()", "blame", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_stored_traces_are_blamed_without_an_engine(path_of: MakePath, tmp_path: Path) -> None:
+    path = path_of(arch="bitnet-b1.58")
+    sound = write_trace(tmp_path, path, OracleEngine(), "sound")
+    faulty = write_trace(tmp_path, path, plant_oracle("RoPE pairing"), "faulty")
+    done = blame_command(sound, faulty, "--json", tmp_path / "blame.json")
+    assert done.returncode == 1, done.stderr
+    assert "oracle is wrong: layer 0, q_rope, from position 1: it rotates pairs" in done.stdout
+    written = json.loads((tmp_path / "blame.json").read_text())
+    assert written["guilty"]
+    assert written["actual"]["first"]["local"]["stage"] == "q_rope"
+    assert blame_command(sound, sound, "--model", path).returncode == 0
+
+
+def test_traces_of_different_tokens_are_refused(path_of: MakePath, tmp_path: Path) -> None:
+    path = path_of()
+    traces = [write_trace(tmp_path, path, OracleEngine(), run) for run in ("one", "two")]
+    meta = traces[1] / "meta.json"
+    meta.write_text(meta.read_text().replace(str(TOKENS[0]), "1", 1))
+    assert read_trace(traces[1]).tokens != TOKENS
+    done = blame_command(*traces)
+    assert done.returncode == 2
+    assert "traces of different tokens" in done.stderr
