@@ -56,8 +56,9 @@ class FakeSession:
     @property
     def info(self) -> ModelInfo:
         fingerprint = Fingerprint(self.engine.name, "1", "none", "none", "fake", self.threads, "f16")
+        formats = {"I2_S": 7, "F16": 1, "F32": 5}
         return ModelInfo(
-            "bitnet", self.engine.n_vocab, 1, 8, 1, 1, 8, self.context, {"I2_S": 1}, True, fingerprint
+            "bitnet", self.engine.n_vocab, 1, 8, 1, 1, 8, self.context, formats, True, fingerprint
         )
 
     @property

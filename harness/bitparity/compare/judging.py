@@ -83,7 +83,7 @@ def conclude(comparison: Comparison, measured: Measured, criterion: Criterion) -
 
 
 def find_noise(comparison: Comparison, tokens: Sequence[Sequence[int]]) -> NoiseFloor:
-    """The reference's noise on the tokens that it ran, up to MAX_POSITIONS of them; a recording has its own."""
+    """The reference's noise on the tokens that it ran, on MAX_POSITIONS or so; a recording has its own."""
     engine = comparison.reference.engine
     if isinstance(engine, RecordedEngine):
         return engine.recording.noise

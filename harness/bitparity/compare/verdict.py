@@ -31,7 +31,7 @@ EXIT_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class PositionVerdict:
-    """AGREE, NOISE or DIVERGED; `is_near_tie` marks a flip of the best token that noise explains."""
+    """AGREE, NOISE or DIVERGED, and why; `is_near_tie` marks a flip of the best token that noise explains."""
 
     verdict: Verdict
     reason: str
@@ -50,7 +50,7 @@ def judge_position(metrics: PositionMetrics, criterion: Criterion) -> PositionVe
     if criterion.agrees(metrics):
         return PositionVerdict(Verdict.AGREE, "", near_tie)
     if criterion.is_noise(metrics):
-        return PositionVerdict(Verdict.NOISE, "within the reference's own noise", near_tie)
+        return PositionVerdict(Verdict.NOISE, "", near_tie)
     return PositionVerdict(Verdict.DIVERGED, _too_far(metrics), near_tie)
 
 

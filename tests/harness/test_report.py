@@ -1,0 +1,191 @@
+"""Reports: the same sentences everywhere, long runs cut politely, and a page that stands alone."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from bitparity.compare.metrics import compare_logits
+from bitparity.compare.noise_floor import Levels, NoiseFloor, SelfComparison
+from bitparity.compare.result import ComparisonResult, ModelFile, PositionResult, PromptSpan
+from bitparity.compare.tolerance import Criterion, Exactness, FixedLimit, MeasuredNoise
+from bitparity.compare.verdict import PositionVerdict, Verdict
+from bitparity.report import words
+from bitparity.report.failure import SAMPLES, explain, repeat_command
+from bitparity.report.html import HEIGHT, TOP, make_chart, render_page
+from bitparity.report.terminal import FIRST_ROWS, ROWS, choose_rows, print_result
+
+PRINT = {
+    "engine": "ref",
+    "version": "1",
+    "compiler": "gcc",
+    "isa": "avx2",
+    "kernels": "k",
+    "threads": 1,
+    "kv_type": "f16",
+    "details": {},
+}
+
+
+def result_of(
+    sizes: list[float], criterion: Criterion | None = None, asked: int | None = None
+) -> ComparisonResult:
+    """One row a size; the size is how far the logits are moved, NaN makes the actual side NaN."""
+    rng = np.random.default_rng(0)
+    expected, direction = rng.normal(0, 3, 100), rng.normal(0, 1, 100)
+    rows = tuple(
+        PositionResult(
+            0, i, 7, compare_logits(expected, expected + s * direction), PositionVerdict(Verdict.AGREE, "")
+        )
+        for i, s in enumerate(sizes)
+    )
+    result = ComparisonResult(
+        model=ModelFile("m.gguf", "00"),
+        candidate_model=ModelFile("m.gguf", "00"),
+        reference=PRINT,
+        candidate=PRINT | {"engine": "cand"},
+        chunks="prefill",
+        prompts=(PromptSpan("a < b", 0, len(sizes) if asked is None else asked, 0),),
+        positions=rows,
+        verdict=Verdict.AGREE,
+        exit_code=0,
+        criterion="",
+        limits={},
+        command="bitparity compare m.gguf",
+    )
+    return result.judged_by(criterion or FixedLimit())
+
+
+def noise(size: float, rounding: float = 0.1) -> NoiseFloor:
+    """The reference's distance from itself, and how much of it rounding explains."""
+    own, explained = (Levels(v, one_minus_cosine=v**2 / 2, kl=1, max_abs=1) for v in (size, rounding))
+    return NoiseFloor(
+        "ref",
+        (SelfComparison("self", "again", (own,), {}), SelfComparison("rounding", "moved", (explained,), {})),
+    )
+
+
+def printed(result: ComparisonResult, width: int = 120) -> str:
+    out = io.StringIO()
+    print_result(result, Console(file=out, width=width))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("result", "sentence"),
+    [
+        (result_of([0, 0]), "cand and ref agree at all 2 positions"),
+        (result_of([0, 9, 9]), "cand and ref diverged at 2 of 3 positions; the first is position 1: "),
+        (result_of([0], asked=3), "only 1 of 3 positions were compared"),
+        (result_of([]), "only 0 of 0 positions were compared"),
+        (
+            replace(result_of([0], asked=2), verdict=Verdict.ENGINE_FAILED, failure="cand crashed"),
+            "cand crashed; 1 of 2 positions were compared before",
+        ),
+        (
+            result_of([0, 1e-2], MeasuredNoise(noise(1e-2))),
+            "cand and ref differ by no more than the reference's own noise at all 2 positions "
+            "(1 agree, 1 noise)",
+        ),
+        (
+            replace(result_of([0], MeasuredNoise(noise(0.4, 0))), noise_floor=noise(0.4, 0).as_dict()),
+            "nothing can be judged: ref differs from itself (again) by relative L2 0.4, "
+            "of which rounding explains 0",
+        ),
+        (
+            replace(result_of([0]), verdict=Verdict.DIVERGED, exit_code=1),
+            "cand and ref differ by no more than noise at all 1 position, but a stage is wrong",
+        ),
+    ],
+)
+def test_every_verdict_has_its_sentence_in_every_report(result: ComparisonResult, sentence: str) -> None:
+    assert words.headline(result).startswith(sentence)
+    assert sentence in printed(result, 400)
+    assert sentence.replace("'", "&#39;") in render_page(result)
+
+
+def test_near_tie_is_marked() -> None:
+    result = result_of([0.0])
+    tie = replace(result.positions[0].judged, is_near_tie=True)
+    result = replace(result, positions=(replace(result.positions[0], judged=tie),))
+    assert words.near_ties(result) is not None
+    assert "agree, near tie" in printed(result)
+    assert words.near_ties(result_of([0.0])) is None
+
+
+@pytest.mark.parametrize(("own", "verb"), [(1e-3, "passes"), (1e-1, "fails")])
+def test_reference_is_told_how_it_does_under_the_fixed_limit(own: float, verb: str) -> None:
+    result = replace(result_of([0.0], MeasuredNoise(noise(own))), noise_floor=noise(own).as_dict())
+    assert f"ref {verb} the fixed limit" in (words.fixed_limit(result) or "")
+
+
+def test_long_run_shows_its_first_its_divergence_and_its_worst() -> None:
+    sizes = [1e-9] * 200
+    sizes[150], sizes[160], sizes[170] = 0.001, 5.0, math.nan
+    shown = choose_rows(result_of(sizes).positions)
+    positions = [row.position for row in shown]
+    assert len(shown) == ROWS
+    assert positions[:FIRST_ROWS] == list(range(FIRST_ROWS))
+    assert {150, 160, 170} <= set(positions)
+    assert positions == sorted(positions)
+
+
+def test_many_divergences_still_show_the_first() -> None:
+    shown = choose_rows(result_of([0.0] * 50 + [float(i) for i in range(1, 101)]).positions)
+    assert 50 in [row.position for row in shown]
+
+
+def test_narrow_terminal_gets_whole_numbers() -> None:
+    lines = printed(result_of([0.0, 0.123, math.nan]), 80).splitlines()
+    table = [line for line in lines if line.startswith(("  1", "  2", "pos"))]
+    assert len(table) == 3
+    assert not any("…" in line or len(line) > 80 for line in table)
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+
+def test_page_stands_alone_and_shows_every_position() -> None:
+    page = render_page(result_of([0.0, 0.1, math.nan], Exactness()))
+    tags = Tags()
+    tags.feed(page)
+    assert [name for name, _ in tags.seen].count("circle") == 3
+    assert not [a for _, a in tags.seen if "src" in a or "href" in a]
+    assert "a &lt; b" in page
+
+
+def test_chart_places_larger_errors_higher_and_nan_on_the_edge() -> None:
+    dots = make_chart(result_of([0.0, 1e-6, 1e-2, math.nan], Exactness())).dots
+    heights = [dot.y for dot in dots]
+    assert heights == sorted(heights, reverse=True)
+    assert heights[-1] == TOP
+    assert all(TOP <= y <= HEIGHT for y in heights)
+    assert [dot.x for dot in dots] == sorted(dot.x for dot in dots)
+
+
+def test_failure_text_has_five_samples_at_most_and_ends_with_the_command() -> None:
+    lines = explain(result_of([9.0] * 20)).splitlines()
+    assert lines[0].startswith("cand and ref diverged at 20 of 20 positions")
+    assert sum(": 1 - cosine is" in line or "the best token is" in line for line in lines[1:]) == SAMPLES
+    assert "  ... and 15 more" in lines
+    assert lines[-1] == "repeat: bitparity compare m.gguf"
+
+
+def test_repeat_command_is_quoted_for_a_shell() -> None:
+    command = repeat_command("a b.gguf", ("llama.cpp", "native"), [1, 2], "decode", ["--steps", "3"])
+    assert command == (
+        "bitparity compare 'a b.gguf' --reference llama.cpp --candidate native "
+        "--tokens 1,2 --chunks decode --steps 3"
+    )
