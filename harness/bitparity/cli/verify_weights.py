@@ -1,0 +1,44 @@
+"""`bitparity verify-weights`: whether two files hold the same weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+_FILE = click.Path(path_type=Path)
+_SHOWN = 10
+
+
+@click.command("verify-weights")
+@click.argument("expected", metavar="A.gguf", type=_FILE)
+@click.argument("actual", metavar="B.gguf", type=_FILE)
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the result here."
+)
+def command(expected: Path, actual: Path, json_file: Path | None) -> None:
+    """Prove that two models hold the same weights, in whatever formats, or name where they do not.
+
+    Codes must be equal; scales must be equal to the precision of the narrower format.  Exit code 1 when
+    they differ.
+    """
+    from bitparity.model import open_model
+    from bitparity.model.verify import verify_weights
+
+    found = verify_weights(open_model(expected), open_model(actual))
+    if json_file is not None:
+        result = {"same": found.is_same, **asdict(found)}
+        json_file.write_text(json.dumps(result, indent=1) + "\n")
+    for difference in found.differences[:_SHOWN]:
+        click.echo(difference.message)
+    if len(found.differences) > _SHOWN:
+        click.echo(f"and {len(found.differences) - _SHOWN} more tensors")
+    amount = f"{found.weights:,} weights in {found.tensors} tensors"
+    click.echo(
+        f"the same: {amount}"
+        if found.is_same
+        else f"not the same: {len(found.differences)} differences, {amount}"
+    )
+    raise SystemExit(0 if found.is_same else 1)
