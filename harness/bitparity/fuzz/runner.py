@@ -1,6 +1,6 @@
 """Search one target - a property, a format, an implementation - for a counterexample, and shrink it.
 
-Hypothesis keeps failures in a folder and replays them before it looks for new ones.
+Failures of earlier runs are tried before new cases are looked for.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
-from hypothesis.database import DirectoryBasedExampleDatabase
 
+from bitparity.fuzz.failures import Failures
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.known_defects import defects_of
 from bitparity.fuzz.properties.base import Property
@@ -77,12 +77,17 @@ def search(
 ) -> Outcome:
     """Run up to `examples` generated cases, in chunks with seeds of their own, until one fails or time is
     out."""
-    attempt = _Attempt(target)
+    attempt, failures = _Attempt(target), Failures(database, target.name)
+    for case in failures.cases():
+        if not attempt.again(case):
+            failures.forget(case)
     done, chunk = 0, 0
     while done < examples and not out_of_time() and attempt.failure is None:
         size = min(CHUNK, examples - done)
-        attempt.run(size, seed * 1_000_003 + chunk, _database(database, target))
+        attempt.run(size, seed * 1_000_003 + chunk)
         done, chunk = done + size, chunk + 1
+    if attempt.failure is not None:
+        failures.remember(attempt.failure.case)
     return Outcome(target, attempt.examples, attempt.failure)
 
 
@@ -95,10 +100,18 @@ class _Attempt:
         self.failure: Counterexample | None = None
         self._known = defects_of(target.implementation.name, target.contract.name, target.weight_format)
 
-    def run(self, examples: int, seed: int, database: DirectoryBasedExampleDatabase | None) -> None:
+    def again(self, case: Any) -> bool:
+        """Whether a remembered case still fails; it is small already."""
+        self.examples += 1
+        message = failure_of(self.target, case)
+        if message is not None:
+            self.failure = Counterexample(self.target, case, message)
+        return message is not None
+
+    def run(self, examples: int, seed: int) -> None:
         settings = hypothesis.settings(
             max_examples=examples,
-            database=database,
+            database=None,
             deadline=None,
             phases=PHASES,
             suppress_health_check=list(hypothesis.HealthCheck),
@@ -130,10 +143,3 @@ def failure_of(target: Target, case: Any) -> str | None:
     except Exception as error:
         return str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
     return None
-
-
-def _database(folder: Path | None, target: Target) -> DirectoryBasedExampleDatabase | None:
-    if folder is None:
-        return None
-    name = f"{target.implementation.name}-{target.contract.name}-{target.weight_format}".replace("/", "_")
-    return DirectoryBasedExampleDatabase(folder / name)

@@ -1,0 +1,43 @@
+"""The default search: every property on every implementation that is installed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bitparity.fuzz.campaign import replay_known
+from bitparity.fuzz.implementations import Implementation, find_implementations
+from bitparity.fuzz.properties import PROPERTIES
+from bitparity.fuzz.replay import snippet
+from bitparity.fuzz.runner import search, targets
+from bitparity.settings import read_settings
+
+EXAMPLES = 20  # a target; `bitparity fuzz --examples 10000` is the nightly search
+GROUPS = ("formats", "kernels")
+
+
+@pytest.fixture(scope="module")
+def implementations() -> Iterator[list[Implementation]]:
+    found, _ = find_implementations(read_settings())
+    yield found
+    for implementation in found:
+        implementation.close()
+
+
+@pytest.mark.parametrize("name", [p.name for p in PROPERTIES.values() if p.group in GROUPS])
+def test_property_holds_in_every_implementation(name: str, implementations: list[Implementation]) -> None:
+    wanted = targets([PROPERTIES[name]], implementations)
+    if not wanted:
+        pytest.skip(f"no implementation found here promises {name}")
+    outcomes = [search(target, examples=EXAMPLES, seed=0) for target in wanted]
+    broken = [snippet(o.counterexample) for o in outcomes if o.counterexample is not None]
+    assert not broken, "\n\n".join(broken)
+    assert all(outcome.examples for outcome in outcomes)
+
+
+def test_known_defects_still_reproduce(implementations: list[Implementation]) -> None:
+    reports = replay_known(GROUPS, implementations)
+    if not reports:
+        pytest.skip("no implementation with a known defect is installed")
+    assert [r.defect for r in reports if r.message is None] == []
