@@ -1,0 +1,40 @@
+"""The recorded vectors are still what the defining programs answer."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from bitparity.fuzz.implementations import find_implementations
+from bitparity.settings import read_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def recorder() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("record_vectors", ROOT / "tools" / "record_vectors.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_defining_programs_still_give_the_recorded_answers(
+    recorder: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, missing = find_implementations(read_settings())
+    names = {implementation.name for implementation in found}
+    for implementation in found:
+        implementation.close()
+    if not {"bitnet.cpp", "bitnet.cpp converter", "llama.cpp"} <= names:
+        pytest.skip("; ".join(missing) or "a defining program is missing")
+    monkeypatch.setattr(recorder, "TARGET", tmp_path / "vectors.json")
+    recorder.main()
+    recorded = json.loads((ROOT / "tests" / "vectors" / "vectors.json").read_text())
+    assert json.loads((tmp_path / "vectors.json").read_text()) == recorded
