@@ -13,12 +13,14 @@ from bitparity.stages import StageFilter
 
 @dataclass(frozen=True)
 class Node:
-    """name     without its layer, which the graph appends as `-3`
-    op       as ggml calls it
+    """name         without its layer, which the graph appends as `-3`
+    op           as ggml calls it
+    former_name  in earlier versions of upstream; a graph has one of the two
     """
 
     name: str
     op: str
+    former_name: str = ""
 
     @property
     def position_axis(self) -> int:
@@ -60,10 +62,10 @@ _OLDER: NodeTable = {
 }
 _NEWER: NodeTable = {
     **_BOTH,
-    "embeddings": Node("embd", "GET_ROWS"),
+    "embeddings": Node("embd", "GET_ROWS", "inp_embd"),
     "attn_probs": Node("kq_soft_max", "SOFT_MAX"),
     "attn_ctx": Node("kqv_out", "CONT"),
-    "attn_out": Node("attn_out", "MUL_MAT"),
+    "attn_out": Node("attn_out", "MUL_MAT", "attn_o_out"),
 }
 _OLDER_BITNET: NodeTable = {
     **_OLDER,
@@ -93,7 +95,8 @@ LLAMA_CPP: dict[str, NodeTable] = {
 def wanted_nodes(table: NodeTable, stages: StageFilter, n_layer: int) -> list[tuple[int, str, str, Node]]:
     """(layer, stage, full name of the node, node) of all that the filter asks for and the graph has."""
     return [
-        (layer, stage, node.name if layer < 0 else f"{node.name}-{layer}", node)
+        (layer, stage, name if layer < 0 else f"{name}-{layer}", node)
         for layer, stage in stages.pairs(n_layer)
         if (node := table.get(stage)) is not None
+        for name in filter(None, (node.name, node.former_name))
     ]
