@@ -48,9 +48,7 @@ def test_sizes_that_do_not_fit_are_refused():
         kernels.add("portable", x, x[:63], x)
     with pytest.raises(ValueError, match="not a multiple of 8"):
         kernels.softmax("portable", x[:13], 1.0)
+    packed, codes = np.zeros(16, np.uint8), np.zeros((1, 64), np.int8)
+    one, total = np.ones(1, np.float32), np.zeros(1, np.int32)
     with pytest.raises(ValueError, match="not a multiple of the block"):
-        codes = np.zeros((1, 64), np.int8)
-        one = np.ones(1, np.float32)
-        kernels.matmul_i2_s(
-            "portable", np.zeros(16, np.uint8), 1.0, codes, one, np.zeros(1, np.int32), one.reshape(1, 1)
-        )
+        kernels.matmul_i2_s("portable", packed, 1.0, codes, one, total, one.reshape(1, 1))

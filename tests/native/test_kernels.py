@@ -1,7 +1,7 @@
-"""Every kernel of every kernel set that runs here, on sizes around its block, misaligned, with guards and poison.
+"""Every kernel of every kernel set that runs here, on sizes around its block, misaligned, guarded, poisoned.
 
-Integers are compared exactly with NumPy's; floats with a float64 sum, within the rounding errors of a float32 sum
-of that length; and every set with `portable`, bit for bit, because that is promised.
+Integers are compared exactly with NumPy's; floats with a float64 sum, within the rounding errors of a float32
+sum of that length; and every set with `portable`, bit for bit, because that is promised.
 """
 
 from __future__ import annotations
@@ -164,11 +164,11 @@ def test_i2_s_matmul_is_exact(kernel_set, guarded, rows, tokens, cols, kind):
     scales = np.random.default_rng(1).uniform(5, 90, tokens).astype(np.float32)
     sums = codes.sum(axis=1, dtype=np.int32)
     out = guarded.empty((tokens, rows), np.float32, 4)
-    kernels.matmul_i2_s(
-        kernel_set, guarded.copy(packed, 1), 0.07, guarded.copy(codes, 3), scales, sums, out
-    )
+    kernels.matmul_i2_s(kernel_set, guarded.copy(packed, 1), 0.07, guarded.copy(codes, 3), scales, sums, out)
     raw = codes.astype(np.int64) @ (weights.T + 1).astype(np.int64)
-    expected = (raw.astype(np.float32) - sums[:, None].astype(np.float32)) / scales[:, None] * np.float32(0.07)
+    expected = (
+        (raw.astype(np.float32) - sums[:, None].astype(np.float32)) / scales[:, None] * np.float32(0.07)
+    )
     assert same_bits(out, expected)
     guarded.check()
 

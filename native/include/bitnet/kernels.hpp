@@ -49,7 +49,8 @@ using MatMul = void (*)(const Rows& weights, const Activations& x, float* out, s
 // Orders of float sums, those of ggml's AVX2 build.  In both, products are added by fma to lane e % 8.
 //   dot   four accumulators of eight lanes: element e goes to accumulator (e / 8) % 4; they are added as
 //         (0 + 2) + (1 + 3), then lanes l + (l + 4), then pairs (0 + 1) + (2 + 3).  Elements beyond the last 32 are
-//         added one by one: by fma to the float sum for F32, rounded products to a double for F16 and BF16.
+//         added one by one: by fma to the float sum for F32 (as Clang compiles ggml; GCC rounds the products of
+//         groups of four), rounded products to a double for F16 and BF16.
 //         BF16 adds the last four lanes as in `tile`.
 //   tile  one accumulator of eight lanes; lanes l + (l + 4), then (0 + 2) + (1 + 3).  cols is a multiple of 8.
 struct KernelSet {

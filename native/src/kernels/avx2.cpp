@@ -8,12 +8,12 @@
 #include <immintrin.h>
 #include <math.h>
 
+#include "tiling.hpp"
+
 namespace bitnet::avx2 {
 namespace {
 
 constexpr int lanes = 8;
-
-int smaller(int a, int b) { return a < b ? a : b; }
 
 // Reductions ---------------------------------------------------------------------------------------------------
 
@@ -174,30 +174,6 @@ void round_to_bf16(const float* x, int n, float* out) {
     int i = 0;
     for (; i + lanes <= n; i += lanes) _mm256_storeu_ps(out + i, rounded_to_bf16(_mm256_loadu_ps(x + i)));
     for (; i < n; ++i) out[i] = _mm256_cvtss_f32(rounded_to_bf16(_mm256_set1_ps(x[i])));
-}
-
-// Tiling -------------------------------------------------------------------------------------------------------
-
-// Covers rows x tokens with tiles of R x T, and what is left with narrower ones.
-template <template <int, int> class Tile, int R, int T>
-void cover_tokens(const Rows& w, int row, const Activations& x, float* out, std::size_t out_stride) {
-    int token = 0;
-    for (; token + T <= x.tokens; token += T) Tile<R, T>::run(w, row, x, token, out, out_stride);
-    for (; token < x.tokens; ++token) Tile<R, 1>::run(w, row, x, token, out, out_stride);
-}
-
-template <template <int, int> class Tile, int R, int T>
-void cover(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
-    int row = 0;
-    for (; row + R <= w.rows; row += R) cover_tokens<Tile, R, T>(w, row, x, out, out_stride);
-    for (; row < w.rows; ++row) cover_tokens<Tile, 1, T>(w, row, x, out, out_stride);
-}
-
-// Few tokens want many rows at once, many tokens want both.
-template <template <int, int> class Tile, int R1, int R, int T>
-void multiply(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
-    if (x.tokens < T) return cover<Tile, R1, 1>(w, x, out, out_stride);
-    cover<Tile, R, T>(w, x, out, out_stride);
 }
 
 // Ternary matmuls ----------------------------------------------------------------------------------------------

@@ -1,0 +1,78 @@
+"""Every stage equals the reference's, bit for bit: the order of float sums is followed, not approximated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bitparity.engine import Session, get_engine
+from bitparity.errors import EngineUnavailable
+from bitparity.stages import StageFilter
+from bitparity_native._core import kernels
+from bitparity_native.engine import NativeEngine
+
+IDS = [int(t) for t in np.random.default_rng(0).integers(0, 512, 40)]
+STEPS = 4
+FORMATS = ("I2_S", "TQ1_0", "TQ2_0", "F16", "BF16", "F32")
+
+CASES: list[tuple[str, dict[str, Any]]] = [
+    *(
+        ("bitnet.cpp", {"arch": a, "weight_format": f})
+        for a in ("bitnet", "bitnet-25", "llama")
+        for f in FORMATS
+    ),
+    *(
+        ("llama.cpp", {"arch": a, "weight_format": f})
+        for a in ("bitnet", "llama")
+        for f in FORMATS
+        if f != "I2_S"
+    ),
+    *(
+        (reference, fields)
+        for reference in ("bitnet.cpp", "llama.cpp")
+        for fields in (
+            {"weight_format": "TQ2_0", "n_head": 1, "n_head_kv": 1},
+            {"weight_format": "TQ2_0", "n_head": 8, "n_head_kv": 1, "n_vocab": 515},
+            {"weight_format": "F16", "head_format": "BF16"},
+            {"weight_format": "F16", "head_format": "F32"},
+            {"weight_format": "F16", "n_embd": 264, "n_head": 3, "n_head_kv": 3, "n_ff": 520},
+        )
+    ),
+]
+
+
+def record(session: Session) -> dict[tuple[int, str, int], np.ndarray]:
+    values = {}
+    with session.tap(
+        StageFilter.parse("*:*"),
+        lambda v: values.update({(v.layer, v.stage, v.position): np.array(v.values)}),
+    ):
+        session.prefill(IDS[:-STEPS])
+        for token in IDS[-STEPS:]:
+            session.decode(token)
+    return values
+
+
+@pytest.mark.skipif(
+    not any(name == "avx2" and runs for name, _, runs in kernels.kernel_sets()),
+    reason="the orders are those of ggml's AVX2 build",
+)
+@pytest.mark.parametrize(
+    ("reference", "fields"),
+    CASES,
+    ids=lambda case: case if isinstance(case, str) else "-".join(map(str, case.values())),
+)
+def test_every_stage_equals_the_reference_to_the_bit(model_of, reference, fields):
+    path = model_of(**fields)
+    try:
+        session = get_engine(reference).open(path, context=64, threads=1)
+    except EngineUnavailable as error:
+        pytest.skip(str(error))
+    expected = record(session)
+    session.close()
+    actual = record(NativeEngine(numerics=reference).open(path, context=64, threads=1))
+    assert expected
+    unequal = [key for key, value in expected.items() if value.tobytes() != actual[key].tobytes()]
+    assert not unequal, f"{len(unequal)} of {len(expected)} differ, first {unequal[0]}"

@@ -1,0 +1,202 @@
+"""The session contract, on synthetic models."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitparity.engine import Floats
+from bitparity.errors import BadInput
+from bitparity_native.engine import NativeEngine, NativeSession
+
+FORMATS = ("I2_S", "TQ1_0", "TQ2_0", "F16", "BF16", "F32")
+ModelOf = Callable[..., Path]
+
+
+def tokens(n: int, seed: int = 0, n_vocab: int = 512) -> list[int]:
+    return [int(t) for t in np.random.default_rng(seed).integers(0, n_vocab, n)]
+
+
+def open_native(path: Path, threads: int = 1, context: int = 320, **engine: str) -> NativeSession:
+    return NativeEngine(**engine).open(path, context=context, threads=threads)  # type: ignore[arg-type]
+
+
+def step_by_step(session: NativeSession, ids: list[int]) -> Floats:
+    return np.stack([session.decode(token) for token in ids])
+
+
+def same_bits(actual: Floats, expected: Floats) -> bool:
+    return actual.shape == expected.shape and actual.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("weight_format", FORMATS)
+def test_kernel_sets_give_the_same_logits(model_of: ModelOf, kernel_set: str, weight_format: str):
+    path = model_of(weight_format=weight_format, n_vocab=515)
+    ids = tokens(11)
+    expected, actual = (open_native(path, kernels=name) for name in ("portable", kernel_set))
+    assert same_bits(actual.prefill(ids), expected.prefill(ids))
+    assert same_bits(actual.decode(3), expected.decode(3))
+
+
+@pytest.mark.parametrize("threads", [2, 3, 7])
+@pytest.mark.parametrize("weight_format", ["I2_S", "TQ2_0", "F16"])
+def test_number_of_threads_changes_no_bit(model_of: ModelOf, weight_format: str, threads: int):
+    path = model_of(weight_format=weight_format)
+    ids = tokens(37)
+    expected, actual = open_native(path), open_native(path, threads=threads)
+    for _ in range(3):
+        assert same_bits(actual.prefill(ids), expected.prefill(ids))
+        assert same_bits(step_by_step(actual, ids[:5]), step_by_step(expected, ids[:5]))
+        actual.rollback(0)
+        expected.rollback(0)
+
+
+@pytest.mark.parametrize("numerics", ["bitnet.cpp", "llama.cpp"])
+def test_batches_of_any_cut_are_equal_where_the_order_is_that_of_a_batch(model_of: ModelOf, numerics: str):
+    path, ids = model_of(), tokens(300)
+    whole = open_native(path, numerics=numerics).prefill(ids)  # longer than the engine works on at once
+    for cut in (2, 127, 128, 129, 256):
+        session = open_native(path, numerics=numerics)
+        assert same_bits(np.concatenate([session.prefill(ids[:cut]), session.prefill(ids[cut:])]), whole)
+
+
+def test_decode_is_a_batch_of_one(model_of: ModelOf):
+    path, ids = model_of(), tokens(6)
+    assert same_bits(
+        step_by_step(open_native(path), ids),
+        np.concatenate([(s := open_native(path)).prefill(ids[:1]), *(s.prefill([t]) for t in ids[1:])]),
+    )
+
+
+def test_last_logits_are_the_last_of_all(model_of: ModelOf):
+    path = model_of(n_embd=256)
+    for n in (1, 2, 128, 130, 256):
+        every = open_native(path).prefill(tokens(n))
+        last = open_native(path).prefill(tokens(n), logits="last")
+        assert every.shape == (n, 512)
+        assert last.shape == (1, 512)
+        assert same_bits(last[0], every[-1])
+
+
+@pytest.mark.parametrize("weight_format", ["I2_S", "F16"])
+def test_rollback_equals_a_fresh_session(model_of: ModelOf, weight_format: str):
+    path, ids = model_of(weight_format=weight_format), tokens(40)
+    used = open_native(path)
+    used.prefill(tokens(90, seed=1))
+    used.decode(4)
+    used.rollback(0)
+    assert used.position == 0
+    fresh = open_native(path)
+    assert same_bits(used.prefill(ids), fresh.prefill(ids))
+    used.prefill(tokens(50, seed=2))
+    used.rollback(40)
+    assert same_bits(used.decode(7), fresh.decode(7))
+
+
+def test_rollback_of_a_value_that_is_not_finite_leaves_no_trace(model_of: ModelOf):
+    """Cache columns beyond the end meet probabilities of zero, so they may not stay infinite."""
+    path = model_of(weight_format="F16")
+    session, fresh = open_native(path), open_native(path)
+    poisoned = NativeEngine(alter=_with_huge_values).open(path, context=64, threads=1)
+    with np.errstate(all="ignore"):
+        poisoned.prefill(tokens(40))
+        poisoned.rollback(3)
+        again = poisoned.decode(5)
+    assert not np.isfinite(again).all()  # its own three positions are infinite
+    session.prefill(tokens(40))
+    session.rollback(3)
+    fresh.prefill(tokens(3))
+    # positions 0 to 2 went through batches of different sizes, which changes no row of a batch
+    assert same_bits(session.decode(5), fresh.decode(5))
+
+
+def _with_huge_values(model):
+    from dataclasses import replace
+
+    layer = model.weights.layers[0]
+    halves = layer.v.data.view(np.float16)
+    huge = np.where(halves == 0, np.float16(0), np.float16(60000))
+    v = replace(layer.v, data=huge.view(np.uint8))
+    layers = (replace(layer, v=v), *model.weights.layers[1:])
+    return replace(model, weights=replace(model.weights, layers=layers))
+
+
+def test_info_describes_the_model_and_the_engine(model_of: ModelOf):
+    info = open_native(model_of(n_vocab=515, n_layer=3, tied=False), threads=2, context=77).info
+    assert (info.arch, info.n_vocab, info.n_layer, info.n_embd) == ("bitnet", 515, 3, 256)
+    assert (info.n_head, info.n_head_kv, info.n_ff, info.context) == (4, 2, 768, 77)
+    assert info.weight_formats["I2_S"] == 21
+    assert not info.tied_head
+    fingerprint = info.fingerprint
+    assert (fingerprint.engine, fingerprint.threads, fingerprint.kv_type) == ("native", 2, "f16")
+    assert fingerprint.details == {"numerics": "bitnet.cpp"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "numerics"),
+    [
+        ({"weight_format": "I2_S"}, "bitnet.cpp"),
+        ({"weight_format": "TQ2_0"}, "llama.cpp"),
+        ({"weight_format": "TQ2_0", "arch": "bitnet-b1.58"}, "bitnet.cpp"),
+    ],
+)
+def test_numerics_follow_the_reference_that_runs_such_a_model(model_of: ModelOf, fields, numerics: str):
+    assert open_native(model_of(**fields)).info.fingerprint.details["numerics"] == numerics
+
+
+def test_bad_input_is_one_sentence(model_of: ModelOf):
+    path = model_of()
+    session = open_native(path, context=8)
+    with pytest.raises(
+        BadInput, match=r"^native: token id 5000 at offset 3 is outside the vocabulary of 512$"
+    ):
+        session.prefill([1, 2, 3, 5000])
+    with pytest.raises(BadInput, match=r"^native: token id -1 at offset 0 is outside"):
+        session.decode(-1)
+    with pytest.raises(BadInput, match=r"^native: no tokens to run"):
+        session.prefill([])
+    session.prefill([1, 2, 3])
+    with pytest.raises(BadInput, match=r"^native: 6 tokens at position 3 do not fit the context of 8$"):
+        session.prefill([1] * 6)
+    with pytest.raises(BadInput, match=r"^native: rollback to 4, but the sequence holds 3 positions$"):
+        session.rollback(4)
+    assert session.position == 3
+    with pytest.raises(BadInput, match="device 0 was asked for, but this engine runs on the CPU only"):
+        NativeEngine().open(path, context=8, threads=1, device_id=0)
+    with pytest.raises(BadInput, match="context and threads of at least 1"):
+        NativeEngine().open(path, context=8, threads=0)
+
+
+def test_context_can_be_filled_to_the_last_position(model_of: ModelOf):
+    session = open_native(model_of(), context=33)
+    session.prefill(tokens(32))
+    session.decode(1)
+    assert session.position == 33
+    with pytest.raises(BadInput, match="do not fit the context of 33"):
+        session.decode(1)
+
+
+def test_closed_session_says_so(model_of: ModelOf):
+    session = open_native(model_of())
+    session.close()
+    with pytest.raises(BadInput, match="the session is closed"):
+        session.decode(1)
+
+
+def test_text_goes_to_ids_and_back(model_of: ModelOf):
+    session = open_native(model_of())
+    assert session.detokenize(session.tokenize("abc abc", add_bos=False, parse_special=False)) == "abc abc"
+
+
+def test_weights_are_used_from_the_map_and_the_cache_is_lazy(model_of: ModelOf):
+    """Opening with a context of a million positions takes no memory to speak of."""
+    path = model_of()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    session = NativeEngine().open(path, context=1_000_000, threads=1)
+    session.prefill(tokens(4))
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 200_000  # KiB; the cache alone would be 1 GB

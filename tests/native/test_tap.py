@@ -1,0 +1,115 @@
+"""Taps: which stages arrive, in which order and shape, and that recording changes nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bitparity.engine import StageValue
+from bitparity.stages import STAGE_NAMES, StageFilter, graph_order
+from bitparity_native.engine import NativeEngine
+
+IDS = [3, 1, 4, 1, 5, 9, 2, 6]
+
+
+def record(session, text: str, run) -> list[StageValue]:
+    values: list[StageValue] = []
+    with session.tap(StageFilter.parse(text), values.append):
+        run(session)
+    return values
+
+
+@pytest.fixture
+def session(model_of):
+    return NativeEngine().open(model_of(arch="bitnet-b1.58"), context=400, threads=2)
+
+
+def test_every_stage_of_a_prefill_arrives_in_graph_order(session):
+    values = record(session, "*:*", lambda s: s.prefill(IDS))
+    found = [(v.layer, v.stage) for v in values]
+    assert found == StageFilter.parse("*:*").pairs(2)
+    assert found == sorted(found, key=lambda pair: graph_order(*pair))
+    assert {v.seq for v in values} == {0}
+    assert {v.position for v in values} == {0}
+
+
+def test_stages_have_the_shapes_of_the_contract(session):
+    shapes = {v.stage: v.values.shape for v in record(session, "*:*", lambda s: s.prefill(IDS))}
+    assert set(shapes) == set(STAGE_NAMES)
+    n, widths = len(IDS), {"k_proj": 128, "v_proj": 128, "k_rope": 128, "logits": 512}
+    for stage in ("ffn_gate", "ffn_up", "ffn_act", "ffn_sub_norm"):
+        widths[stage] = 768
+    assert shapes.pop("attn_probs") == (n, 4, n)
+    assert shapes == {stage: (n, widths.get(stage, 256)) for stage in shapes}
+
+
+def test_sub_norms_are_absent_where_the_architecture_has_none(model_of):
+    session = NativeEngine().open(model_of(arch="llama"), context=32, threads=1)
+    stages = {v.stage for v in record(session, "*:*", lambda s: s.prefill(IDS))}
+    assert set(STAGE_NAMES) - stages == {"attn_sub_norm", "ffn_sub_norm"}
+
+
+def test_probabilities_are_causal_and_sum_to_one(session):
+    for v in record(session, "*:attn_probs", lambda s: s.prefill(IDS)):
+        rows = v.values.astype(np.float64)
+        assert np.allclose(rows.sum(axis=2), 1, atol=1e-6)
+        assert not np.triu(np.moveaxis(rows, 1, 0), 1).any()
+        assert (np.tril(np.moveaxis(rows, 1, 0)) > 0).sum() == 4 * 8 * 9 // 2
+
+
+def test_decode_steps_are_numbered_and_see_all_positions(session):
+    session.prefill(IDS)
+    values = record(session, "1:attn_probs,-1:logits", lambda s: [s.decode(t) for t in (7, 8, 9)])
+    assert [(v.stage, v.seq, v.position, v.values.shape) for v in values] == [
+        ("attn_probs", 1, 8, (1, 4, 9)),
+        ("logits", 1, 8, (1, 512)),
+        ("attn_probs", 2, 9, (1, 4, 10)),
+        ("logits", 2, 9, (1, 512)),
+        ("attn_probs", 3, 10, (1, 4, 11)),
+        ("logits", 3, 10, (1, 512)),
+    ]
+
+
+def test_long_prefill_is_one_value_a_stage(session, model_of):
+    ids = (IDS * 40)[:300]  # longer than the engine works on at once
+    values = {(v.layer, v.stage): v.values for v in record(session, "*:*", lambda s: s.prefill(ids))}
+    assert values[1, "attn_probs"].shape == (300, 4, 300)
+    assert len(values[1, "ffn_out"]) == 300
+    short = NativeEngine().open(model_of(arch="bitnet-b1.58"), context=400, threads=1)
+    first = {(v.layer, v.stage): v.values for v in record(short, "*:*", lambda s: s.prefill(ids[:150]))}
+    for pair, value in first.items():
+        whole = values[pair][:150]
+        assert np.array_equal(whole[..., :150] if pair[1] == "attn_probs" else whole, value), pair
+
+
+def test_logits_stage_is_what_the_call_returns(session):
+    logits = {}
+    values = record(session, "-1:logits", lambda s: logits.update(all=s.prefill(IDS)))
+    assert np.array_equal(values[0].values, logits["all"])
+    values = record(session, "-1:*", lambda s: logits.update(last=s.prefill(IDS, logits="last")))
+    assert [(v.stage, v.position, len(v.values)) for v in values] == [
+        ("embeddings", 8, 8),
+        ("final_norm", 15, 1),
+        ("logits", 15, 1),
+    ]
+    assert np.array_equal(values[2].values, logits["last"])
+
+
+def test_recording_changes_no_bit_and_ends_with_the_tap(session, model_of):
+    plain = NativeEngine().open(model_of(arch="bitnet-b1.58"), context=400, threads=2).prefill(IDS)
+    tapped = {}
+    values = record(session, "*:*", lambda s: tapped.update(logits=s.prefill(IDS)))
+    assert np.array_equal(tapped["logits"], plain)
+    count = len(values)
+    session.decode(1)
+    assert len(values) == count
+
+
+def test_two_taps_each_get_their_own_stages(session):
+    outer: list[StageValue] = []
+    with session.tap(StageFilter.parse("0:*"), outer.append):
+        inner = record(session, "*:ffn_act", lambda s: s.prefill(IDS))
+        session.decode(2)
+    assert [(v.layer, v.stage) for v in inner] == [(0, "ffn_act"), (1, "ffn_act")]
+    assert {v.layer for v in outer} == {0}
+    assert {v.seq for v in outer} == {0, 1}
