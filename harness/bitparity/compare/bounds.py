@@ -78,23 +78,32 @@ def _rope(definition: Definition, place: Place, inputs: Inputs, expected: Double
 
 
 def _probs(definition: Definition, place: Place, inputs: Inputs, expected: Doubles) -> Doubles:
-    """A score that is off by d makes its weight off by a factor e^d, and so does the sum of all weights.
+    """Score errors d multiply a weight p_j by 1 + d_j - sum(p d) = 1 + (1 - p_j) d_j - sum of the others.
 
-    d   the dot's error, plus scaling (twice, and the root's rounding): 3 u of the score, plus subtracting the
-        maximum: u of both
+    dots    errors of the dots, independent of each other, so those of the other columns add in quadrature
+    others  scaling, the scale's own rounding and subtracting the maximum: 4 u of the score, u of the maximum;
+            these may have a common sign, so they add up
     """
     hyper = definition.hyper
     q = definition.split_heads(definition.round_q(place, inputs["q_rope"]))
     k = definition.cached_heads(inputs["keys"])
     scores = ops.attention_scores(q, k)
     terms = np.sqrt(np.einsum("nhd,mhd->nhm", q * q, k * k, optimize=True) / hyper.head_dim)
-    d = sum_error(hyper.head_dim, terms, scores) + 3 * U * np.abs(scores)
+    dots = sum_error(hyper.head_dim, terms, scores)
     largest = np.max(np.where(expected > 0, np.abs(scores), 0), axis=-1, keepdims=True)
-    d = d + U * (np.abs(scores) + largest)
-    mean_d = np.sum(expected * d, axis=-1, keepdims=True)
+    others = U * (4 * np.abs(scores) + largest)
+    by_dots = np.sqrt(_sum_of_others((expected * dots) ** 2))
+    by_others = _sum_of_others(expected * others)
     rounding = U * (2 * EXP_ROUNDINGS + 4 + np.log2(expected.shape[-1] + 1))
-    allowed: Doubles = expected * (d + mean_d + rounding) + SMALLEST * (expected > 0)
-    return allowed
+    own = (1 - expected) * (dots + others)
+    allowed: Doubles = expected * (own + by_dots + by_others + rounding)
+    return allowed + SMALLEST * (expected > 0)
+
+
+def _sum_of_others(columns: Doubles) -> Doubles:
+    """For every column the sum of the other columns, of values that are not negative."""
+    others: Doubles = np.maximum(np.sum(columns, axis=-1, keepdims=True) - columns, 0)
+    return others
 
 
 def _ctx(definition: Definition, place: Place, inputs: Inputs, expected: Doubles) -> Doubles:

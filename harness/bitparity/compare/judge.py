@@ -21,6 +21,7 @@ from bitparity.stages import STAGE_NAMES, StageFilter
 from bitparity.trace import TraceValues
 
 POSITIONS_AT_ONCE = 64  # judged together; attn_probs has positions x heads x positions values
+FIRST_STAGES = ((-1, "embeddings"), (0, "attn_norm"))  # either says how many rows a batch had at first
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -107,7 +108,8 @@ class Judge:
 
     def evaluate(self, layer: int, stage: str, positions: Sequence[int], rows: int) -> Evaluation:
         """The oracle's and the engine's output of a stage.  Raises MissingInput."""
-        place = Place(layer, np.asarray(positions, np.int64), rows)
+        reduced = rows < max(self._trace.batch_rows(*first, positions[0]) or 1 for first in FIRST_STAGES)
+        place = Place(layer, np.asarray(positions, np.int64), rows, reduced)
         inputs = self._inputs.of(stage, place)
         actual = self._inputs.recorded(layer, stage, positions)
         assert actual is not None, "only recorded stages are evaluated"
@@ -143,7 +145,7 @@ class Judge:
     ) -> Iterator[list[LocalError]]:
         """Errors by definitions that are as right, when by this one a row is guilty."""
         if any(error.is_guilty for error in errors):
-            for definition in self.definition.other_readings(stage, found.place.layer):
+            for definition in self.definition.other_readings(stage, found.place):
                 expected = definition.compute(stage, found.place, found.inputs.values)
                 yield self._errors(definition, stage, replace(found, expected=expected))
 

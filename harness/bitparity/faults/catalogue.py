@@ -13,7 +13,7 @@ import numpy as np
 
 from bitparity.faults import models
 from bitparity.faults.models import Alter
-from bitparity.oracle import mistakes
+from bitparity.oracle import variations
 from bitparity.oracle.definition import Definition
 
 STALE_ROW = 5  # position whose K and V rows are never written
@@ -61,7 +61,7 @@ CATALOGUE: tuple[Fault, ...] = (
         "attn_ctx",  # at position 0 every softmax row is 1, so V shows it first
         "KV heads",
         switches={"kv_head_shift": 1},
-        definition=lambda d: mistakes.HeadsShifted.like(d, 1),
+        definition=lambda d: variations.HeadsShifted.like(d, 1),
     ),
     Fault(
         "stale KV row",
@@ -70,7 +70,7 @@ CATALOGUE: tuple[Fault, ...] = (
         f"row of position {STALE_ROW} is zero",
         STALE_ROW,
         switches={"stale_kv_row": STALE_ROW},
-        definition=lambda d: mistakes.StaleRow.like(d, (STALE_ROW, -1)),
+        definition=lambda d: variations.StaleRow.like(d, (STALE_ROW, -1)),
     ),
     Fault(
         "shifted position",
@@ -78,7 +78,7 @@ CATALOGUE: tuple[Fault, ...] = (
         "q_rope",
         "position p as p +1",
         switches={"position_shift": 1},
-        definition=lambda d: mistakes.ShiftedPositions.like(d, 1),
+        definition=lambda d: variations.ShiftedPositions.like(d, 1),
     ),
     Fault(
         "int8 rounding mode",
@@ -86,6 +86,6 @@ CATALOGUE: tuple[Fault, ...] = (
         "q_proj",
         "towards zero",
         switches={"truncate_codes": True},
-        definition=lambda d: mistakes.ActivationsRounded.like(d, np.trunc),
+        definition=lambda d: variations.ActivationsRounded.like(d, np.trunc),
     ),
 )

@@ -4,6 +4,8 @@
     ops.py        the arithmetic of every stage, to be read beside the papers
     weights.py    weights as the oracle multiplies them
     definition.py one method a stage: which weights and which earlier stages it takes
+    variations.py definitions with one thing changed
+    mistakes.py   the mistakes that engines really make, in words
     decoder.py    the whole forward pass with its KV cache
     engine.py     the oracle behind the engine contract
 

@@ -63,11 +63,13 @@ class Place:
     layer      -1 outside the blocks
     positions  of the rows, (n,)
     rows       rows of the batch that the engine multiplied together; decides some roundings (numerics.py)
+    reduced    the batch had more rows before the graph dropped those whose logits nobody asked for
     """
 
     layer: int
     positions: Positions
     rows: int
+    reduced: bool = False
 
 
 def stages_of(hyper: HyperParameters) -> tuple[str, ...]:
@@ -106,15 +108,18 @@ class Definition:
         """The matrix that a matmul stage multiplies with."""
         return self.weights.head if stage == "logits" else self.weights.matrix(layer, MATMULS[stage])
 
-    def other_readings(self, stage: str, layer: int) -> list[Definition]:
+    def other_readings(self, stage: str, place: Place) -> list[Definition]:
         """Definitions of a stage that are as right as this one.
 
-        A compiler may fuse the product that the int8 rounding takes, and angles may be computed one by one
-        where ggml multiplies them up.
+        A compiler may fuse the product that the int8 rounding takes; angles may be computed one by one where
+        ggml multiplies them up; and the last row of a prefill may be rounded like the others or as one row.
         """
         numerics = self.numerics
-        if stage in MATMULS and isinstance(self.matrix(stage, layer), Ternary):
+        matrix = self.matrix(stage, place.layer) if stage in MATMULS or stage == "logits" else None
+        if isinstance(matrix, Ternary):
             other = replace(numerics, fused_quantiser=not numerics.fused_quantiser)
+        elif matrix is not None and place.reduced and numerics.inputs_to_f16 == "one row":
+            other = replace(numerics, inputs_to_f16="never")
         elif stage in ("q_rope", "k_rope"):
             other = replace(numerics, rope_by_recurrence=not numerics.rope_by_recurrence)
         else:

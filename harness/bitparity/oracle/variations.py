@@ -1,0 +1,200 @@
+"""Definitions with one thing changed: what mistakes.py lists and the fault catalogue plants."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+
+from bitparity.oracle import ops
+from bitparity.oracle.definition import Definition, Place
+from bitparity.oracle.ops import Doubles
+from bitparity.oracle.weights import PER_TOKEN, Ternary, multiply
+
+
+class Variation(Definition):
+    """A definition with one thing changed; `change` is its parameter."""
+
+    change: Any = None
+
+    @classmethod
+    def like(cls, definition: Definition, change: Any = None) -> Self:
+        twin = cls(definition.hyper, definition.weights, definition.numerics)
+        twin.change = change
+        return twin
+
+
+def with_hyper(definition: Definition, **changes: Any) -> Definition:
+    """The same definition with other hyperparameters."""
+    return Definition(replace(definition.hyper, **changes), definition.weights, definition.numerics)
+
+
+def with_numerics(definition: Definition, **changes: Any) -> Definition:
+    """The same definition with other roundings."""
+    return Definition(definition.hyper, definition.weights, replace(definition.numerics, **changes))
+
+
+class NormWithoutWeight(Variation):
+    def _norm(self, x: Doubles, weight: Doubles) -> Doubles:
+        return super()._norm(x, np.ones_like(weight))
+
+
+class NormLeftOut(Variation):
+    def _norm(self, x: Doubles, weight: Doubles) -> Doubles:
+        return x
+
+
+class NormWithMean(Variation):
+    def _norm(self, x: Doubles, weight: Doubles) -> Doubles:
+        return super()._norm(x - np.mean(x, axis=-1, keepdims=True), weight)
+
+
+class ShiftedPositions(Variation):
+    """change  what is added to a position before RoPE."""
+
+    def angles(self, place: Place) -> Doubles:
+        return super().angles(replace(place, positions=np.maximum(place.positions + self.change, 0)))
+
+
+class RopeLeftOut(Variation):
+    def angles(self, place: Place) -> Doubles:
+        return np.zeros_like(super().angles(place))
+
+
+class RopeWithoutFactors(Variation):
+    def angles(self, place: Place) -> Doubles:
+        hyper = self.hyper
+        return ops.rope_angles_by_recurrence(place.positions, hyper.rope_dim, hyper.rope_base, None)
+
+
+class HeadsInterleaved(Variation):
+    """Query head h reads KV head h mod n_head_kv instead of h // (n_head / n_head_kv)."""
+
+    def cached_heads(self, kv: Doubles) -> Doubles:
+        heads = self.split_heads(ops.to_f16(kv))
+        return np.tile(heads, (1, self.hyper.n_head // heads.shape[1], 1))
+
+
+class HeadsShifted(Variation):
+    """Query heads read the KV head that is `change` further on."""
+
+    def cached_heads(self, kv: Doubles) -> Doubles:
+        shifted = np.roll(self.split_heads(ops.to_f16(kv)), -self.change, axis=1)
+        return ops.share_heads(shifted, self.hyper.n_head)
+
+
+class FirstKvHeadForAll(Variation):
+    def cached_heads(self, kv: Doubles) -> Doubles:
+        return np.repeat(self.split_heads(ops.to_f16(kv))[:, :1], self.hyper.n_head, axis=1)
+
+
+class ScoresNotScaled(Variation):
+    def attn_probs(self, place: Place, q_rope: Doubles, keys: Doubles) -> Doubles:
+        return super().attn_probs(place, q_rope * np.sqrt(self.hyper.head_dim), keys)
+
+
+class SeesLaterPositions(Variation):
+    def attn_probs(self, place: Place, q_rope: Doubles, keys: Doubles) -> Doubles:
+        seen = replace(place, positions=np.full_like(place.positions, len(keys) - 1))
+        return super().attn_probs(seen, q_rope, keys)
+
+
+class StaleRow(Variation):
+    """The K and V rows of one position were never written: they hold another position's, or zeros.
+
+    change  (row, what it holds), -1 for zeros
+    """
+
+    def attn_probs(self, place: Place, q_rope: Doubles, keys: Doubles) -> Doubles:
+        return super().attn_probs(place, q_rope, self._stale(keys))
+
+    def attn_ctx(self, place: Place, attn_probs: Doubles, values: Doubles) -> Doubles:
+        return super().attn_ctx(place, attn_probs, self._stale(values))
+
+    def _stale(self, cache: Doubles) -> Doubles:
+        row, holds = self.change
+        if not row < len(cache):
+            return cache
+        stale = cache.copy()
+        stale[row] = 0 if holds < 0 else cache[holds]
+        return stale
+
+
+class ActivationsRounded(Variation):
+    """int8 activations by another rounding.  change  a function of float64 values."""
+
+    def _project(self, stage: str, place: Place, x: Doubles) -> Doubles:
+        matrix = self.matrix(stage, place.layer)
+        if not isinstance(matrix, Ternary) or matrix.activations != PER_TOKEN:
+            return super()._project(stage, place, x)
+        _, s = ops.quantise_per_token(x.astype(np.float32))
+        v = np.clip(self.change((x * s).astype(np.float32).astype(np.float64)), -128, 127)
+        scale = matrix.scales.astype(np.float64).reshape(1, -1)
+        out: Doubles = ops.ternary_dot(v.astype(np.int8), matrix.codes) / s * scale
+        return out
+
+
+class ActivationsNotQuantised(Variation):
+    def _project(self, stage: str, place: Place, x: Doubles) -> Doubles:
+        matrix = self.matrix(stage, place.layer)
+        return x @ matrix.select(list(range(matrix.rows))).T
+
+
+class OtherMatrix(Variation):
+    """change  the matrix that is multiplied with instead."""
+
+    def _project(self, stage: str, place: Place, x: Doubles) -> Doubles:
+        return multiply(self.change, x, round_f16=self.numerics.rounds_inputs(place.rows))
+
+
+class WithoutUp(Variation):
+    def ffn_act(self, place: Place, ffn_gate: Doubles, ffn_up: Doubles) -> Doubles:
+        return super().ffn_act(place, ffn_gate, np.ones_like(ffn_up))
+
+
+class GateAndUpSwapped(Variation):
+    def ffn_act(self, place: Place, ffn_gate: Doubles, ffn_up: Doubles) -> Doubles:
+        return super().ffn_act(place, ffn_up, ffn_gate)
+
+
+class PlainRelu(Variation):
+    def ffn_act(self, place: Place, ffn_gate: Doubles, ffn_up: Doubles) -> Doubles:
+        return np.maximum(ffn_gate, 0) * ffn_up
+
+
+class OneAddend(Variation):
+    """change  which addend of a residual sum is kept: 0 is the branch, 1 the residual stream."""
+
+    def attn_residual(self, place: Place, attn_out: Doubles, block_input: Doubles) -> Doubles:
+        return (attn_out, block_input)[self.change]
+
+    def layer_out(self, place: Place, ffn_out: Doubles, attn_residual: Doubles) -> Doubles:
+        return (ffn_out, attn_residual)[self.change]
+
+
+class EmbeddingTransposed(Variation):
+    """The bytes of the (n_vocab, n_embd) embedding read as if they were (n_embd, n_vocab)."""
+
+    def embeddings(self, place: Place, tokens: list[int]) -> Doubles:
+        return self._misread()[tokens]
+
+    def logits(self, place: Place, final_norm: Doubles) -> Doubles:
+        return final_norm @ self._misread().T
+
+    def _misread(self) -> Doubles:
+        table = self.weights.embedding
+        values = table.select(list(range(table.rows)))
+        return values.reshape(self.hyper.n_embd, self.hyper.n_vocab).T
+
+
+class OtherToken(Variation):
+    """change  what is added to a token id before its row is read."""
+
+    def embeddings(self, place: Place, tokens: list[int]) -> Doubles:
+        return super().embeddings(place, [(t + self.change) % self.hyper.n_vocab for t in tokens])
+
+
+def half_away(x: Doubles) -> Doubles:
+    """Round half away from zero."""
+    return np.sign(x) * np.floor(np.abs(x) + 0.5)

@@ -1,0 +1,59 @@
+"""Bounds hold for float32 arithmetic done in the least favourable order, and not by orders of magnitude."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bitparity.compare.bounds import U, sum_error
+from bitparity.oracle import ops
+
+
+def sum_one_by_one(products: np.ndarray) -> np.ndarray:
+    """Add float32 products along the first axis, each sum rounded to float32."""
+    total = np.zeros(products.shape[1:], np.float32)
+    for row in products:
+        total = total + row
+    return total
+
+
+@pytest.mark.parametrize("k", [2, 64, 256, 6912])
+@pytest.mark.parametrize("mean", [0.0, 1.0], ids=["signs cancel", "one sign"])
+def test_sum_error_bounds_a_sequential_float32_sum(k: int, mean: float) -> None:
+    rng = np.random.default_rng(k)
+    a, b = (rng.normal(mean, 1, (k, 4000)).astype(np.float32) for _ in range(2))
+    exact = np.sum(a.astype(np.float64) * b, axis=0)
+    terms = np.sqrt(np.sum((a.astype(np.float64) * b) ** 2, axis=0))
+    error = np.abs(sum_one_by_one(a * b) - exact)
+    allowed = sum_error(k, terms, exact)
+    assert (error <= allowed).all()
+    # a bound that nothing comes near judges nothing: the worst of 4000 sums is within a factor of 20
+    assert (error > allowed / 20).any()
+
+
+def test_sum_error_sees_one_term_left_out() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 256, 1000))
+    terms, exact = np.sqrt(np.sum((a * b) ** 2, axis=0)), np.sum(a * b, axis=0)
+    left_out = np.abs(a[0] * b[0])
+    seen = left_out > sum_error(256, terms, exact)
+    # the bound is about 1e-6 of a sum, a term is 1/16 of it: only terms that are themselves tiny escape
+    assert seen.mean() > 0.999
+
+
+def test_sum_error_grows_with_the_square_root_of_the_length() -> None:
+    ratio = sum_error(400, np.ones(1), np.zeros(1)) / sum_error(100, np.ones(1), np.zeros(1))
+    np.testing.assert_allclose(ratio, 2)
+
+
+def test_fused_and_unfused_codes_differ_by_one_near_ties_only() -> None:
+    """Why a row that only the other reading explains is not guilty."""
+    x = np.random.default_rng(0).normal(size=(2000, 512)).astype(np.float32)
+    codes, s = ops.quantise_per_token(x)
+    fused, _ = ops.quantise_per_token(x, fused=True)
+    differ = codes != fused
+    assert np.abs(codes.astype(int) - fused).max() <= 1
+    scaled = (x.astype(np.float64) * s)[differ]
+    from_tie = np.abs(np.abs(scaled - np.floor(scaled)) - 0.5)
+    assert (from_tie <= U * np.abs(scaled)).all()
+    assert differ.mean() < 1e-4

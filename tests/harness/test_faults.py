@@ -1,0 +1,72 @@
+"""The fault catalogue: every fault changes something, is found in native too, and a miss is reported."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bitparity.cli.selftest import command
+from bitparity.engine import get_engine
+from bitparity.errors import BadInput
+from bitparity.faults import catalogue
+from bitparity.faults.catalogue import CATALOGUE, Fault
+from bitparity.faults.plant import find, plant
+from bitparity.model.synthetic import ModelSpec, make_model
+
+TOKENS = [(37 * i + 11) % 320 for i in range(8)]
+FAULT = {fault.name: fault for fault in CATALOGUE}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("faults") / "model.gguf"
+    make_model(path, ModelSpec(arch="bitnet-b1.58", n_layer=2, n_ff=512, n_vocab=320))
+    return path
+
+
+def test_catalogue_has_the_faults_that_engines_really_had() -> None:
+    assert len(CATALOGUE) >= 10
+    assert len(FAULT) == len(CATALOGUE)
+    assert all(fault.alter or (fault.switches and fault.definition) for fault in CATALOGUE)
+
+
+@pytest.mark.parametrize("fault", CATALOGUE, ids=lambda f: f.name)
+def test_fault_planted_in_native_is_found(path: Path, fault: Fault) -> None:
+    if not get_engine("native").availability().found:
+        pytest.skip("native is not built")
+    finding = find(fault, "native", path, TOKENS)
+    assert finding.is_found, f"{finding.problem}: {finding.report.sentence}"
+
+
+def test_fault_that_changes_nothing_is_not_found(path: Path) -> None:
+    finding = find(replace(FAULT["epsilon"], alter=lambda model: model), "oracle", path, TOKENS)
+    assert finding.problem == "no stage was found guilty"
+    assert finding.report.exit_code == 0
+
+
+def test_fault_found_elsewhere_or_in_other_words_is_a_problem(path: Path) -> None:
+    elsewhere = find(replace(FAULT["epsilon"], layer=1), "oracle", path, TOKENS)
+    assert elsewhere.problem.startswith("found at (layer, stage, position) (0, 'attn_norm', 0)")
+    other_words = find(replace(FAULT["epsilon"], says="a goat"), "oracle", path, TOKENS)
+    assert other_words.problem == "blame does not say 'a goat'"
+
+
+def test_engine_that_cannot_be_made_faulty_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"faults cannot be planted in llama\.cpp"):
+        plant(FAULT["epsilon"], "llama.cpp")
+
+
+@pytest.mark.parametrize(("harmless", "exit_code"), [(False, 0), (True, 1)])
+def test_selftest_exits_with_1_when_a_fault_is_missed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, harmless: bool, exit_code: int
+) -> None:
+    fault = FAULT["norm weight left out"]
+    planted = replace(fault, alter=lambda model: model) if harmless else fault
+    monkeypatch.setattr(catalogue, "CATALOGUE", (planted,))
+    done = CliRunner().invoke(command, ["--engine", "oracle", "--json", str(tmp_path / "findings.json")])
+    assert done.exit_code == exit_code, done.output
+    assert f"{1 - exit_code} of 1 planted faults were found" in done.output
+    assert (tmp_path / "findings.json").exists()

@@ -1,0 +1,88 @@
+"""Blame on real engines: never guilty when sound, and named when they got another model than the one meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitparity.compare.bisect import blame_sessions
+from bitparity.compare.chunking import Chunking
+from bitparity.formats import get_format, is_ternary
+from bitparity.model import open_model
+from bitparity.oracle.engine import OracleEngine
+from bitparity_reference.llama_engine import LlamaEngine
+
+TOKENS = [(37 * i + 11) % 512 for i in range(24)]
+CASES = [
+    ("bitnet", "I2_S", "F16"),
+    ("bitnet-b1.58", "I2_S", "F16"),
+    ("bitnet", "TQ1_0", "F16"),
+    ("bitnet", "TQ2_0", "F32"),
+    ("bitnet", "F16", "F16"),
+    ("llama", "F32", "F32"),
+]
+
+
+@pytest.mark.parametrize(("arch", "weight_format", "head_format"), CASES)
+@pytest.mark.parametrize("chunks", ["prefill", "decode", "mixed"])
+def test_sound_reference_is_judged_at_every_stage_and_guilty_at_none(
+    engine: LlamaEngine,
+    model_file: Callable[..., Path],
+    arch: str,
+    weight_format: str,
+    head_format: str,
+    chunks: str,
+) -> None:
+    refused = engine.refusal(arch, {weight_format, head_format})
+    if refused:
+        pytest.skip(refused)
+    path = model_file(arch=arch, weight_format=weight_format, head_format=head_format)
+    expected = engine.open(path, context=64, threads=1)
+    try:
+        report = blame_sessions(
+            open_model(path),
+            expected,
+            OracleEngine().open(path, context=64, threads=1),
+            TOKENS,
+            Chunking(chunks),
+        )
+    finally:
+        expected.close()
+    assert not report.is_guilty, report.sentence
+    assert not report.expected.absent
+    assert not report.expected.not_judged
+
+
+def test_model_changed_for_the_reference_alone_is_blamed_on_the_reference(
+    engine: LlamaEngine, model_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    weight_format = "TQ2_0" if engine.refusal("bitnet", {"I2_S"}) else "I2_S"
+    meant = model_file(arch="bitnet", weight_format=weight_format)
+    changed = tmp_path / "changed.gguf"
+    changed.write_bytes(_with_scaled_weight(meant))
+    expected = engine.open(changed, context=64, threads=1)
+    try:
+        oracle = OracleEngine().open(meant, context=64, threads=1)
+        report = blame_sessions(open_model(meant), expected, oracle, TOKENS)
+    finally:
+        expected.close()
+    assert report.exit_code == 1
+    assert report.actual.first is None
+    assert report.sentence.startswith(
+        f"{engine.name} is wrong: layer 1, ffn_up, from position 0: it gives 1.25"
+    )
+
+
+def _with_scaled_weight(path: Path) -> bytes:
+    """The file with the scale of one projection of layer 1 times 1.25."""
+    tensor = open_model(path).weights.layers[1].up
+    form = get_format(tensor.format)
+    assert is_ternary(form)
+    codes, scales = form.unpack_codes(tensor.data, *tensor.shape)
+    packed = form.pack_codes(codes, float(np.float32(scales.flat[0])) * 1.25)
+    content = bytearray(path.read_bytes())
+    content[tensor.offset : tensor.offset + len(packed)] = packed.tobytes()
+    return bytes(content)
