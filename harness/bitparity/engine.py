@@ -1,6 +1,7 @@
 """The engine contract, and the registry that finds engines.
 
-An engine turns token ids into logits.  A session is one engine with one model open and one sequence's KV cache.
+An engine turns token ids into logits.  A session is one engine with one model open and the KV cache
+of one sequence.
 A stranger's engine is a class with the methods of `Engine`, announced in its own package:
 
     [project.entry-points."bitparity.engines"]
@@ -28,7 +29,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What produced a result; two results with equal fingerprints came from the same program, set up alike."""
+    """What produced a result; equal fingerprints mean the same program, set up alike."""
 
     engine: str  # registry name
     version: str  # release or commit
@@ -131,9 +132,7 @@ class Engine(Protocol):
         """Why this engine cannot run such a model, in a clause; None when it can."""
         ...
 
-    def open(
-        self, model: Path, *, context: int, threads: int, device_id: int | None = None
-    ) -> Session:
+    def open(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> Session:
         """Open a model.
 
         Raises EngineUnavailable, BadInput (the file, or a device that does not exist) or EngineFailed.
@@ -157,7 +156,10 @@ def engine_names() -> list[str]:
 
 
 def get_engine(name: str) -> Engine:
-    """Return the engine of that name; BadInput when none is announced, EngineUnavailable when it cannot load."""
+    """Return the engine of that name.
+
+    Raises BadInput when none is announced, EngineUnavailable when it cannot load.
+    """
     found = list(entry_points(group=ENTRY_POINT_GROUP, name=name))
     if not found:
         raise BadInput(f"no engine is named {name!r}; there are {', '.join(engine_names())}")

@@ -49,7 +49,9 @@ class EngineFailed(BitparityError):
 
     def __init__(self, engine: str, how: str, last_words: str = "") -> None:
         self.engine, self.how, self.last_words = engine, how, last_words.strip()
-        super().__init__(f"{engine} {how}" + (f"; its last words: {self.last_words}" if self.last_words else ""))
+        super().__init__(
+            f"{engine} {how}" + (f"; its last words: {self.last_words}" if self.last_words else "")
+        )
 
     def __reduce__(self) -> tuple[type[EngineFailed], tuple[str, str, str]]:
         return type(self), (self.engine, self.how, self.last_words)

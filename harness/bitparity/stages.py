@@ -81,7 +81,7 @@ class StageFilter:
 
     @classmethod
     def parse(cls, text: str = "*:*") -> StageFilter:
-        """Raises BadInput for a layer that is no number, range or `*`, and for a stage that matches nothing."""
+        """Raises BadInput for a layer that is no number, range or `*`, and for an unknown stage."""
         clauses = tuple(_parse_clause(part.strip()) for part in text.split(",") if part.strip())
         if not clauses:
             raise BadInput(f"trace filter {text!r} is empty; write for example '0-3:attn_*,-1:logits'")
@@ -103,7 +103,9 @@ def _parse_clause(text: str) -> _Clause:
     if not match:
         raise BadInput(f"trace filter {text!r}: layer {layers!r} is no number, range (0-3) or '*'")
     if not any(fnmatchcase(name, pattern) for name in STAGE_NAMES):
-        raise BadInput(f"trace filter {text!r}: no stage is named {pattern!r}; there are {', '.join(STAGE_NAMES)}")
+        raise BadInput(
+            f"trace filter {text!r}: no stage is named {pattern!r}; there are {', '.join(STAGE_NAMES)}"
+        )
     if match["only"] is not None:
         only = int(match["only"])
         return _Clause(range(only, only + 1), pattern)

@@ -24,7 +24,7 @@ class Q8KFormat(BlockFormat):
     block_bytes = BLOCK.itemsize
 
     def pack(self, values: Floats) -> Bytes:
-        """A block so small that 127 / max overflows gets codes 0 and d = -+0; BadInput for NaN and infinity."""
+        """A block so small that 127 / max overflows gets codes 0, d = -+0; BadInput for NaN and infinity."""
         blocks = self._finite_matrix(values).reshape(-1, self.block)
         largest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1)[:, None], axis=1)
         with np.errstate(divide="ignore", over="ignore"):
