@@ -1,4 +1,4 @@
-"""Blame on real engines: never guilty when sound, and named when they got another model than the one meant."""
+"""Blame on real engines: never guilty when sound, and named when they got another model than was meant."""
 
 from __future__ import annotations
 
