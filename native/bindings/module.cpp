@@ -6,7 +6,8 @@
 
 PYBIND11_MODULE(_core, m) {
     m.doc() = "Core of the native engine.";
-    auto kernels = m.def_submodule("kernels", "Single kernels, for tests; every one takes the name of a kernel set first.");
+    auto kernels = m.def_submodule(
+        "kernels", "Single kernels, for tests; every one takes the name of a kernel set first.");
     register_kernels(kernels);
     register_session(m);
 }

@@ -48,7 +48,8 @@ void quantize_q8_k(const std::string& set, Array<float> x, Array<std::int8_t> co
     require(length(codes) == n && length(scales) == n / block_q8_k && length(block_sums) == n / 16,
             "quantize_q8_k: an output has the wrong length");
     py::gil_scoped_release release;
-    kernels.quantize_q8_k(x.data(), n, codes.mutable_data(), scales.mutable_data(), block_sums.mutable_data());
+    kernels.quantize_q8_k(x.data(), n, codes.mutable_data(), scales.mutable_data(),
+                          block_sums.mutable_data());
 }
 
 struct Operands {
@@ -57,40 +58,50 @@ struct Operands {
     std::size_t out_stride;
 };
 
-Operands check_matmul(const std::string& format_name, const Array<std::uint8_t>& packed, int cols, const py::array& x,
-                      const Array<float>& out, float scale) {
+Operands check_matmul(const std::string& format_name, const Array<std::uint8_t>& packed, int cols,
+                      const py::array& x, const Array<float>& out, float scale) {
     const Format format = format_of(format_name);
     require(cols > 0 && cols % block_of(format) == 0,
             "matmul: " + std::to_string(cols) + " columns are not a multiple of the block of " + format_name);
     require(x.ndim() == 2 && x.shape(1) == cols, "matmul: x is not (tokens, cols)");
     require(out.ndim() == 2 && out.shape(0) == x.shape(0), "matmul: out is not (tokens, rows)");
     const int rows = int(out.shape(1));
-    require(packed.size() == py::ssize_t(row_bytes(format, cols)) * rows, "matmul: weights have the wrong size");
+    require(packed.size() == py::ssize_t(row_bytes(format, cols)) * rows,
+            "matmul: weights have the wrong size");
     return {{packed.data(), row_bytes(format, cols), rows, cols, scale}, int(x.shape(0)), std::size_t(rows)};
 }
 
-void matmul_i2_s(const std::string& set, Array<std::uint8_t> packed, float weight_scale, Array<std::int8_t> codes,
-                 Array<float> scales, Array<std::int32_t> sums, Array<float> out) {
+void matmul_i2_s(const std::string& set, Array<std::uint8_t> packed, float weight_scale,
+                 Array<std::int8_t> codes, Array<float> scales, Array<std::int32_t> sums, Array<float> out) {
     const KernelSet& kernels = kernel_set(set);
     require(codes.ndim() == 2, "matmul_i2_s: codes is not (tokens, cols)");
     const Operands op = check_matmul("I2_S", packed, int(codes.shape(1)), codes, out, weight_scale);
-    require(length(scales) == op.tokens && length(sums) == op.tokens, "matmul_i2_s: one scale and sum a token");
-    const Activations x{.tokens = op.tokens, .stride = std::size_t(op.rows.cols), .codes = codes.data(),
-                        .scales = scales.data(), .sums = sums.data()};
+    require(length(scales) == op.tokens && length(sums) == op.tokens,
+            "matmul_i2_s: one scale and sum a token");
+    const Activations x{.tokens = op.tokens,
+                        .stride = std::size_t(op.rows.cols),
+                        .codes = codes.data(),
+                        .scales = scales.data(),
+                        .sums = sums.data()};
     py::gil_scoped_release release;
     kernels.i2_s(op.rows, x, out.mutable_data(), op.out_stride);
 }
 
 void matmul_q8_k(const std::string& set, const std::string& format, bool fused, Array<std::uint8_t> packed,
-                 Array<std::int8_t> codes, Array<float> scales, Array<std::int16_t> block_sums, Array<float> out) {
+                 Array<std::int8_t> codes, Array<float> scales, Array<std::int16_t> block_sums,
+                 Array<float> out) {
     const KernelSet& kernels = kernel_set(set);
-    require(format == "TQ1_0" || format == "TQ2_0", "matmul_q8_k: " + format + " does not meet Q8_K activations");
+    require(format == "TQ1_0" || format == "TQ2_0",
+            "matmul_q8_k: " + format + " does not meet Q8_K activations");
     require(codes.ndim() == 2, "matmul_q8_k: codes is not (tokens, cols)");
     const Operands op = check_matmul(format, packed, int(codes.shape(1)), codes, out, 1.0f);
     require(scales.size() == codes.size() / block_q8_k && block_sums.size() == codes.size() / 16,
             "matmul_q8_k: scales or block_sums have the wrong size");
-    const Activations x{.tokens = op.tokens, .stride = std::size_t(op.rows.cols), .codes = codes.data(),
-                        .scales = scales.data(), .block_sums = block_sums.data()};
+    const Activations x{.tokens = op.tokens,
+                        .stride = std::size_t(op.rows.cols),
+                        .codes = codes.data(),
+                        .scales = scales.data(),
+                        .block_sums = block_sums.data()};
     const MatMul tq1_0 = fused ? kernels.tq1_0 : kernels.tq1_0_apart;
     const MatMul tq2_0 = fused ? kernels.tq2_0 : kernels.tq2_0_apart;
     py::gil_scoped_release release;
@@ -152,7 +163,8 @@ void softmax(const std::string& set, Array<float> row, float scale) {
     kernels.softmax(row.mutable_data(), n, scale);
 }
 
-void activate(const std::string& set, const std::string& name, Array<float> gate, Array<float> up, Array<float> out) {
+void activate(const std::string& set, const std::string& name, Array<float> gate, Array<float> up,
+              Array<float> out) {
     const KernelSet& kernels = kernel_set(set);
     const int n = length(gate);
     require(name == "silu" || name == "relu2", "activate: " + name + " is neither silu nor relu2");
@@ -169,7 +181,8 @@ void add(const std::string& set, Array<float> x, Array<float> y, Array<float> ou
     kernels.add(x.data(), y.data(), n, out.mutable_data());
 }
 
-void rotate(const std::string& set, const std::string& pairs, Array<float> x, Array<float> cos, Array<float> sin) {
+void rotate(const std::string& set, const std::string& pairs, Array<float> x, Array<float> cos,
+            Array<float> sin) {
     const KernelSet& kernels = kernel_set(set);
     const int n = length(cos);
     require(pairs == "neox" || pairs == "norm", "rotate: " + pairs + " is neither neox nor norm");
@@ -181,7 +194,8 @@ void rotate(const std::string& set, const std::string& pairs, Array<float> x, Ar
 
 std::vector<py::tuple> list_kernel_sets() {
     std::vector<py::tuple> sets;
-    for (const KernelSet* set : kernel_sets()) sets.push_back(py::make_tuple(set->name, set->isa, set->runs_here()));
+    for (const KernelSet* set : kernel_sets())
+        sets.push_back(py::make_tuple(set->name, set->isa, set->runs_here()));
     return sets;
 }
 
@@ -212,9 +226,11 @@ void register_kernels(py::module_& m) {
     m.def("quantize_q8_k", quantize_q8_k, arg("set"), arg("x").noconvert(), arg("codes").noconvert(),
           arg("scales").noconvert(), arg("block_sums").noconvert());
     m.def("matmul_i2_s", matmul_i2_s, arg("set"), arg("packed").noconvert(), arg("weight_scale"),
-          arg("codes").noconvert(), arg("scales").noconvert(), arg("sums").noconvert(), arg("out").noconvert());
+          arg("codes").noconvert(), arg("scales").noconvert(), arg("sums").noconvert(),
+          arg("out").noconvert());
     m.def("matmul_q8_k", matmul_q8_k, arg("set"), arg("format"), arg("fused"), arg("packed").noconvert(),
-          arg("codes").noconvert(), arg("scales").noconvert(), arg("block_sums").noconvert(), arg("out").noconvert());
+          arg("codes").noconvert(), arg("scales").noconvert(), arg("block_sums").noconvert(),
+          arg("out").noconvert());
     m.def("matmul_float", matmul_float, arg("set"), arg("format"), arg("order"), arg("packed").noconvert(),
           arg("x").noconvert(), arg("out").noconvert());
     m.def("round_to", convert, arg("set"), arg("format"), arg("x").noconvert(), arg("out").noconvert());

@@ -33,8 +33,8 @@ struct BoundMatrix {
         const std::size_t codes = row * std::size_t(rows);
         const std::size_t needed = codes + (format == Format::i2_s ? sizeof(float) : 0);
         if (std::size_t(data.size()) < needed) {
-            throw std::invalid_argument(format_name + " matrix needs " + std::to_string(needed) + " bytes, got " +
-                                        std::to_string(data.size()));
+            throw std::invalid_argument(format_name + " matrix needs " + std::to_string(needed) +
+                                        " bytes, got " + std::to_string(data.size()));
         }
         matrix = {format, rows, cols, data.data(), row, 1.0f};
         if (format == Format::i2_s) std::memcpy(&matrix.scale, data.data() + codes, sizeof(float));
@@ -67,8 +67,8 @@ const float* data_of(const OptionalVector& vector, bool needed, int n, const cha
 Matrix shaped(const BoundMatrix& bound, int rows, int cols, const char* name) {
     if (bound.matrix.rows != rows || bound.matrix.cols != cols) {
         throw std::invalid_argument(std::string(name) + " is " + std::to_string(bound.matrix.rows) + " x " +
-                                    std::to_string(bound.matrix.cols) + ", needed " + std::to_string(rows) + " x " +
-                                    std::to_string(cols));
+                                    std::to_string(bound.matrix.cols) + ", needed " + std::to_string(rows) +
+                                    " x " + std::to_string(cols));
     }
     return bound.matrix;
 }
@@ -94,7 +94,8 @@ void check(const HyperParameters& h) {
                           h.head_dim > 0 && h.n_ff > 0 && h.rope_dim > 0;
     if (!positive) throw std::invalid_argument("a size in the hyperparameters is not positive");
     if (h.n_head % h.n_head_kv != 0) throw std::invalid_argument("n_head is not a multiple of n_head_kv");
-    if (h.rope_dim % 2 != 0 || h.rope_dim > h.head_dim) throw std::invalid_argument("rope_dim does not fit head_dim");
+    if (h.rope_dim % 2 != 0 || h.rope_dim > h.head_dim)
+        throw std::invalid_argument("rope_dim does not fit head_dim");
 }
 
 class BoundSession {
@@ -119,7 +120,8 @@ public:
                     .token_embd = shaped(token_embd_, hyper.n_vocab, hyper.n_embd, "token_embd"),
                     .head = shaped(head_, hyper.n_vocab, hyper.n_embd, "head"),
                     .output_norm = data_of(output_norm_, hyper.n_embd, "output_norm"),
-                    .rope_factors = data_of(rope_factors_, rope_factors_.has_value(), hyper.rope_dim / 2, "rope_factors"),
+                    .rope_factors =
+                        data_of(rope_factors_, rope_factors_.has_value(), hyper.rope_dim / 2, "rope_factors"),
                     .layers = {}};
         for (const BoundLayer& layer : layers_) model.layers.push_back(view(layer, hyper));
         session_ = std::make_unique<Session>(std::move(model), kernel_set(kernels),
@@ -145,7 +147,8 @@ public:
         std::vector<std::pair<int, Stage>> stages;
         for (const auto& [layer, name] : wanted) stages.emplace_back(layer, stage_of(name));
         for (const auto& [layer, stage] : stages) {
-            if (layer < -1 || layer >= session_->hyper().n_layer) throw std::invalid_argument("no such layer");
+            if (layer < -1 || layer >= session_->hyper().n_layer)
+                throw std::invalid_argument("no such layer");
         }
         session_->tap().select(session_->hyper().n_layer, stages);
     }
@@ -178,7 +181,8 @@ private:
 
     void check_tokens(const std::int32_t* tokens, int n) const {
         if (n < 1) throw std::invalid_argument("run: no tokens");
-        if (n > session_->context() - session_->position()) throw std::invalid_argument("run: beyond the context");
+        if (n > session_->context() - session_->position())
+            throw std::invalid_argument("run: beyond the context");
         for (int i = 0; i < n; ++i) {
             if (tokens[i] < 0 || tokens[i] >= session_->hyper().n_vocab) {
                 throw std::invalid_argument("run: token id outside the vocabulary");
@@ -193,14 +197,26 @@ private:
     std::unique_ptr<Session> session_;
 };
 
-HyperParameters make_hyper(int n_vocab, int n_layer, int n_embd, int n_head, int n_head_kv, int head_dim, int n_ff,
-                           int rope_dim, float norm_eps, float rope_base, const std::string& rope_pairs,
-                           const std::string& activation, bool sub_norms) {
-    if (rope_pairs != "neox" && rope_pairs != "norm") throw std::invalid_argument("rope_pairs: " + rope_pairs);
-    if (activation != "silu" && activation != "relu2") throw std::invalid_argument("activation: " + activation);
-    return {n_vocab, n_layer, n_embd, n_head, n_head_kv, head_dim, n_ff, rope_dim, norm_eps, rope_base,
+HyperParameters make_hyper(int n_vocab, int n_layer, int n_embd, int n_head, int n_head_kv, int head_dim,
+                           int n_ff, int rope_dim, float norm_eps, float rope_base,
+                           const std::string& rope_pairs, const std::string& activation, bool sub_norms) {
+    if (rope_pairs != "neox" && rope_pairs != "norm")
+        throw std::invalid_argument("rope_pairs: " + rope_pairs);
+    if (activation != "silu" && activation != "relu2")
+        throw std::invalid_argument("activation: " + activation);
+    return {n_vocab,
+            n_layer,
+            n_embd,
+            n_head,
+            n_head_kv,
+            head_dim,
+            n_ff,
+            rope_dim,
+            norm_eps,
+            rope_base,
             rope_pairs == "neox" ? RopePairs::neox : RopePairs::norm,
-            activation == "silu" ? Activation::silu : Activation::relu2, sub_norms};
+            activation == "silu" ? Activation::silu : Activation::relu2,
+            sub_norms};
 }
 
 Numerics numerics_of(const std::string& name) {
@@ -224,22 +240,23 @@ void register_session(py::module_& m) {
     m.def("compiler", compiler);
 
     py::class_<HyperParameters>(m, "HyperParameters")
-        .def(py::init(&make_hyper), py::kw_only(), arg("n_vocab"), arg("n_layer"), arg("n_embd"), arg("n_head"),
-             arg("n_head_kv"), arg("head_dim"), arg("n_ff"), arg("rope_dim"), arg("norm_eps"), arg("rope_base"),
-             arg("rope_pairs"), arg("activation"), arg("sub_norms"));
+        .def(py::init(&make_hyper), py::kw_only(), arg("n_vocab"), arg("n_layer"), arg("n_embd"),
+             arg("n_head"), arg("n_head_kv"), arg("head_dim"), arg("n_ff"), arg("rope_dim"), arg("norm_eps"),
+             arg("rope_base"), arg("rope_pairs"), arg("activation"), arg("sub_norms"));
 
     py::class_<BoundMatrix>(m, "Matrix")
-        .def(py::init<const std::string&, int, int, Array<std::uint8_t>>(), arg("format"), arg("rows"), arg("cols"),
-             arg("data").noconvert());
+        .def(py::init<const std::string&, int, int, Array<std::uint8_t>>(), arg("format"), arg("rows"),
+             arg("cols"), arg("data").noconvert());
 
     py::class_<BoundLayer>(m, "Layer")
-        .def(py::init([](Vector attn_norm, BoundMatrix q, BoundMatrix k, BoundMatrix v, OptionalVector attn_sub_norm,
-                         BoundMatrix attn_out, Vector ffn_norm, BoundMatrix gate, BoundMatrix up,
-                         OptionalVector ffn_sub_norm, BoundMatrix down) {
-                 return BoundLayer{attn_norm, ffn_norm, attn_sub_norm, ffn_sub_norm, q, k, v, attn_out, gate, up, down};
+        .def(py::init([](Vector attn_norm, BoundMatrix q, BoundMatrix k, BoundMatrix v,
+                         OptionalVector attn_sub_norm, BoundMatrix attn_out, Vector ffn_norm,
+                         BoundMatrix gate, BoundMatrix up, OptionalVector ffn_sub_norm, BoundMatrix down) {
+                 return BoundLayer{attn_norm, ffn_norm, attn_sub_norm, ffn_sub_norm, q,   k,
+                                   v,         attn_out, gate,          up,           down};
              }),
-             py::kw_only(), arg("attn_norm"), arg("q"), arg("k"), arg("v"), arg("attn_sub_norm"), arg("attn_out"),
-             arg("ffn_norm"), arg("gate"), arg("up"), arg("ffn_sub_norm"), arg("down"));
+             py::kw_only(), arg("attn_norm"), arg("q"), arg("k"), arg("v"), arg("attn_sub_norm"),
+             arg("attn_out"), arg("ffn_norm"), arg("gate"), arg("up"), arg("ffn_sub_norm"), arg("down"));
 
     py::class_<Faults>(m, "Faults")
         .def(py::init([](int kv_head_shift, int stale_kv_row, int position_shift, bool truncate_codes) {
@@ -249,16 +266,18 @@ void register_session(py::module_& m) {
              arg("truncate_codes") = false);
 
     py::class_<BoundSession>(m, "Session")
-        .def(py::init([](const HyperParameters& hyper, BoundMatrix token_embd, BoundMatrix head, Vector output_norm,
-                         OptionalVector rope_factors, std::vector<BoundLayer> layers, int context, int threads,
-                         const std::string& numerics, const std::string& kernels, const Faults& faults) {
+        .def(py::init([](const HyperParameters& hyper, BoundMatrix token_embd, BoundMatrix head,
+                         Vector output_norm, OptionalVector rope_factors, std::vector<BoundLayer> layers,
+                         int context, int threads, const std::string& numerics, const std::string& kernels,
+                         const Faults& faults) {
                  return std::make_unique<BoundSession>(hyper, std::move(token_embd), std::move(head),
                                                        std::move(output_norm), std::move(rope_factors),
-                                                       std::move(layers), context, threads, numerics_of(numerics),
-                                                       kernels, faults);
+                                                       std::move(layers), context, threads,
+                                                       numerics_of(numerics), kernels, faults);
              }),
-             py::kw_only(), arg("hyper"), arg("token_embd"), arg("head"), arg("output_norm"), arg("rope_factors"),
-             arg("layers"), arg("context"), arg("threads"), arg("numerics"), arg("kernels"), arg("faults"))
+             py::kw_only(), arg("hyper"), arg("token_embd"), arg("head"), arg("output_norm"),
+             arg("rope_factors"), arg("layers"), arg("context"), arg("threads"), arg("numerics"),
+             arg("kernels"), arg("faults"))
         .def("run", &BoundSession::run, arg("tokens").noconvert(), arg("only_last"))
         .def("rollback", &BoundSession::rollback, arg("to"))
         .def("select_stages", &BoundSession::select_stages, arg("wanted"))

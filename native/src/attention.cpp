@@ -56,8 +56,8 @@ const std::uint16_t* KvCache::value(int layer, int channel) const {
     return values_.get() + (std::size_t(layer) * width_ + std::size_t(channel)) * stride_;
 }
 
-Attention::Attention(const HyperParameters& hyper, const KernelSet& kernels, Numerics numerics, const Faults& faults,
-                     int threads, int context)
+Attention::Attention(const HyperParameters& hyper, const KernelSet& kernels, Numerics numerics,
+                     const Faults& faults, int threads, int context)
     : hyper_(hyper), kernels_(kernels), numerics_(numerics), faults_(faults), scratch_(std::size_t(threads)) {
     for (Scratch& scratch : scratch_) {
         scratch.q.resize(std::size_t(tokens_a_task) * std::size_t(hyper.head_dim));
@@ -78,7 +78,8 @@ void Attention::run(ThreadPool& pool, const KvCache& cache, const AttentionCall&
 void Attention::run_head(const KvCache& cache, const AttentionCall& call, int head, int first, int tokens,
                          Scratch& scratch) {
     const int dim = hyper_.head_dim;
-    const int kv_head = (head / (hyper_.n_head / hyper_.n_head_kv) + faults_.kv_head_shift) % hyper_.n_head_kv;
+    const int kv_head =
+        (head / (hyper_.n_head / hyper_.n_head_kv) + faults_.kv_head_shift) % hyper_.n_head_kv;
     const int end = call.position + first + tokens;
     const int width = padded(end);
     const std::size_t q_stride = std::size_t(hyper_.n_embd_q());
@@ -93,7 +94,8 @@ void Attention::run_head(const KvCache& cache, const AttentionCall& call, int he
     Activations queries{.tokens = tokens, .stride = q_stride, .f32 = call.q + q_start};
     if (!tile || is_llama) {
         for (int t = 0; t < tokens; ++t) {
-            kernels_.round_to_f16(call.q + q_start + std::size_t(t) * q_stride, dim, scratch.q.data() + t * dim);
+            kernels_.round_to_f16(call.q + q_start + std::size_t(t) * q_stride, dim,
+                                  scratch.q.data() + t * dim);
         }
         queries = {.tokens = tokens, .stride = std::size_t(dim), .f32 = scratch.q.data()};
     }
@@ -105,8 +107,9 @@ void Attention::run_head(const KvCache& cache, const AttentionCall& call, int he
         std::fill(row + seen, row + width, -std::numeric_limits<float>::infinity());
         kernels_.softmax(row, width, 1.0f / std::sqrt(float(dim)));
         if (call.probs) {
-            float* target = call.probs + (std::size_t(first + t) * std::size_t(hyper_.n_head) + std::size_t(head)) *
-                                             call.probs_width;
+            float* target =
+                call.probs +
+                (std::size_t(first + t) * std::size_t(hyper_.n_head) + std::size_t(head)) * call.probs_width;
             std::copy_n(row, seen, target);
         }
         if (!call.in_batch || is_llama) kernels_.round_to_f16(row, width, row);

@@ -28,12 +28,17 @@ bool is_tile(const Matrix& weights, bool in_batch, Numerics numerics) {
 std::size_t row_bytes(Format format, int cols) {
     const std::size_t n = std::size_t(cols);
     switch (format) {
-        case Format::f32: return n * 4;
+        case Format::f32:
+            return n * 4;
         case Format::f16:
-        case Format::bf16: return n * 2;
-        case Format::i2_s: return n / 4;
-        case Format::tq1_0: return n / block_q8_k * tq1_0_bytes;
-        case Format::tq2_0: return n / block_q8_k * tq2_0_bytes;
+        case Format::bf16:
+            return n * 2;
+        case Format::i2_s:
+            return n / 4;
+        case Format::tq1_0:
+            return n / block_q8_k * tq1_0_bytes;
+        case Format::tq2_0:
+            return n / block_q8_k * tq2_0_bytes;
     }
     return 0;
 }
@@ -42,19 +47,25 @@ MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, bool in_
     const bool tile = is_tile(weights, in_batch, numerics);
     const bool is_llama = numerics == Numerics::llama_cpp;
     switch (weights.format) {
-        case Format::i2_s: return {kernels.i2_s, Encoding::i8};
-        case Format::tq1_0: return {is_llama ? kernels.tq1_0 : kernels.tq1_0_apart, Encoding::q8_k};
-        case Format::tq2_0: return {is_llama ? kernels.tq2_0 : kernels.tq2_0_apart, Encoding::q8_k};
-        case Format::f32: return {tile ? kernels.f32_tile : kernels.f32_dot, Encoding::f32};
-        case Format::bf16: return {tile ? kernels.bf16_tile : kernels.bf16_dot, Encoding::as_bf16};
-        case Format::f16: break;
+        case Format::i2_s:
+            return {kernels.i2_s, Encoding::i8};
+        case Format::tq1_0:
+            return {is_llama ? kernels.tq1_0 : kernels.tq1_0_apart, Encoding::q8_k};
+        case Format::tq2_0:
+            return {is_llama ? kernels.tq2_0 : kernels.tq2_0_apart, Encoding::q8_k};
+        case Format::f32:
+            return {tile ? kernels.f32_tile : kernels.f32_dot, Encoding::f32};
+        case Format::bf16:
+            return {tile ? kernels.bf16_tile : kernels.bf16_dot, Encoding::as_bf16};
+        case Format::f16:
+            break;
     }
     if (!tile) return {kernels.f16_dot, Encoding::as_f16};
     return {kernels.f16_tile, is_llama ? Encoding::as_f16 : Encoding::f32};
 }
 
-ActivationBuffer::ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Faults& faults, int max_tokens,
-                                   int max_cols)
+ActivationBuffer::ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Faults& faults,
+                                   int max_tokens, int max_cols)
     : kernels_(kernels),
       pool_(pool),
       faults_(faults),
@@ -81,7 +92,9 @@ const Activations& ActivationBuffer::as(Encoding encoding) {
 Activations ActivationBuffer::make(Encoding encoding) {
     Activations made{.tokens = tokens_, .stride = std::size_t(cols_)};
     switch (encoding) {
-        case Encoding::f32: made.f32 = values_; break;
+        case Encoding::f32:
+            made.f32 = values_;
+            break;
         case Encoding::as_f16:
             as_f16_.resize(max_values_);
             made.f32 = as_f16_.data();
@@ -114,9 +127,14 @@ void ActivationBuffer::encode(Encoding encoding, int token) {
     const std::size_t start = std::size_t(token) * std::size_t(cols_);
     const float* x = values_ + start;
     switch (encoding) {
-        case Encoding::f32: break;
-        case Encoding::as_f16: kernels_.round_to_f16(x, cols_, as_f16_.data() + start); break;
-        case Encoding::as_bf16: kernels_.round_to_bf16(x, cols_, as_bf16_.data() + start); break;
+        case Encoding::f32:
+            break;
+        case Encoding::as_f16:
+            kernels_.round_to_f16(x, cols_, as_f16_.data() + start);
+            break;
+        case Encoding::as_bf16:
+            kernels_.round_to_bf16(x, cols_, as_bf16_.data() + start);
+            break;
         case Encoding::i8:
             kernels_.quantize_i8(x, cols_, i8_codes_.data() + start, &i8_scales_[std::size_t(token)],
                                  &sums_[std::size_t(token)]);
@@ -126,14 +144,14 @@ void ActivationBuffer::encode(Encoding encoding, int token) {
             }
             break;
         case Encoding::q8_k:
-            kernels_.quantize_q8_k(x, cols_, q8_k_codes_.data() + start, q8_k_scales_.data() + start / block_q8_k,
-                                   block_sums_.data() + start / 16);
+            kernels_.quantize_q8_k(x, cols_, q8_k_codes_.data() + start,
+                                   q8_k_scales_.data() + start / block_q8_k, block_sums_.data() + start / 16);
             break;
     }
 }
 
-void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, bool in_batch, Numerics numerics,
-              std::initializer_list<MatMulJob> jobs) {
+void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, bool in_batch,
+              Numerics numerics, std::initializer_list<MatMulJob> jobs) {
     struct Task {
         MatMul multiply;
         const Activations* x;
@@ -147,8 +165,8 @@ void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, b
         const MatMulPlan plan = plan_matmul(kernels, w, in_batch, numerics);
         const Activations& encoded = x.as(plan.encoding);
         for (int row = 0; row < w.rows; row += rows_a_task) {
-            const Rows rows{w.data + std::size_t(row) * w.row_bytes, w.row_bytes, std::min(rows_a_task, w.rows - row),
-                            w.cols, w.scale};
+            const Rows rows{w.data + std::size_t(row) * w.row_bytes, w.row_bytes,
+                            std::min(rows_a_task, w.rows - row), w.cols, w.scale};
             tasks.push_back({plan.multiply, &encoded, rows, job.out + row, std::size_t(w.rows)});
         }
     }

@@ -5,7 +5,9 @@
 namespace bitnet {
 
 Rotation::Rotation(const HyperParameters& hyper, const float* factors)
-    : hyper_(hyper), factors_(factors), theta_scale_(std::pow(hyper.rope_base, -2.0f / float(hyper.rope_dim))) {}
+    : hyper_(hyper),
+      factors_(factors),
+      theta_scale_(std::pow(hyper.rope_base, -2.0f / float(hyper.rope_dim))) {}
 
 // As ggml: theta is a running float product, which drifts from base^(-2 i / n) by some ulps.
 void Rotation::set(int first, int n) {

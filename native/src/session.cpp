@@ -8,7 +8,8 @@
 namespace bitnet {
 namespace {
 
-// Enough that reading the weights is cheap beside multiplying, few enough that activations stay in the L2 cache.
+// Enough that reading the weights is cheap beside multiplying, few enough that activations stay in the L2
+// cache.
 constexpr int chunk_tokens = 128;
 
 int widest(const HyperParameters& hyper) { return std::max({hyper.n_embd, hyper.n_embd_q(), hyper.n_ff}); }
@@ -41,7 +42,8 @@ Session::Session(Model model, const KernelSet& kernels, const SessionOptions& op
       activations_(kernels, pool_, faults_, std::min(chunk_tokens, options.context), widest(model_.hyper)) {
     const HyperParameters& hyper = model_.hyper;
     const auto rows = std::size_t(std::min(chunk_tokens, context_));
-    for (std::vector<float>* buffer : {&stream_, &normed_, &projected_}) buffer->resize(rows * std::size_t(hyper.n_embd));
+    for (std::vector<float>* buffer : {&stream_, &normed_, &projected_})
+        buffer->resize(rows * std::size_t(hyper.n_embd));
     for (std::vector<float>* buffer : {&q_, &context_values_, &sub_normed_}) {
         buffer->resize(rows * std::size_t(hyper.n_embd_q()));
     }
@@ -54,7 +56,8 @@ void Session::run(const std::int32_t* tokens, int n, bool only_last, float* logi
         const Chunk chunk{position_ + first, std::min(chunk_tokens, n - first), first, n, n > 1};
         run_chunk(tokens + first, chunk);
         if (only_last && first + chunk.rows < n) continue;
-        write_logits(chunk, only_last, only_last ? logits : logits + std::size_t(first) * std::size_t(hyper().n_vocab));
+        write_logits(chunk, only_last,
+                     only_last ? logits : logits + std::size_t(first) * std::size_t(hyper().n_vocab));
     }
     position_ += n;
 }
@@ -85,7 +88,8 @@ void Session::attention_block(int layer, const Chunk& chunk) {
     const Layer& w = model_.layers[std::size_t(layer)];
     norm(w.attn_norm, hyper().n_embd, chunk.rows, stream_.data(), normed_.data());
     record(layer, Stage::attn_norm, chunk, hyper().n_embd, normed_);
-    multiply_from(normed_.data(), hyper().n_embd, chunk, {{w.q, q_.data()}, {w.k, k_.data()}, {w.v, v_.data()}});
+    multiply_from(normed_.data(), hyper().n_embd, chunk,
+                  {{w.q, q_.data()}, {w.k, k_.data()}, {w.v, v_.data()}});
     record(layer, Stage::q_proj, chunk, hyper().n_embd_q(), q_);
     record(layer, Stage::k_proj, chunk, hyper().n_embd_kv(), k_);
     record(layer, Stage::v_proj, chunk, hyper().n_embd_kv(), v_);
@@ -111,7 +115,8 @@ void Session::rotate_and_store(int layer, const Chunk& chunk) {
         rotation_.apply(kernels_, row, q_.data() + i * q_width, hyper().n_head);
         rotation_.apply(kernels_, row, k_.data() + i * kv_width, hyper().n_head_kv);
         if (chunk.position + row == faults_.stale_kv_row) return;
-        cache_.store(kernels_, layer, chunk.position + row, k_.data() + i * kv_width, v_.data() + i * kv_width);
+        cache_.store(kernels_, layer, chunk.position + row, k_.data() + i * kv_width,
+                     v_.data() + i * kv_width);
     });
     record(layer, Stage::q_rope, chunk, hyper().n_embd_q(), q_);
     record(layer, Stage::k_rope, chunk, hyper().n_embd_kv(), k_);
@@ -184,12 +189,14 @@ void Session::add_to_stream(const Chunk& chunk) {
     kernels_.add(projected_.data(), stream_.data(), chunk.rows * hyper().n_embd, stream_.data());
 }
 
-void Session::multiply_from(const float* x, int cols, const Chunk& chunk, std::initializer_list<MatMulJob> jobs) {
+void Session::multiply_from(const float* x, int cols, const Chunk& chunk,
+                            std::initializer_list<MatMulJob> jobs) {
     activations_.set(x, chunk.rows, cols);
     multiply(pool_, kernels_, activations_, chunk.in_batch, numerics_, jobs);
 }
 
-void Session::record(int layer, Stage stage, const Chunk& chunk, int width, const std::vector<float>& values) {
+void Session::record(int layer, Stage stage, const Chunk& chunk, int width,
+                     const std::vector<float>& values) {
     tap_.record(layer, stage, chunk.position - chunk.first_row, chunk.call_rows, chunk.first_row, chunk.rows,
                 std::size_t(width), values.data());
 }

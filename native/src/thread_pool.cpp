@@ -3,8 +3,8 @@
 namespace bitnet {
 namespace {
 
-// A few tens of microseconds: longer than the serial part between two matmuls of a decoded token, and short enough
-// that an idle session costs nothing.
+// A few tens of microseconds: longer than the serial part between two matmuls of a decoded token, and short
+// enough that an idle session costs nothing.
 constexpr int spins_before_sleep = 4000;
 
 void pause() {
@@ -41,13 +41,16 @@ void ThreadPool::run(int count, const Task& task) {
     round_.notify_all();
     take_tasks(0);
     for (int spin = 0; busy_.load(std::memory_order_acquire) != 0; ++spin) {
-        if (spin < spins_before_sleep) pause();
-        else std::this_thread::yield();
+        if (spin < spins_before_sleep)
+            pause();
+        else
+            std::this_thread::yield();
     }
 }
 
 void ThreadPool::take_tasks(int thread) {
-    for (int index; (index = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) (*task_)(index, thread);
+    for (int index; (index = next_.fetch_add(1, std::memory_order_relaxed)) < count_;)
+        (*task_)(index, thread);
 }
 
 bool ThreadPool::wait_for_round(std::uint32_t seen) {

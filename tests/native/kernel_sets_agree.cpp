@@ -1,6 +1,6 @@
-// Compares every kernel of every kernel set that runs here with the portable one, bit for bit, on random inputs.
-// The Python tests do more; this program needs no Python, so it also runs for a foreign CPU under an emulator.
-// Prints what differs; the exit status is the number of kernels that do, at most 255.
+// Compares every kernel of every kernel set that runs here with the portable one, bit for bit, on random
+// inputs. The Python tests do more; this program needs no Python, so it also runs for a foreign CPU under an
+// emulator. Prints what differs; the exit status is the number of kernels that do, at most 255.
 
 #include <algorithm>
 #include <cstdio>
@@ -107,8 +107,12 @@ void compare_ternary(Shape shape) {
     const std::vector<float> scales = floats(tokens * std::max<std::size_t>(1, cols / block_q8_k));
     const auto run = [&](MatMul multiply, Format format) {
         const Rows rows{bytes.data(), row_bytes(format, shape.cols), shape.rows, shape.cols, 0.3f};
-        const Activations x{.tokens = shape.tokens, .stride = cols, .codes = codes.data(), .scales = scales.data(),
-                            .sums = sums.data(), .block_sums = block_sums.data()};
+        const Activations x{.tokens = shape.tokens,
+                            .stride = cols,
+                            .codes = codes.data(),
+                            .scales = scales.data(),
+                            .sums = sums.data(),
+                            .block_sums = block_sums.data()};
         std::vector<float> out(tokens * std::size_t(shape.rows));
         multiply(rows, x, out.data(), std::size_t(shape.rows));
         Bytes result;
@@ -193,7 +197,9 @@ int main() {
     for (const Shape shape : {Shape{1, 1, 128}, {5, 1, 256}, {3, 2, 768}, {4, 4, 1920}, {7, 9, 2560}}) {
         compare_ternary(shape);
     }
-    for (const Shape shape : {Shape{1, 1, 1}, {3, 2, 33}, {5, 1, 64}, {4, 4, 72}, {9, 7, 256}}) compare_floats(shape);
-    for (const KernelSet* set : kernel_sets()) std::printf("%s%s\n", set->name, set->runs_here() ? " runs" : "");
+    for (const Shape shape : {Shape{1, 1, 1}, {3, 2, 33}, {5, 1, 64}, {4, 4, 72}, {9, 7, 256}})
+        compare_floats(shape);
+    for (const KernelSet* set : kernel_sets())
+        std::printf("%s%s\n", set->name, set->runs_here() ? " runs" : "");
     return std::min(differences, 255);
 }

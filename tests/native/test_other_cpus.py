@@ -1,4 +1,4 @@
-"""Kernel sets for other CPUs: they compile with a cross-compiler and, under an emulator, equal the portable set."""
+"""Kernel sets for other CPUs: a cross-compiler takes them and, emulated, they equal the portable set."""
 
 from __future__ import annotations
 

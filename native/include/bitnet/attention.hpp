@@ -12,8 +12,9 @@
 
 namespace bitnet {
 
-// F16 keys as rows and F16 values as columns of each layer, as ggml keeps them without flash attention, so that both
-// products of attention are dot products of contiguous memory.  Columns at and beyond the end are zero.
+// F16 keys as rows and F16 values as columns of each layer, as ggml keeps them without flash attention, so
+// that both products of attention are dot products of contiguous memory.  Columns at and beyond the end are
+// zero.
 class KvCache {
 public:
     KvCache(const HyperParameters& hyper, int context);
@@ -41,7 +42,7 @@ private:
 
 struct AttentionCall {
     int layer;
-    int position;    // of the first token
+    int position;  // of the first token
     int tokens;
     bool in_batch;
     const float* q;  // (tokens, n_head * head_dim), rotated
@@ -61,7 +62,8 @@ private:
     struct Scratch {
         std::vector<float> q, scores;
     };
-    void run_head(const KvCache& cache, const AttentionCall& call, int head, int first, int tokens, Scratch& scratch);
+    void run_head(const KvCache& cache, const AttentionCall& call, int head, int first, int tokens,
+                  Scratch& scratch);
 
     HyperParameters hyper_;
     const KernelSet& kernels_;

@@ -6,7 +6,7 @@
 namespace bitnet {
 
 float float_of_f16(std::uint16_t bits);
-std::uint16_t f16_of_float(float value);   // round to nearest even, as the F16C instruction does
+std::uint16_t f16_of_float(float value);  // round to nearest even, as the F16C instruction does
 float float_of_bf16(std::uint16_t bits);
 std::uint16_t bf16_of_float(float value);  // round to nearest even; NaN stays NaN
 

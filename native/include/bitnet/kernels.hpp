@@ -1,7 +1,8 @@
 // Kernel sets: the same functions, written for different instruction sets.
 //
-// Every set computes the same bits.  Integers are exact; every float is rounded in one prescribed order, that of
-// ggml's AVX2 build (see "Orders" below), so `portable` is the definition and the others are faster ways to it.
+// Every set computes the same bits.  Integers are exact; every float is rounded in one prescribed order, that
+// of ggml's AVX2 build (see "Orders" below), so `portable` is the definition and the others are faster ways
+// to it.
 //
 // Kernels check nothing and allocate nothing; pointers may be misaligned.  Callers keep these promises:
 // cols is a multiple of the format's block, and a buffer holds what its comment says.
@@ -15,10 +16,10 @@ namespace bitnet {
 
 enum class Format : std::uint8_t { f32, f16, bf16, i2_s, tq1_0, tq2_0 };
 
-constexpr int block_i2_s = 128;   // weights a block, 32 bytes
-constexpr int block_q8_k = 256;   // weights a block of TQ1_0 (54 bytes) and TQ2_0 (66 bytes)
-constexpr int tq1_0_bytes = 54;   // 48 bytes of five, 4 bytes of four, F16 scale
-constexpr int tq2_0_bytes = 66;   // 64 bytes of four, F16 scale
+constexpr int block_i2_s = 128;  // weights a block, 32 bytes
+constexpr int block_q8_k = 256;  // weights a block of TQ1_0 (54 bytes) and TQ2_0 (66 bytes)
+constexpr int tq1_0_bytes = 54;  // 48 bytes of five, 4 bytes of four, F16 scale
+constexpr int tq2_0_bytes = 66;  // 64 bytes of four, F16 scale
 
 // Consecutive rows of a packed matrix, where they lie in the file.
 struct Rows {
@@ -30,13 +31,13 @@ struct Rows {
 };
 
 // Activations of some tokens, in the form that the weight format multiplies; unused members are null.
-// For F16 and BF16 weights ggml rounds activations to 16 bits; callers round f32 values beforehand (round_to_f16),
-// which gives the same products and spares the kernel a conversion.
+// For F16 and BF16 weights ggml rounds activations to 16 bits; callers round f32 values beforehand
+// (round_to_f16), which gives the same products and spares the kernel a conversion.
 struct Activations {
     int tokens = 0;
-    std::size_t stride = 0;                    // elements between two tokens, in f32 and codes
-    const float* f32 = nullptr;                // (tokens, cols)
-    const std::int8_t* codes = nullptr;        // (tokens, cols)
+    std::size_t stride = 0;              // elements between two tokens, in f32 and codes
+    const float* f32 = nullptr;          // (tokens, cols)
+    const std::int8_t* codes = nullptr;  // (tokens, cols)
     // I2_S (tokens,): codes = x * scale; Q8_K (tokens, cols / 256): x = codes * scale
     const float* scales = nullptr;
     const std::int32_t* sums = nullptr;        // I2_S (tokens,): sums of codes
@@ -48,11 +49,12 @@ using MatMul = void (*)(const Rows& weights, const Activations& x, float* out, s
 
 // Orders of float sums, those of ggml's AVX2 build.  In both, products are added by fma to lane e % 8.
 //   dot   four accumulators of eight lanes: element e goes to accumulator (e / 8) % 4; they are added as
-//         (0 + 2) + (1 + 3), then lanes l + (l + 4), then pairs (0 + 1) + (2 + 3).  Elements beyond the last 32 are
-//         added one by one: by fma to the float sum for F32 (as Clang compiles ggml; GCC rounds the products of
-//         groups of four), rounded products to a double for F16 and BF16.
-//         BF16 adds the last four lanes as in `tile`.
-//   tile  one accumulator of eight lanes; lanes l + (l + 4), then (0 + 2) + (1 + 3).  cols is a multiple of 8.
+//         (0 + 2) + (1 + 3), then lanes l + (l + 4), then pairs (0 + 1) + (2 + 3).  Elements beyond the last
+//         32 are added one by one: by fma to the float sum for F32 (as Clang compiles ggml; GCC rounds the
+//         products of groups of four), rounded products to a double for F16 and BF16. BF16 adds the last four
+//         lanes as in `tile`.
+//   tile  one accumulator of eight lanes; lanes l + (l + 4), then (0 + 2) + (1 + 3).  cols is a multiple
+//   of 8.
 struct KernelSet {
     const char* name;
     const char* isa;  // what its file was compiled for
@@ -67,9 +69,9 @@ struct KernelSet {
     void (*round_to_f16)(const float* x, int n, float* out);
     void (*round_to_bf16)(const float* x, int n, float* out);
 
-    MatMul i2_s;   // (dot of codes 0..2 - sum) / activation scale * weight scale
-    // Ternary blocks with a scale each: a block's products are summed in lanes (e % 32) / 4, the sums times both scales
-    // added to the lane, by fma or (_apart) rounded in between; then as `tile`.
+    MatMul i2_s;  // (dot of codes 0..2 - sum) / activation scale * weight scale
+    // Ternary blocks with a scale each: a block's products are summed in lanes (e % 32) / 4, the sums times
+    // both scales added to the lane, by fma or (_apart) rounded in between; then as `tile`.
     MatMul tq1_0;
     MatMul tq2_0;
     MatMul tq1_0_apart;
@@ -89,14 +91,16 @@ struct KernelSet {
     void (*silu_mul)(const float* gate, const float* up, int n, float* out);
     void (*relu2_mul)(const float* gate, const float* up, int n, float* out);
     void (*add)(const float* x, const float* y, int n, float* out);
-    // Rotates pairs (x[i * step], x[i * step + distance]) in place for i < n_pairs; cos and sin are (n_pairs,).
+    // Rotates pairs (x[i * step], x[i * step + distance]) in place for i < n_pairs; cos and sin are
+    // (n_pairs,).
     void (*rotate)(float* x, const float* cos, const float* sin, int n_pairs, int step, int distance);
 };
 
 // What this program was built with, best first; `portable` is last and always runs.
 std::span<const KernelSet* const> kernel_sets();
 
-// The set of that name, or the best that runs here for "auto"; null when there is none or it does not run here.
+// The set of that name, or the best that runs here for "auto"; null when there is none or it does not run
+// here.
 const KernelSet* find_kernel_set(const char* name);
 
 }  // namespace bitnet

@@ -26,7 +26,8 @@ MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, bool in_
 // Some tokens' activations; each encoding is made when it is first asked for.
 class ActivationBuffer {
 public:
-    ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Faults& faults, int max_tokens, int max_cols);
+    ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Faults& faults, int max_tokens,
+                     int max_cols);
 
     // Take values (tokens, cols), which must stay until the next call of set.
     void set(const float* values, int tokens, int cols);
@@ -57,7 +58,7 @@ struct MatMulJob {
 };
 
 // out = x . weights^T for every job, in one round of the pool.
-void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, bool in_batch, Numerics numerics,
-              std::initializer_list<MatMulJob> jobs);
+void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, bool in_batch,
+              Numerics numerics, std::initializer_list<MatMulJob> jobs);
 
 }  // namespace bitnet

@@ -73,12 +73,12 @@ private:
     ActivationBuffer activations_;
     Tap tap_;
 
-    std::vector<float> stream_;        // (chunk, n_embd) the residual stream
-    std::vector<float> normed_;        // (chunk, n_embd)
-    std::vector<float> projected_;     // (chunk, n_embd)
+    std::vector<float> stream_;                           // (chunk, n_embd) the residual stream
+    std::vector<float> normed_;                           // (chunk, n_embd)
+    std::vector<float> projected_;                        // (chunk, n_embd)
     std::vector<float> q_, context_values_, sub_normed_;  // (chunk, n_embd_q)
-    std::vector<float> k_, v_;         // (chunk, n_embd_kv)
-    std::vector<float> gate_, up_;     // (chunk, n_ff)
+    std::vector<float> k_, v_;                            // (chunk, n_embd_kv)
+    std::vector<float> gate_, up_;                        // (chunk, n_ff)
 };
 
 }  // namespace bitnet

@@ -9,8 +9,27 @@
 namespace bitnet {
 
 enum class Stage : std::uint8_t {
-    embeddings, attn_norm, q_proj, k_proj, v_proj, q_rope, k_rope, attn_probs, attn_ctx, attn_sub_norm, attn_out,
-    attn_residual, ffn_norm, ffn_gate, ffn_up, ffn_act, ffn_sub_norm, ffn_out, layer_out, final_norm, logits,
+    embeddings,
+    attn_norm,
+    q_proj,
+    k_proj,
+    v_proj,
+    q_rope,
+    k_rope,
+    attn_probs,
+    attn_ctx,
+    attn_sub_norm,
+    attn_out,
+    attn_residual,
+    ffn_norm,
+    ffn_gate,
+    ffn_up,
+    ffn_act,
+    ffn_sub_norm,
+    ffn_out,
+    layer_out,
+    final_norm,
+    logits,
 };
 constexpr int stage_count = int(Stage::logits) + 1;
 const char* stage_name(Stage stage);
@@ -33,12 +52,13 @@ public:
         return active_ && wanted_[std::size_t(layer + 1) * stage_count + std::size_t(stage)];
     }
 
-    // Where the values of a stage go: (positions, width), zero at first.  A call that works in chunks asks again for each.
+    // Where the values of a stage go: (positions, width), zero at first.  A call that works in chunks asks
+    // again for each.
     float* buffer(int layer, Stage stage, int position, int positions, std::size_t width);
 
     // Copies rows of a chunk, (rows, width), to their place; does nothing unless wanted.
-    void record(int layer, Stage stage, int position, int positions, int first_row, int rows, std::size_t width,
-                const float* values);
+    void record(int layer, Stage stage, int position, int positions, int first_row, int rows,
+                std::size_t width, const float* values);
 
     // The records of the call, in graph order; forgets them.
     std::vector<StageRecord> take();

@@ -18,8 +18,8 @@ public:
 
     int threads() const { return int(workers_.size()) + 1; }
 
-    // Calls task(index, thread) once for every index in [0, count) and returns when all are done.  Which thread runs
-    // a task is not fixed, so a task's result may not depend on it.  Tasks must not throw.
+    // Calls task(index, thread) once for every index in [0, count) and returns when all are done.  Which
+    // thread runs a task is not fixed, so a task's result may not depend on it.  Tasks must not throw.
     using Task = std::function<void(int index, int thread)>;
     void run(int count, const Task& task);
 

@@ -1,4 +1,5 @@
-// The definition of every kernel, in plain C++: no intrinsics, one value at a time, in the orders of kernels.hpp.
+// The definition of every kernel, in plain C++: no intrinsics, one value at a time, in the orders of
+// kernels.hpp.
 
 #include <algorithm>
 #include <bit>
@@ -129,7 +130,8 @@ void unpack_tq2_0(const std::uint8_t* block, std::uint8_t* codes) {
 using Unpack = void (*)(const std::uint8_t* block, std::uint8_t* codes);
 
 template <bool is_fused>
-float dot_q8_k(const std::uint8_t* row, int block_bytes, Unpack unpack, const Activations& x, int token, int cols) {
+float dot_q8_k(const std::uint8_t* row, int block_bytes, Unpack unpack, const Activations& x, int token,
+               int cols) {
     float lane[lanes] = {};
     const std::int8_t* codes = x.codes + token * x.stride;
     const float* scales = x.scales + token * (cols / block_q8_k);
@@ -140,7 +142,8 @@ float dot_q8_k(const std::uint8_t* row, int block_bytes, Unpack unpack, const Ac
         std::int32_t sum[lanes];
         for (int l = 0; l < lanes; ++l) sum[l] = -block_sums[b * 16 + 2 * l] - block_sums[b * 16 + 2 * l + 1];
         for (int i = 0; i < block_q8_k; ++i) sum[i % 32 / 4] += weights[i] * codes[b * block_q8_k + i];
-        const float scale = scales[b] * float_of_f16(std::uint16_t(row[block_bytes - 2] | row[block_bytes - 1] << 8));
+        const float scale =
+            scales[b] * float_of_f16(std::uint16_t(row[block_bytes - 2] | row[block_bytes - 1] << 8));
         for (int l = 0; l < lanes; ++l) {
             lane[l] = is_fused ? std::fma(float(sum[l]), scale, lane[l]) : float(sum[l]) * scale + lane[l];
         }
@@ -234,7 +237,8 @@ void tile(const Rows& w, const Activations& x, float* out, std::size_t out_strid
     for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
         const float* values = x.f32 + token * x.stride;
         float lane[lanes] = {};
-        for (int i = 0; i < w.cols; ++i) lane[i % lanes] = std::fma(Weight::at(row, i), values[i], lane[i % lanes]);
+        for (int i = 0; i < w.cols; ++i)
+            lane[i % lanes] = std::fma(Weight::at(row, i), values[i], lane[i % lanes]);
         return add_lanes_as_halves(lane);
     });
 }
