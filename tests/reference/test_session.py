@@ -122,7 +122,7 @@ def test_session_repeats_itself_bit_for_bit(engine: LlamaEngine, model_file: Cal
     runs = []
     for threads in (1, 2):
         session = engine.open(model_file(weight_format="TQ2_0"), context=64, threads=threads)
-        runs.append(session.prefill(TOKENS))
+        runs.append(session.prefill(TOKENS[:8]))
         session.close()
     assert np.array_equal(*runs)
 

@@ -57,7 +57,7 @@ def test_tap_records_each_stage_of_each_architecture(
 def test_tap_changes_no_bit(engine: LlamaEngine, model_file: Callable[..., Path]) -> None:
     formats = ("F32", "F16", "TQ2_0", "I2_S")
     for weight_format in [f for f in formats if f in engine.weight_formats]:
-        session = engine.open(model_file(weight_format=weight_format), context=32, threads=2)
+        session = engine.open(model_file(weight_format=weight_format), context=32, threads=1)
         plain = session.prefill(TOKENS), session.decode(5)
         session.rollback(0)
         with session.tap(EVERYTHING, lambda value: None):
