@@ -19,9 +19,17 @@ _SHOWN_ITEMS = 5  # of a metadata array
 @click.argument("model_path", metavar="MODEL", type=click.Path(path_type=Path))
 @click.option("--show-kv", is_flag=True, help="Print all metadata.")
 @click.option(
+    "--layout", "layout_of", metavar="TENSOR", help="Which layout this I2_S tensor has, by evidence."
+)
+@click.option(
+    "--like", type=click.Path(path_type=Path), help="Another file of the same weights, for --layout."
+)
+@click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write it all here as JSON."
 )
-def command(model_path: Path, show_kv: bool, json_file: Path | None) -> None:
+def command(
+    model_path: Path, show_kv: bool, layout_of: str | None, like: Path | None, json_file: Path | None
+) -> None:
     """Print a model's metadata, tensors, formats and weight mapping.
 
     With BITNET_DEBUG_LOGITS=1 the values are looked at through the mapping, too.
@@ -31,12 +39,28 @@ def command(model_path: Path, show_kv: bool, json_file: Path | None) -> None:
     from bitparity.settings import read_settings
 
     model = open_model(model_path)
+    if layout_of is not None:
+        click.echo("\n".join(_layout_lines(model, layout_of, open_model(like) if like else None)))
+        return
     mapping = describe_mapping(model)
     if read_settings().debug_logits:
         mapping += check_mapping(model)
     if json_file is not None:
         json_file.write_text(json.dumps(_as_json(model, mapping), indent=1) + "\n")
     click.echo("\n".join(_lines(model, mapping, show_kv)))
+
+
+def _layout_lines(model: Model, name: str, other: Model | None) -> list[str]:
+    from bitparity.model.layout_evidence import judge, layout_evidence
+
+    evidence = layout_evidence(model, name, other)
+    found = judge(evidence)
+    lines = [f"{name}: {found.layout or 'layout unknown'} ({found.sureness}): {found.reason}"]
+    for e in evidence:
+        norm = "" if e.norm_agreement is None else f", {e.norm_agreement:+.1f} sigma with the norms"
+        codes = "" if e.other_agreement is None else f", {e.other_agreement:.2%} of the other file's codes"
+        lines.append(f"  {e.layout:8}  {e.codes_3:.1%} impossible codes{norm}{codes}")
+    return lines
 
 
 def _lines(model: Model, mapping: list[str], show_kv: bool) -> list[str]:
