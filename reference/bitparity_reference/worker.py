@@ -32,7 +32,7 @@ _SIGNALS = {signal.SIGABRT: "aborted (SIGABRT)", signal.SIGSEGV: "crashed (SIGSE
 class WorkerSession:
     """A session that lives in a worker process.
 
-    time_limit  seconds without a sign of life, within one call, after which the worker is killed
+    time_limit  seconds without a sign of life, within one call, after which the worker is killed; may be changed
     Every method may raise EngineFailed, and does so for good once the worker is gone.
     """
 
@@ -44,7 +44,7 @@ class WorkerSession:
         *,
         time_limit: float = TIME_LIMIT,
     ) -> None:
-        self._engine, self._time_limit = engine, time_limit
+        self._engine, self.time_limit = engine, time_limit
         self._sink: Sink | None = None
         self._failure: EngineFailed | None = None
         self._position = 0
@@ -131,7 +131,7 @@ class WorkerSession:
             answer, trouble = self._listen()
         except TimeoutError:
             self._process.kill()
-            raise self._failed(f"gave no answer in {self._time_limit:g} s") from None
+            raise self._failed(f"gave no answer in {self.time_limit:g} s") from None
         except (EOFError, OSError):
             raise self._failed(None) from None
         except (KeyboardInterrupt, SystemExit):
@@ -148,7 +148,7 @@ class WorkerSession:
         """The answer (an exception if the call raised), and what the sink raised on the way."""
         trouble: Exception | None = None
         while True:
-            kind, value = self._channel.receive(self._time_limit)
+            kind, value = self._channel.receive(self.time_limit)
             if kind == "answer":
                 return value, trouble
             try:
