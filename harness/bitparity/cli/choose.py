@@ -53,22 +53,20 @@ def choose_tokenizer(path: Path | None) -> Tokenizer | None:
 def choose_model(name: str | None, engines: Sequence[Engine]) -> Path:
     """The path of a file, or of a bundled model when name is None or an architecture that is bundled.
 
-    Raises NotCompared when no format of the bundled model runs on all engines.
+    Raises NotCompared when no bundled model runs on all engines in any format.
     """
     if name is not None and name not in BUNDLED_ARCHITECTURES:
         return Path(name)
     from bitparity.model.bundled import bundled_model
 
-    arch = name or BUNDLED_ARCHITECTURES[0]
     refusals: list[str] = []
-    for weight_format in FORMATS:
-        refused = _refusals(engines, arch, weight_format)
-        if not refused:
-            return bundled_model(arch, weight_format)
-        refusals += refused
-    raise NotCompared(
-        f"no format of the bundled {arch} model runs on both engines ({refusals[0]}); name a model file"
-    )
+    for arch in BUNDLED_ARCHITECTURES if name is None else (name,):
+        for weight_format in FORMATS:
+            refused = _refusals(engines, arch, weight_format)
+            if not refused:
+                return bundled_model(arch, weight_format)
+            refusals += refused
+    raise NotCompared(f"no bundled model runs on these engines ({refusals[0]}); name a model file")
 
 
 def _refusals(engines: Sequence[Engine], arch: str, weight_format: str) -> list[str]:
