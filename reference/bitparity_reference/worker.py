@@ -32,7 +32,7 @@ _SIGNALS = {signal.SIGABRT: "aborted (SIGABRT)", signal.SIGSEGV: "crashed (SIGSE
 class WorkerSession:
     """A session that lives in a worker process.
 
-    time_limit  seconds without a sign of life, within one call, after which the worker is killed; may be changed
+    time_limit  seconds of silence within one call after which the worker is killed; may be changed
     Every method may raise EngineFailed, and does so for good once the worker is gone.
     """
 
