@@ -1,7 +1,6 @@
 // Matmuls of packed ternary weights.
 #pragma once
 
-#include "../tiling.hpp"
 #include "activations.hpp"
 
 namespace bitnet::avx2 {

@@ -1,6 +1,7 @@
 // Conversions and quantisation of activations.
 #pragma once
 
+#include "../tiling.hpp"
 #include "lanes.hpp"
 
 namespace bitnet::neon {

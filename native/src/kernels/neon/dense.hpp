@@ -1,7 +1,6 @@
 // Matmuls of F32, F16 and BF16 weights.
 #pragma once
 
-#include "../tiling.hpp"
 #include "activations.hpp"
 
 namespace bitnet::neon {
