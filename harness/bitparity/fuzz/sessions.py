@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from bitparity.engine import Engine, Session, engine_names, get_engine
 from bitparity.errors import EngineUnavailable
 from bitparity.fuzz.implementations import Implementation
+from bitparity.fuzz.violation import expect
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.settings import Settings
 
@@ -88,20 +89,23 @@ def relative_l2(expected: NDArray[Any], actual: NDArray[Any]) -> float:
 
 
 def walk(session: Session, case: SessionCase) -> list[tuple[int, NDArray[Any]]]:
-    """Take the steps; returns (position, logits) of every position as it was computed.  Steps that do not
-    fit are cut."""
+    """Take the steps, cut where they do not fit; returns (position, logits) in the order they were computed.
+
+    Raises Violation when the session is not where the steps lead.
+    """
     tokens = case.tokens(session.info.n_vocab)
     seen: list[tuple[int, NDArray[Any]]] = []
+    at = 0
     for step, count in case.steps:
-        at = session.position
-        if step == "reset":
-            session.rollback(0)
-        elif step == "rollback":
-            session.rollback(max(0, at - count))
+        if step in ("reset", "rollback"):
+            at = 0 if step == "reset" else max(0, at - count)
+            session.rollback(at)
         elif at < CONTEXT:
             chunk = tokens[at : at + (count if step == "prefill" else 1)]
             logits = session.prefill(chunk) if step == "prefill" else session.decode(chunk[0])[None]
             seen += [(at + i, row.copy()) for i, row in enumerate(logits)]
+            at += len(chunk)
+        expect(session.position == at, f"after {step} the session is at {session.position}, not at {at}")
     return seen
 
 

@@ -1,5 +1,4 @@
-"""Which layout has this I2_S tensor?  Three layouts share its type id and size, and one program reads a
-fourth.
+"""Which layout has this I2_S tensor?  Three share its type id and size, and one program reads a fourth.
 
 The bytes themselves are silent: what one layout unpacks, the others unpack too.  What speaks:
 
