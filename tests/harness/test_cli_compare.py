@@ -66,6 +66,23 @@ def test_other_weights_exit_1_at_the_first_position(
     assert "the first is position 0:" in said
 
 
+def test_blame_finds_a_wrong_stage_that_a_loose_limit_lets_pass(
+    models: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other, json_file = tmp_path / "eps.gguf", tmp_path / "r.json"
+    make_model(other, ModelSpec(n_layer=1, context_length=64, norm_eps=1e-3))
+    words = [models[0], "--candidate-model", str(other), *ORACLES[:-1], "1.9", "--tokens", "5,6"]
+    assert bitparity(monkeypatch, "compare", *words) == 0
+    assert bitparity(monkeypatch, "compare", *words, "--blame", "--json", str(json_file)) == 1
+    said = capsys.readouterr().out
+    assert "oracle is wrong: layer 0, attn_norm, from position 0" in said
+    assert "but a stage is wrong" in said
+    assert json.loads(json_file.read_text())["blame"]["guilty"] is True
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

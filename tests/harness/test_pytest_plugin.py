@@ -90,7 +90,7 @@ def test_failure_explains_itself_and_gives_the_command(pytester: pytest.Pytester
             "*diverged at 2 of 4 positions; the first is position 2: the best token is 0 instead of*",
             "*position 2, token 7: *",
             "*position 3, token 8: *",
-            "*repeat: bitparity compare * --reference oracle --candidate * --tokens 5,6,7,8 --chunks prefill*",
+            "*repeat: bitparity compare * --reference oracle * --tokens 5,6,7,8 --chunks prefill*",
         ]
     )
     assert "pytest_plugin.py" not in outcome.stdout.str()

@@ -13,6 +13,7 @@ import click
 from bitparity.cli.choose import choose_engine, choose_model, choose_prompts, choose_tokenizer
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.repeat import command_line
+from bitparity.compare.blame import BlameReport
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.judging import compare
@@ -132,8 +133,16 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _compare(comparison: Comparison, options: Options) -> ComparisonResult:
+    from bitparity.report.blame import print_blame
+
+    reports: list[BlameReport] = []
     with progress_bar("comparing") as progress:
-        return compare(comparison, limit=options.limit, blame=options.blame, progress=progress)
+        result = compare(
+            comparison, limit=options.limit, blame=options.blame, on_blame=reports.append, progress=progress
+        )
+    for report in reports:
+        print_blame(report)
+    return result
 
 
 def _report(result: ComparisonResult, options: Options) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from bitparity.compare.bisect import blame_sessions
+from bitparity.compare.blame import BlameReport
 from bitparity.compare.comparison import Comparison, Measured, Progress, measure, measure_sessions, open_sides
 from bitparity.compare.noise import MAX_POSITIONS, measure_noise
 from bitparity.compare.noise_floor import NoiseFloor, pool
@@ -26,6 +27,7 @@ def compare(
     *,
     limit: float | None = None,
     blame: bool = False,
+    on_blame: Callable[[BlameReport], None] | None = None,
     sessions: Sessions | None = None,
     progress: Progress | None = None,
 ) -> ComparisonResult:
@@ -34,6 +36,7 @@ def compare(
     limit     judge by this limit on 1 - cosine; None judges by the noise of the reference, which is measured
               unless every position agrees to the rounding of float32 sums
     blame     also judge every stage of both engines; a stage that is wrong is a divergence however small
+    on_blame  called with the whole report of the stages, of which the result keeps the data
     sessions  reference and candidate, open already; opened here if None
 
     Raises as comparison.measure does.
@@ -51,7 +54,15 @@ def compare(
             result = replace(
                 conclude(comparison, measured, MeasuredNoise(floor)), noise_floor=floor.as_dict()
             )
-    return _blamed(comparison, measured, result, sessions) if blame else result
+    if not blame or result.verdict is Verdict.ENGINE_FAILED:
+        return result
+    report = _blame(comparison, measured, result.first_divergence, sessions)
+    if on_blame is not None:
+        on_blame(report)
+    result = replace(result, blame=report.as_dict())
+    if report.is_guilty and result.verdict in (Verdict.AGREE, Verdict.NOISE):
+        result = replace(result, verdict=Verdict.DIVERGED, exit_code=1)
+    return result
 
 
 def conclude(comparison: Comparison, measured: Measured, criterion: Criterion) -> ComparisonResult:
@@ -105,23 +116,15 @@ def find_noise(comparison: Comparison, tokens: Sequence[Sequence[int]]) -> Noise
     return pool(floors)
 
 
-def _blamed(
-    comparison: Comparison, measured: Measured, result: ComparisonResult, sessions: Sessions | None
-) -> ComparisonResult:
+def _blame(
+    comparison: Comparison, measured: Measured, first: PositionResult | None, sessions: Sessions | None
+) -> BlameReport:
     """Judge the stages of the prompt that diverged first, or of the first one."""
-    if result.verdict is Verdict.ENGINE_FAILED:
-        return result
-    first = result.first_divergence
     tokens = [record.token for record in measured.records[first.prompt if first else 0]]
-    opened: AbstractContextManager[Sessions] = (
-        open_sides(comparison) if sessions is None else nullcontext(sessions)
-    )
+    opened: AbstractContextManager[Sessions]
+    opened = open_sides(comparison) if sessions is None else nullcontext(sessions)
     with opened as (reference, candidate):
-        report = blame_sessions(comparison.meant, reference, candidate, tokens, comparison.chunking)
-    result = replace(result, blame=report.as_dict())
-    if report.is_guilty and result.verdict in (Verdict.AGREE, Verdict.NOISE):
-        result = replace(result, verdict=Verdict.DIVERGED, exit_code=1)
-    return result
+        return blame_sessions(comparison.meant, reference, candidate, tokens, comparison.chunking)
 
 
 def _model_file(model: Model) -> ModelFile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,6 @@ class ComparisonResult:
     blame: Mapping[str, Any] | None = None
     seconds: float = 0.0
     command: str = ""
-    warnings: tuple[str, ...] = field(default=())
 
     @property
     def asked(self) -> int:
@@ -155,7 +154,6 @@ class ComparisonResult:
             "blame": None if self.blame is None else dict(self.blame),
             "seconds": self.seconds,
             "command": self.command,
-            "warnings": list(self.warnings),
         }
 
     def save(self, path: Path) -> None:
@@ -199,7 +197,6 @@ def _from_dict(data: dict[str, Any]) -> ComparisonResult:
         prompts=tuple(PromptSpan(**span) for span in data["prompts"]),
         positions=tuple(_row_from_dict(row) for row in data["positions"]),
         verdict=Verdict(data["verdict"]),
-        warnings=tuple(data["warnings"]),
         **{name: data[name] for name in _PLAIN},
     )
 

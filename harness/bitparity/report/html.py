@@ -111,7 +111,6 @@ def _remarks(result: ComparisonResult) -> list[str | None]:
         words.near_ties(result),
         words.fixed_limit(result),
         words.blame_line(result),
-        *result.warnings,
     ]
 
 
