@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,22 @@ def _dead_zone(rng: Generator, shape: Shape) -> NDArray[Any]:
     return values
 
 
+@cache
+def _bundled_codes() -> NDArray[np.int8]:
+    """All codes of the bundled model's first down projection, flat."""
+    from bitparity.model import open_model
+    from bitparity.model.bundled import bundled_model
+
+    tensor = open_model(bundled_model()).weights.layers[0].down
+    return np.sign(tensor.values()).astype(np.int8).reshape(-1)
+
+
+def _trained(rng: Generator, shape: Shape) -> NDArray[Any]:
+    """A piece of the bundled trained model, from anywhere in it."""
+    codes = np.roll(_bundled_codes(), -int(rng.integers(1 << 16)))
+    return np.resize(codes, shape).astype(np.float32)
+
+
 def _magnitudes(rng: Generator, shape: Shape) -> NDArray[Any]:
     values: NDArray[Any] = (_gaussian(rng, shape) * np.exp2(rng.integers(-40, 40, shape))).astype(np.float32)
     return values
@@ -171,17 +188,18 @@ WEIGHT_RECIPES: dict[str, Recipe] = {
     "ternary": _ternary,
     "zero rows": _zero_rows,
     "signed zeros": _signed_zeros,
+    "trained": _trained,
     "gaussian": _gaussian,
     "outlier": _outlier,
     "ties": _ties,
     "dead zone": _dead_zone,
     "magnitudes": _magnitudes,
 }
-TERNARY_RECIPES = ("zeros", "plus", "minus", "single", "ternary", "zero rows", "signed zeros")
+TERNARY_RECIPES = ("zeros", "plus", "minus", "single", "ternary", "zero rows", "signed zeros", "trained")
 
 
-def _trained(rng: Generator, shape: Shape) -> NDArray[Any]:
-    """Codes as the trained models have them: heavy tails scaled so that the largest of a row is 127."""
+def _heavy_tails(rng: Generator, shape: Shape) -> NDArray[Any]:
+    """Codes much like those of trained models: heavy tails, scaled so that the largest of a row is 127."""
     values = rng.laplace(size=shape)
     codes: NDArray[Any] = np.rint(values * 127 / np.abs(values).max(axis=1, keepdims=True))
     return codes
@@ -195,5 +213,5 @@ ACTIVATION_RECIPES: dict[str, Recipe] = {
     "single": lambda rng, shape: _single(rng, shape) * np.float32(127),
     "extremes": lambda rng, shape: rng.choice(np.array([-128, -127, 127], dtype=np.float32), shape),
     "uniform": lambda rng, shape: rng.integers(-128, 128, shape).astype(np.float32),
-    "trained": _trained,
+    "heavy tails": _heavy_tails,
 }
