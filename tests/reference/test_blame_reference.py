@@ -13,6 +13,7 @@ from bitparity.compare.chunking import Chunking
 from bitparity.formats import get_format, is_ternary
 from bitparity.model import open_model
 from bitparity.oracle.engine import OracleEngine
+from bitparity_reference.bitnet_cpp import BitnetCppEngine
 from bitparity_reference.llama_engine import LlamaEngine
 
 TOKENS = [(37 * i + 11) % 512 for i in range(24)]
@@ -86,3 +87,20 @@ def _with_scaled_weight(path: Path) -> bytes:
     content = bytearray(path.read_bytes())
     content[tensor.offset : tensor.offset + len(packed)] = packed.tobytes()
     return bytes(content)
+
+
+def test_dedicated_head_that_bitnet_cpp_ignores_is_blamed_on_it(model_file: Callable[..., Path]) -> None:
+    """It loads output.weight and multiplies with the embedding all the same (UPSTREAM.md)."""
+    reference = BitnetCppEngine()
+    if not reference.availability().found:
+        pytest.skip(reference.availability().what)
+    path = model_file(arch="bitnet-b1.58", tied=False)
+    expected = reference.open(path, context=64, threads=1)
+    try:
+        oracle = OracleEngine().open(path, context=64, threads=1)
+        report = blame_sessions(open_model(path), expected, oracle, TOKENS)
+    finally:
+        expected.close()
+    assert [s.stage for s in report.expected.guilty_stages()] == ["logits"]
+    assert "it multiplies with the embedding where output.weight is defined" in report.sentence
+    assert report.actual.first is None
