@@ -96,7 +96,43 @@ _SUMS_TRAINED = (
     "Yes, wherever 256 activations in a row are 0; harmless: every use multiplies the sums by the scale 0."
 )
 
+_NAN_ACTIVATION = (
+    "quantize_row_i8_s gives a NaN the code 0 and forgets the maximum found before it, so the scale is too large "
+    "and other codes are clamped; an infinity makes every code 0.  The results are finite and wrong."
+)
+_NAN_WEIGHT = (
+    "The quantizer takes a NaN for a weight: -1 in I2_S, 0 in TQ1_0 and TQ2_0; an infinity becomes the scale."
+)
+_NAN_TRAINED = (
+    "Only after an overflow elsewhere, for instance squared ReLU beyond F16; the overflow is then hidden.  Never "
+    "in a sound checkpoint."
+)
+
+
+def _always(case: WeightCase) -> bool:
+    return True
+
+
 KNOWN_DEFECTS: tuple[KnownDefect, ...] = (
+    *(
+        KnownDefect(
+            who,
+            "refuses_what_is_not_finite",
+            name,
+            WeightCase(rows=1, cols=256, recipe="ternary", magnitude=1.0, seed=0),
+            _NAN_ACTIVATION if name == "I8_S" else _NAN_WEIGHT,
+            _NAN_TRAINED,
+            _always,
+        )
+        for who, name in (
+            ("bitnet.cpp", "I8_S"),
+            ("bitnet.cpp", "I2_S"),
+            ("bitnet.cpp", "TQ1_0"),
+            ("bitnet.cpp", "TQ2_0"),
+            ("llama.cpp", "TQ1_0"),
+            ("llama.cpp", "TQ2_0"),
+        )
+    ),
     KnownDefect(
         "bitnet.cpp",
         "multiplies_exactly",
