@@ -97,15 +97,15 @@ _SUMS_TRAINED = (
 )
 
 _NAN_ACTIVATION = (
-    "quantize_row_i8_s gives a NaN the code 0 and forgets the maximum found before it, so the scale is too large "
-    "and other codes are clamped; an infinity makes every code 0.  The results are finite and wrong."
+    "quantize_row_i8_s gives a NaN the code 0 and forgets the maximum found before it, so the scale is too "
+    "large and other codes are clamped; an infinity makes every code 0.  The results are finite and wrong."
 )
 _NAN_WEIGHT = (
     "The quantizer takes a NaN for a weight: -1 in I2_S, 0 in TQ1_0 and TQ2_0; an infinity becomes the scale."
 )
 _NAN_TRAINED = (
-    "Only after an overflow elsewhere, for instance squared ReLU beyond F16; the overflow is then hidden.  Never "
-    "in a sound checkpoint."
+    "Only after an overflow elsewhere, for instance of squared ReLU, which is then hidden.  Never in a sound "
+    "checkpoint."
 )
 
 
