@@ -56,8 +56,8 @@ class Converter:
         if self._configured == name:
             return
         sections = [
-            f"[Kernels_{i}]\nm = {rows}\nk = {cols}\nbm = {tiling.rows}\nbk = {tiling.cols}\nbmm = {tiling.step}\n"
-            for i, ((rows, cols), tiling) in enumerate(TILINGS[name].items())
+            f"[Kernels_{i}]\nm = {rows}\nk = {cols}\nbm = {t.rows}\nbk = {t.cols}\nbmm = {t.step}\n"
+            for i, ((rows, cols), t) in enumerate(TILINGS[name].items())
         ]
         Path(CONFIG).write_text("\n".join(sections))
         self._configured = name
