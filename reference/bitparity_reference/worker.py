@@ -32,7 +32,8 @@ _SIGNALS = {signal.SIGABRT: "aborted (SIGABRT)", signal.SIGSEGV: "crashed (SIGSE
 class WorkerSession:
     """A session that lives in a worker process.
 
-    time_limit  seconds of silence within one call after which the worker is killed; may be changed
+    time_limit    seconds of silence within one call after which the worker is killed; may be changed
+    call_seconds  what the last call took in the worker (before any: opening), transport not counted
     Every method may raise EngineFailed, and does so for good once the worker is gone.
     """
 
@@ -48,6 +49,7 @@ class WorkerSession:
         self._sink: Sink | None = None
         self._failure: EngineFailed | None = None
         self._position = 0
+        self.call_seconds = 0.0
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - it is open as long as the worker lives
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "bitparity_reference.worker_child", str(theirs.fileno())]
@@ -60,9 +62,10 @@ class WorkerSession:
                 stderr=self._words,
             )
         self._channel = Channel(ours)
+        self._info: ModelInfo
         try:
             self._exchange(sys.path)  # so that the worker finds the opener's module
-            self._info = cast(ModelInfo, self._exchange((engine, opener, dict(arguments))))
+            self._info, self.call_seconds = self._exchange((engine, opener, dict(arguments)))
         except BaseException:
             self.close()
             raise
@@ -119,7 +122,7 @@ class WorkerSession:
         self._failure = self._failure or EngineFailed(self._engine, "is closed")
 
     def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
-        value, self._position = self._exchange((method, arguments, options))
+        value, self._position, self.call_seconds = self._exchange((method, arguments, options))
         return value
 
     def _exchange(self, request: Any) -> Any:

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -26,16 +27,19 @@ def main(fd: int) -> None:
     sys.path[:] = requests.get()
     channel.send(("answer", None))
     engine, opener, arguments = requests.get()
+    started = time.perf_counter()
     try:
         server = _Server(opener(**arguments), channel)
     except Exception as error:
         channel.send(("answer", _portable(engine, error)))
         return
-    channel.send(("answer", server.session.info))
+    channel.send(("answer", (server.session.info, time.perf_counter() - started)))
     while True:
         method, args, options = requests.get()
+        started = time.perf_counter()
         try:
-            answer: Any = (server.call(method, args, options), server.session.position)
+            value = server.call(method, args, options)
+            answer: Any = (value, server.session.position, time.perf_counter() - started)
         except Exception as error:
             answer = _portable(engine, error)
         channel.send(("answer", answer))

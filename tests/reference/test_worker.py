@@ -54,6 +54,14 @@ def test_worker_info_position_and_rollback_cross_over(worker: WorkerSession) -> 
     assert worker.detokenize([1, 2]) == "1,2"
 
 
+def test_worker_tells_what_a_call_took_without_its_transport(worker: WorkerSession) -> None:
+    opening = worker.call_seconds
+    started = time.perf_counter()
+    worker.prefill([0] * 1000)
+    assert 0.0 < worker.call_seconds < time.perf_counter() - started
+    assert opening > 0.0
+
+
 def test_worker_large_array_arrives_whole_and_writable(worker: WorkerSession) -> None:
     tokens = [i % 4 for i in range(1_000_000)]
     logits = worker.prefill(tokens)
