@@ -1,0 +1,177 @@
+"""Every measurement in turns, so that what disturbs the machine disturbs all engines alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle, islice
+
+from bitparity.bench.agreement import require_agreement
+from bitparity.bench.bandwidth import ReadBandwidth, last_level_cache, processors
+from bitparity.bench.child import ChildTimer
+from bitparity.bench.lane import Lane, reference_of, weight_bytes
+from bitparity.bench.result import BenchResult, Decode, LaneResult, Spread
+from bitparity.bench.stopwatch import Timer
+from bitparity.errors import BadInput
+from bitparity.runs import file_digest
+from bitparity.settings import Settings
+
+SETTLE_SECONDS = (
+    0.25  # LLVM's OpenMP lets threads spin for 0.2 s after a call, on the next engine's processors
+)
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """prefill: numbers of tokens; depths: tokens in the cache when `decode_tokens` are decoded."""
+
+    prefill: tuple[int, ...]
+    depths: tuple[int, ...]
+    decode_tokens: int
+    repetitions: int
+
+    @property
+    def context(self) -> int:
+        """Positions that a session needs."""
+        return max((*self.prefill, *(depth + self.decode_tokens for depth in self.depths)), default=0)
+
+    def check(self, lanes: Sequence[Lane]) -> None:
+        """Raises BadInput for an empty plan, and when a model is too short for it."""
+        if not (self.prefill or self.depths):
+            raise BadInput("there is nothing to time; name lengths with --prefill or --depths")
+        for lane in lanes:
+            longest = lane.model.hyper.context_length
+            if self.context > longest:
+                raise BadInput(
+                    f"{lane.model.path} holds {longest} positions and {self.context} are needed; "
+                    "ask for smaller --prefill and --depths"
+                )
+
+    def tokens(self, text: Sequence[int]) -> list[int]:
+        """As many as the context holds: the text again and again."""
+        return list(islice(cycle(text), self.context))
+
+
+class Turns:
+    """Measures lane after lane, round after round; the first round is a warm-up and does not count."""
+
+    def __init__(
+        self,
+        timers: Mapping[str, Timer],
+        bandwidth: Callable[[], float],
+        plan: Plan,
+        *,
+        settle: float,
+        progress: Progress | None = None,
+    ) -> None:
+        self._timers, self._bandwidth, self._plan = timers, bandwidth, plan
+        self._settle, self._progress, self._done = settle, progress, 0
+        self._total = (1 + len(plan.prefill) + len(plan.depths)) * (plan.repetitions + 1)
+
+    def load(self) -> dict[str, Spread]:
+        """Label -> seconds."""
+        return {label: Spread.of(seconds) for label, seconds in self._rounds(lambda t: t.load()).items()}
+
+    def prefill(self, tokens: Sequence[int]) -> dict[str, Spread]:
+        """Label -> tokens a second."""
+        seconds = self._rounds(lambda timer: timer.prefill(tokens))
+        return {label: _rates(len(tokens), values) for label, values in seconds.items()}
+
+    def decode(self, tokens: Sequence[int], depth: int) -> tuple[dict[str, Spread], Spread]:
+        """Label -> tokens a second, and the bytes a second that the machine read meanwhile."""
+        bandwidths: list[float] = []
+        measure: Callable[[Timer], float] = lambda timer: timer.decode(tokens, depth)  # noqa: E731
+        seconds = self._rounds(measure, after=lambda: bandwidths.append(self._bandwidth()))
+        rates = {label: _rates(len(tokens) - depth, values) for label, values in seconds.items()}
+        return rates, Spread.of(bandwidths[1:])
+
+    def _rounds(
+        self, measure: Callable[[Timer], float], after: Callable[[], None] = lambda: None
+    ) -> dict[str, list[float]]:
+        seconds: dict[str, list[float]] = {label: [] for label in self._timers}
+        for number in range(self._plan.repetitions + 1):
+            for label, timer in self._timers.items():
+                time.sleep(self._settle)
+                measured = measure(timer)
+                if number > 0:
+                    seconds[label].append(measured)
+            after()
+            self._done += 1
+            if self._progress is not None:
+                self._progress(self._done, self._total)
+        return seconds
+
+
+def bench(
+    lanes: Sequence[Lane],
+    plan: Plan,
+    text: Sequence[int],
+    *,
+    settings: Settings,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    command: str = "",
+) -> BenchResult:
+    """Compare the outputs of all lanes, then time them side by side, each in a process of its own.
+
+    text  token ids that every engine runs, repeated as often as it takes
+
+    Raises OutputsDisagree before anything is timed, BadInput when the plan does not fit a model, and
+    EngineFailed when an engine ends on the way.
+    """
+    plan.check(lanes)
+    agreement = require_agreement(lanes, text, settings=settings, threads=threads)
+    open_child = partial(ChildTimer, context=plan.context, settings=settings, threads=threads)
+    with ExitStack() as opened:
+        timers = {lane.label: opened.enter_context(closing(open_child(lane))) for lane in lanes}
+        bandwidth = opened.enter_context(ReadBandwidth())
+        turns = Turns(timers, bandwidth, plan, settle=SETTLE_SECONDS, progress=progress)
+        results = measure(lanes, timers, turns, plan, plan.tokens(text))
+    return BenchResult(
+        lanes=results,
+        reference=reference_of(lanes).label,
+        agreement=agreement,
+        repetitions=plan.repetitions,
+        decode_tokens=plan.decode_tokens,
+        processors=processors(),
+        last_level_cache=last_level_cache(),
+        command=command,
+    )
+
+
+def measure(
+    lanes: Sequence[Lane], timers: Mapping[str, Timer], turns: Turns, plan: Plan, tokens: Sequence[int]
+) -> tuple[LaneResult, ...]:
+    """All of the plan, in turns; results in the order of the lanes."""
+    load = turns.load()
+    prefill = {n: turns.prefill(tokens[:n]) for n in plan.prefill}
+    decode = {depth: turns.decode(tokens[: depth + plan.decode_tokens], depth) for depth in plan.depths}
+    return tuple(
+        LaneResult(
+            label=lane.label,
+            model=str(lane.model.path),
+            blake3=file_digest(lane.model.path),
+            fingerprint=timers[lane.label].fingerprint(),
+            weight_bytes_per_token=weight_bytes(lane.model),
+            load_seconds=load[lane.label],
+            prefill_tokens_per_second={n: rates[lane.label] for n, rates in prefill.items()},
+            decode={
+                depth: _decode(rates[lane.label], bandwidth, weight_bytes(lane.model))
+                for depth, (rates, bandwidth) in decode.items()
+            },
+            peak_memory=timers[lane.label].peak_memory(),
+        )
+        for lane in lanes
+    )
+
+
+def _decode(rate: Spread, bandwidth: Spread, weights: int) -> Decode:
+    return Decode(rate, bandwidth, share=weights * rate.median / bandwidth.median)
+
+
+def _rates(tokens: int, seconds: Sequence[float]) -> Spread:
+    return Spread.of([tokens / value for value in seconds])

@@ -1,0 +1,101 @@
+"""A benchmark on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from bitparity.bench.result import BenchResult, Decode, Spread
+from bitparity.report.words import describe_fingerprint, plural
+
+_MB, _GB = 1e6, 1e9
+
+
+def print_bench(result: BenchResult, console: Console | None = None) -> None:
+    console = console or Console()
+    for lane in result.lanes:
+        about = f"{lane.label}: {describe_fingerprint(lane.fingerprint)}\n    {lane.model}"
+        console.print(about, markup=False, highlight=False, soft_wrap=True)
+    console.print()
+    console.print(_table(result))
+    console.print()
+    for line in _remarks(result):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(result: BenchResult) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for lane in result.lanes:
+        table.add_column(lane.label, justify="right", no_wrap=True)
+    for name, cells in _rows(result):
+        table.add_row(name, *cells)
+    return table
+
+
+def _rows(result: BenchResult) -> Iterator[tuple[str, list[str]]]:
+    lanes = result.lanes
+    yield "load, s", [_spread(lane.load_seconds) for lane in lanes]
+    for n in lanes[0].prefill_tokens_per_second:
+        rates = [lane.prefill_tokens_per_second[n] for lane in lanes]
+        yield f"prefill {n}, tokens/s", _with_ratios(result, rates)
+    for depth in lanes[0].decode:
+        rates = [lane.decode[depth].tokens_per_second for lane in lanes]
+        yield f"decode at {depth}, tokens/s", _with_ratios(result, rates)
+        yield "    of read bandwidth", [f"{lane.decode[depth].share:.0%}" for lane in lanes]
+    yield "weights a token, MB", [f"{lane.weight_bytes_per_token / _MB:,.1f}" for lane in lanes]
+    yield "peak memory, MB", [_megabytes(lane.peak_memory) for lane in lanes]
+
+
+def _with_ratios(result: BenchResult, rates: Sequence[Spread]) -> list[str]:
+    """Medians and ranges; of lanes other than the reference also the ratio of the medians."""
+    reference = [lane.label for lane in result.lanes].index(result.reference)
+    return [
+        _spread(rate) + ("" if index == reference else f" {rate.median / rates[reference].median:.2f}x")
+        for index, rate in enumerate(rates)
+    ]
+
+
+def _remarks(result: BenchResult) -> Iterator[str]:
+    """What the figures are, and what keeps them from meaning more."""
+    yield (
+        f"medians (min..max) of {plural(result.repetitions, 'repetition')} in turns, after a warm-up; "
+        f"{plural(result.decode_tokens, 'token')} decoded at each depth"
+    )
+    decodes = [decode for lane in result.lanes for decode in lane.decode.values()]
+    if decodes:
+        yield _bandwidth(decodes, result.processors)
+    cache = result.last_level_cache
+    if decodes and cache and any(lane.weight_bytes_per_token < cache for lane in result.lanes):
+        yield (
+            f"weights fit in the last-level cache of {cache / _MB:,.0f} MB, so memory does not limit decoding"
+        )
+    yield from result.agreement.values() or ["a single engine: its outputs were compared with nothing"]
+    if result.command:
+        yield f"repeat: {result.command}"
+
+
+def _bandwidth(decodes: list[Decode], processors: int) -> str:
+    medians = [decode.read_bandwidth.median / _GB for decode in decodes]
+    low = min(decode.read_bandwidth.min for decode in decodes) / _GB
+    high = max(decode.read_bandwidth.max for decode in decodes) / _GB
+    middle = sorted(medians)[len(medians) // 2]
+    return (
+        f"read bandwidth {middle:.1f} ({low:.1f}..{high:.1f}) GB/s, {plural(processors, 'processor')}, "
+        "measured in the same turns as decode"
+    )
+
+
+def _spread(spread: Spread) -> str:
+    return f"{_short(spread.median)} ({_short(spread.min)}..{_short(spread.max)})"
+
+
+def _short(value: float) -> str:
+    """Four digits or so."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.3f}"
+
+
+def _megabytes(size: int | None) -> str:
+    return "unknown" if size is None else f"{size / _MB:,.1f}"

@@ -1,0 +1,146 @@
+"""`bitparity bench`: time engines side by side on the same tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from bitparity.bench.lane import OURS, Lane, make_lanes
+from bitparity.cli.choose import DEFAULT_PROMPT, choose_model
+from bitparity.cli.progress import progress_bar
+from bitparity.cli.repeat import command_line
+from bitparity.engine import Engine, engine_names, get_engine
+from bitparity.errors import BadInput, EngineUnavailable, NotCompared
+from bitparity.model import open_model
+from bitparity.model.types import Model
+from bitparity.runs import require_runnable
+from bitparity.settings import read_settings
+
+PREFILL = (64, 512)
+DEPTHS = (0, 1024, 4096)
+_TOO_SLOW = "oracle"  # it defines what is right, at any price
+
+
+@click.command("bench")
+@click.argument("model", required=False)
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    help="Engine to time, or ENGINE=FILE for one with a file of its own; may be given several times.",
+)
+@click.option("--prefill", help="Lengths of prefill, with commas between.  [default: 64,512]")
+@click.option("--depths", help="Depths to decode at, with commas between.  [default: 0,1024,4096]")
+@click.option("--decode-tokens", type=click.IntRange(1), default=16, show_default=True, help="At each depth.")
+@click.option("--repetitions", type=click.IntRange(1), default=5, show_default=True, help="After a warm-up.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of each engine.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write it here.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    model: str | None,
+    engines: tuple[str, ...],
+    prefill: str | None,
+    depths: str | None,
+    decode_tokens: int,
+    repetitions: int,
+    threads: int | None,
+    json_file: Path | None,
+) -> None:
+    """Time engines side by side on the same tokens.
+
+    MODEL is a GGUF file, or bitnet (the default) or bitnet-b1.58 for a bundled model.  Without --engine,
+    native runs against every reference that is found and runs the model.  Lengths and depths that nobody
+    asked for and that do not fit the model are left out.
+
+    Before anything is timed, outputs are compared with the reference's as `bitparity compare` does.
+    Exits with 1 when they diverge, 4 when nothing could be compared, and 5 when an engine failed.
+    """
+    from bitparity.bench.run import Plan, bench
+    from bitparity.bench.table import print_bench
+
+    lanes = _named_lanes(engines, model) if engines else _default_lanes(model)
+    room = min(lane.model.hyper.context_length for lane in lanes)
+    plan = Plan(
+        prefill=_numbers("--prefill", prefill, least=1) or tuple(n for n in PREFILL if n <= room),
+        depths=_numbers("--depths", depths, least=0) or tuple(n for n in DEPTHS if n + decode_tokens <= room),
+        decode_tokens=decode_tokens,
+        repetitions=repetitions,
+    )
+    with progress_bar("timing") as progress:
+        result = bench(
+            lanes,
+            plan,
+            _text(lanes[0].model),
+            settings=read_settings(),
+            threads=threads,
+            progress=progress,
+            command=command_line(ctx),
+        )
+    print_bench(result)
+    if json_file is not None:
+        result.save(json_file)
+
+
+def _numbers(option: str, text: str | None, *, least: int) -> tuple[int, ...]:
+    """Whole numbers with commas between, each once; none for no text."""
+    parts = [] if text is None else text.split(",")
+    wrong = [part for part in parts if not part.strip().isdecimal() or int(part) < least]
+    if wrong:
+        raise BadInput(
+            f"{option} {text!r}: {wrong[0]!r} is no whole number from {least}; write for example 64,512"
+        )
+    return tuple(dict.fromkeys(int(part) for part in parts))
+
+
+def _named_lanes(names: Sequence[str], model: str | None) -> list[Lane]:
+    """Lanes of `ENGINE` and `ENGINE=FILE`; those without a file share one that they all run."""
+    if doubled := next((name for name in names if names.count(name) > 1), None):
+        raise BadInput(f"--engine {doubled} was given twice")
+    parts = [name.partition("=") for name in names]
+    engines = [get_engine(name) for name, _, _ in parts]
+    sharing = [engine for engine, (_, _, file) in zip(engines, parts, strict=True) if not file]
+    shared = open_model(choose_model(model, sharing)) if sharing else None
+    lanes = make_lanes(
+        [
+            (engine, open_model(Path(file)) if file or shared is None else shared)
+            for engine, (_, _, file) in zip(engines, parts, strict=True)
+        ]
+    )
+    for lane in lanes:
+        require_runnable(lane.engine, lane.model)
+    return lanes
+
+
+def _default_lanes(name: str | None) -> list[Lane]:
+    """native, then every reference that is found and runs the model."""
+    engines = [engine for engine in map(_found, _default_names()) if engine is not None]
+    model = open_model(choose_model(name, engines))
+    formats = set(model.format_counts())
+    lanes = make_lanes([(e, model) for e in engines if e.refusal(model.hyper.arch, formats) is None])
+    if len(lanes) < 2:
+        raise NotCompared(
+            f"fewer than two engines run {model.path}, so there is nothing to compare; "
+            f"`bitparity doctor` says what is missing, and --engine {OURS} times {OURS} alone"
+        )
+    return lanes
+
+
+def _default_names() -> list[str]:
+    return [OURS, *(name for name in engine_names() if name not in (OURS, _TOO_SLOW))]
+
+
+def _found(name: str) -> Engine | None:
+    try:
+        engine = get_engine(name)
+    except EngineUnavailable:
+        return None
+    return engine if engine.availability().found else None
+
+
+def _text(model: Model) -> list[int]:
+    from bitparity.tokenizer import Tokenizer
+
+    return Tokenizer.from_gguf(model.metadata).encode(DEFAULT_PROMPT, add_bos=True, parse_special=False)

@@ -1,0 +1,139 @@
+"""`bitparity bench` as it is typed, with oracles for engines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bitparity import cli
+from bitparity.bench import run
+from bitparity.model.synthetic import ModelSpec, make_model
+
+SHORT = ["--prefill", "4", "--depths", "0,5", "--decode-tokens", "2", "--repetitions", "2", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """`twin` holds the weights of `one` under another name, `other` has its own."""
+    folder = tmp_path_factory.mktemp("models")
+    for name, seed in (("one", 0), ("twin", 0), ("other", 1)):
+        make_model(folder / f"{name}.gguf", ModelSpec(n_layer=1, seed=seed, context_length=64))
+    return {name: str(folder / f"{name}.gguf") for name in ("one", "twin", "other")}
+
+
+@pytest.fixture(autouse=True)
+def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("bitparity.bench.bandwidth._SMALLEST", 2**22)
+    monkeypatch.setattr("bitparity.bench.bandwidth._LARGEST", 2**22)
+
+
+def bitparity(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Type a command in this process; returns the exit code."""
+    monkeypatch.setattr(sys, "argv", ["bitparity", "bench", *words])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_twin_lanes_are_timed_and_kept_as_json(
+    models: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kept = tmp_path / "bench.json"
+    lanes = ["--engine", "oracle", "--engine", f"oracle={models['twin']}"]
+    assert bitparity(monkeypatch, models["one"], *lanes, *SHORT, "--json", str(kept)) == 0
+    said = capsys.readouterr().out
+    for row in (
+        "load, s",
+        "prefill 4, tokens/s",
+        "decode at 0, tokens/s",
+        "decode at 5, tokens/s",
+        "peak memory",
+    ):
+        assert row in said
+    assert "oracle and oracle agree at all 24 positions" in said
+    assert "repeat: bitparity bench " in said
+    assert "--depths 0,5" in said
+    document = json.loads(kept.read_text())
+    assert document["reference"] == "oracle one"
+    assert [lane["label"] for lane in document["lanes"]] == ["oracle one", "oracle twin"]
+    for lane in document["lanes"]:
+        assert list(lane["prefill_tokens_per_second"]) == ["4"]
+        assert list(lane["decode"]) == ["0", "5"]
+        rates = lane["decode"]["5"]["tokens_per_second"]
+        assert 0.0 < rates["min"] <= rates["median"] <= rates["max"]
+        assert lane["fingerprint"]["threads"] == 1
+
+
+def test_lanes_that_disagree_exit_1(
+    models: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lanes = ["--engine", f"oracle={models['one']}", "--engine", f"oracle={models['other']}"]
+    assert bitparity(monkeypatch, *lanes, *SHORT) == 1
+    assert "bitparity: nothing was timed, because the outputs do not agree" in capsys.readouterr().err
+
+
+def test_single_engine_says_that_nothing_was_compared(
+    models: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        bitparity(monkeypatch, models["one"], "--engine", "oracle", "--prefill", "4", "--repetitions", "1")
+        == 0
+    )
+    said = capsys.readouterr().out
+    assert "a single engine: its outputs were compared with nothing" in said
+    assert "decode at 0" in said
+    assert "decode at 1024" not in said  # nobody asked for it and the model is too short
+
+
+def test_no_reference_exits_4(
+    models: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bitparity.cli.bench.engine_names", lambda: ["native", "oracle"])
+    assert bitparity(monkeypatch, models["one"]) == 4
+    assert "there is nothing to compare" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--prefill", "4,x"], "'x' is no whole number from 1"),
+        (["--prefill", "0"], "'0' is no whole number from 1"),
+        (["--depths", "0,"], "'' is no whole number from 0"),
+        (["--depths", "64"], "holds 64 positions and 80 are needed"),
+        (["--engine", "oracle"], "--engine oracle was given twice"),
+        (["--engine", "nobody"], "no engine is named 'nobody'"),
+    ],
+)
+def test_bad_use_exits_2_in_one_sentence(
+    words: list[str],
+    said: str,
+    models: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert bitparity(monkeypatch, models["one"], "--engine", "oracle", *words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_failed_engine_in_the_middle_exits_5(
+    models: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bitparity.bench.child import ChildTimer
+
+    def die(timer: Any, tokens: Any) -> float:
+        timer._process.kill()
+        return float(timer._call("prefill", tokens))
+
+    monkeypatch.setattr(ChildTimer, "prefill", die)
+    assert bitparity(monkeypatch, models["one"], "--engine", "oracle", *SHORT) == 5
+    assert "oracle was killed (SIGKILL)" in capsys.readouterr().err
