@@ -1,0 +1,60 @@
+"""The noise floor on real engines: a reference against itself is noise, whatever the customary limit says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bitparity.compare.chunking import Chunking
+from bitparity.compare.metrics import PositionMetrics, compare_logits
+from bitparity.compare.noise import measure_noise
+from bitparity.compare.positions import logits_by_position
+from bitparity.compare.tolerance import FixedLimit, MeasuredNoise
+from bitparity.compare.verdict import Verdict, judge_position, judge_run
+from bitparity.model import open_model
+from bitparity.settings import read_settings
+from bitparity_reference.bitnet_cpp import BitnetCppEngine
+from bitparity_reference.llama_engine import LlamaEngine
+
+TOKENS = [(97 * i + 5) % 512 for i in range(40)]
+
+
+def prefill_against_decode(engine: LlamaEngine, path: Path) -> list[PositionMetrics]:
+    first = engine.open(path, context=64, threads=1)
+    second = engine.open(path, context=64, threads=1)
+    rows = zip(
+        logits_by_position(first, TOKENS, Chunking("prefill")),
+        logits_by_position(second, TOKENS, Chunking("decode")),
+        strict=True,
+    )
+    measured = [compare_logits(expected, actual) for expected, actual in rows]
+    first.close()
+    second.close()
+    return measured
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_reference_against_itself_is_noise_by_its_measured_floor(
+    engine: LlamaEngine, model_file: Callable[..., Path], seed: int
+) -> None:
+    weight_format = "I2_S" if isinstance(engine, BitnetCppEngine) else "TQ2_0"
+    path = model_file(arch="bitnet", weight_format=weight_format, n_layer=4, seed=seed)
+    floor = measure_noise(engine, open_model(path), TOKENS, settings=read_settings(), threads=1)
+    criterion = MeasuredNoise(floor)
+    measured = prefill_against_decode(engine, path)
+    verdict = judge_run(
+        [judge_position(m, criterion) for m in measured], asked=len(TOKENS), criterion=criterion
+    )
+    assert verdict is Verdict.NOISE
+
+
+@pytest.mark.parametrize("engine", ["bitnet.cpp"], indirect=True)
+def test_bitnet_cpp_against_itself_fails_the_customary_limit(
+    engine: LlamaEngine, model_file: Callable[..., Path]
+) -> None:
+    """On a random model of four layers; that is why the floor is measured."""
+    path = model_file(arch="bitnet", weight_format="I2_S", n_layer=4, seed=0)
+    limit = FixedLimit(1e-4)
+    assert any(not limit.agrees(m) for m in prefill_against_decode(engine, path))
