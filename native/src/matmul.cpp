@@ -6,7 +6,14 @@
 namespace bitnet {
 namespace {
 
-constexpr int rows_a_task = 64;
+// Few tokens: small tasks, so that no thread waits for the last.  Many: tasks large enough that what a kernel
+// prepares for its tokens (tables of sums, see kernels/avx2/lookup.hpp) pays.
+int rows_a_task(int rows, int tokens, int threads) {
+    constexpr int smallest = 64, largest = 1280, many_tokens = 32;
+    if (tokens < many_tokens) return smallest;
+    const int share = (rows / threads + smallest - 1) / smallest * smallest;
+    return std::clamp(share, smallest, largest);
+}
 
 // Fault truncate_codes: as the kernel's quantisation, but rounded towards zero.
 void truncate_to_i8(const float* x, int n, std::int8_t* codes, float scale, std::int32_t* sum) {
@@ -164,9 +171,10 @@ void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, b
         const Matrix& w = job.weights;
         const MatMulPlan plan = plan_matmul(kernels, w, in_batch, numerics);
         const Activations& encoded = x.as(plan.encoding);
-        for (int row = 0; row < w.rows; row += rows_a_task) {
+        const int step = rows_a_task(w.rows, encoded.tokens, pool.threads());
+        for (int row = 0; row < w.rows; row += step) {
             const Rows rows{w.data + std::size_t(row) * w.row_bytes, w.row_bytes,
-                            std::min(rows_a_task, w.rows - row), w.cols, w.scale};
+                            std::min(step, w.rows - row), w.cols, w.scale};
             tasks.push_back({plan.multiply, &encoded, rows, job.out + row, std::size_t(w.rows)});
         }
     }

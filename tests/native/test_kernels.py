@@ -153,6 +153,8 @@ def ternary_case(rows: int, cols: int, tokens: int, kind: str) -> tuple[NDArray[
 
 
 TERNARY_SHAPES = [(1, 1), (2, 1), (3, 2), (4, 1), (5, 4), (7, 5), (9, 13), (16, 3)]  # rows, tokens
+# where tables of sums replace products: at least 256 rows and 32 tokens, in passes of 1280 and 64
+TABLE_SHAPES = [(255, 32), (256, 31), (256, 32), (257, 33), (300, 64), (263, 97), (1283, 100)]
 
 
 @pytest.mark.parametrize("kind", ["random", "extreme", "zero"])
@@ -171,6 +173,13 @@ def test_i2_s_matmul_is_exact(kernel_set, guarded, rows, tokens, cols, kind):
     )
     assert same_bits(out, expected)
     guarded.check()
+
+
+@pytest.mark.parametrize("kind", ["random", "extreme"])
+@pytest.mark.parametrize("cols", [128, 384, 1024])
+@pytest.mark.parametrize(("rows", "tokens"), TABLE_SHAPES)
+def test_i2_s_matmul_of_many_tokens_is_exact(kernel_set, guarded, rows, tokens, cols, kind):
+    test_i2_s_matmul_is_exact(kernel_set, guarded, rows, tokens, cols, kind)
 
 
 @pytest.mark.parametrize("kind", ["random", "extreme", "zero"])

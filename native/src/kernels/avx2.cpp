@@ -8,6 +8,7 @@
 #include "avx2/activations.hpp"
 #include "avx2/dense.hpp"
 #include "avx2/elementwise.hpp"
+#include "avx2/lookup.hpp"
 #include "avx2/ternary.hpp"
 
 namespace bitnet::avx2 {
@@ -29,16 +30,16 @@ const KernelSet kernels{
     .from_f16 = from_f16,
     .round_to_f16 = round_to_f16,
     .round_to_bf16 = round_to_bf16,
-    .i2_s = multiply<I2S, 4, 2, 4>,
-    .tq1_0 = multiply<Q8K<Tq1, true>::Tile, 2, 1, 4>,
-    .tq2_0 = multiply<Q8K<Tq2, true>::Tile, 2, 1, 4>,
-    .tq1_0_apart = multiply<Q8K<Tq1, false>::Tile, 2, 1, 4>,
-    .tq2_0_apart = multiply<Q8K<Tq2, false>::Tile, 2, 1, 4>,
+    .i2_s = multiply_i2_s,
+    .tq1_0 = multiply<Q8K<Tq1, true>::Tile, 1, 1, 4>,
+    .tq2_0 = multiply<Q8K<Tq2, true>::Tile, 1, 1, 4>,
+    .tq1_0_apart = multiply<Q8K<Tq1, false>::Tile, 1, 1, 4>,
+    .tq2_0_apart = multiply<Q8K<Tq2, false>::Tile, 1, 1, 4>,
     .f32_dot = multiply<InFour<F32>::Tile, 2, 1, 2>,
     .f32_tile = multiply<InOne<F32>::Tile, 4, 4, 3>,
-    .f16_dot = multiply<InFour<F16>::Tile, 2, 1, 2>,
+    .f16_dot = multiply<InFour<F16>::Tile, 4, 1, 2>,
     .f16_tile = multiply<InOne<F16>::Tile, 4, 4, 3>,
-    .bf16_dot = multiply<InFour<BF16>::Tile, 2, 1, 2>,
+    .bf16_dot = multiply<InFour<BF16>::Tile, 4, 1, 2>,
     .bf16_tile = multiply<InOne<BF16>::Tile, 4, 4, 3>,
     .rms_norm = rms_norm,
     .softmax = softmax,

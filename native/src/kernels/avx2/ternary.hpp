@@ -15,6 +15,9 @@ __m256i two_bits(__m256i packed, int shift) {
 // maddubs adds two products of a code (0..2) and an int8: at most 512 in magnitude.  63 of them fit in int16.
 constexpr int blocks_before_widening = 15;  // of four each
 
+// One token is bound by memory: rows are read one after the other, as they lie, and somewhat ahead.
+constexpr int bytes_ahead = 4096;
+
 template <int R, int T>
 struct I2S {
     static void run(const Rows& w, int row, const Activations& x, int token, float* out,
@@ -47,6 +50,7 @@ struct I2S {
         for (; block < end; ++block) {
             __m256i bytes[R];
             for (int r = 0; r < R; ++r) bytes[r] = load(packed[r] + block * 32);
+            if constexpr (T == 1) _mm_prefetch(packed[0] + block * 32 + bytes_ahead, _MM_HINT_T0);
 #pragma GCC unroll 4
             for (int group = 0; group < 4; ++group) {
                 __m256i weights[R];
