@@ -59,8 +59,9 @@ class LaneResult:
 class BenchResult:
     """A whole run.
 
-    reference   label of the lane that the others are compared with
-    agreement   label -> how its outputs compare with the reference's, in a sentence; empty for a single lane
+    reference     label of the lane that the others are compared with
+    agreement     label -> how its outputs compare with the reference's; empty for a single lane
+    load_average  processes that wanted a processor in the minute before the run
     """
 
     lanes: tuple[LaneResult, ...]
@@ -70,6 +71,7 @@ class BenchResult:
     decode_tokens: int
     processors: int
     last_level_cache: int | None
+    load_average: float
     command: str
 
     def as_dict(self) -> dict[str, Any]:

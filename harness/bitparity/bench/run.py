@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -124,6 +125,7 @@ def bench(
     EngineFailed when an engine ends on the way.
     """
     plan.check(lanes)
+    load_average = os.getloadavg()[0]
     agreement = require_agreement(lanes, text, settings=settings, threads=threads)
     open_child = partial(ChildTimer, context=plan.context, settings=settings, threads=threads)
     with ExitStack() as opened:
@@ -139,6 +141,7 @@ def bench(
         decode_tokens=plan.decode_tokens,
         processors=processors(),
         last_level_cache=last_level_cache(),
+        load_average=load_average,
         command=command,
     )
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from bitparity.bench.result import BenchResult, Decode, Spread
 from bitparity.report.words import describe_fingerprint, plural
 
+BUSY = 0.5  # processes a processor: then an engine that wants all of them shares one half of the time
 _MB, _GB = 1e6, 1e9
 
 
@@ -64,6 +65,11 @@ def _remarks(result: BenchResult) -> Iterator[str]:
         f"medians (min..max) of {plural(result.repetitions, 'repetition')} in turns, after a warm-up; "
         f"{plural(result.decode_tokens, 'token')} decoded at each depth"
     )
+    if result.load_average > BUSY * result.processors:
+        yield (
+            f"the machine was busy: {result.load_average:.1f} processes wanted its "
+            f"{plural(result.processors, 'processor')} before the run, so these times say little"
+        )
     decodes = [decode for lane in result.lanes for decode in lane.decode.values()]
     if decodes:
         yield _bandwidth(decodes, result.processors)
