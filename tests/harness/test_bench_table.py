@@ -44,28 +44,42 @@ RESULT = BenchResult(
 )
 
 
-def printed(result: BenchResult) -> str:
+def printed(result: BenchResult, width: int = 120) -> str:
     text = StringIO()
-    print_bench(result, Console(file=text, width=120))
+    print_bench(result, Console(file=text, width=width))
     return text.getvalue()
 
 
-def test_row_has_median_range_and_ratio_to_the_reference() -> None:
-    lines = printed(RESULT).splitlines()
-    names = ("load", "prefill 64", "decode at 1024", "    of read bandwidth", "peak memory")
-    rows = {name.strip(): next(line.split() for line in lines if line.startswith(name)) for name in names}
-    assert rows["prefill 64"][-5:] == ["30.0", "(15.0..60.0)", "1.50x", "20.0", "(10.0..40.0)"]
-    assert rows["decode at 1024"][-5:] == ["30.0", "(15.0..60.0)", "1.50x", "20.0", "(10.0..40.0)"]
-    assert rows["of read bandwidth"][-2:] == ["75%", "50%"]
-    assert rows["load"][-2:] == ["0.500", "(0.250..1.000)"]
-    assert rows["peak memory"][-2:] == ["120.0", "unknown"]
+def rows_of(result: BenchResult, name: str, width: int = 120) -> list[list[str]]:
+    """Cells of the rows of one measurement, a row for each lane."""
+    lines = printed(result, width).splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith(name))
+    rows = lines[first : first + len(result.lanes)]
+    return [rows[0].removeprefix(name).split(), *(row.split() for row in rows[1:])]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_rows_have_median_range_ratio_and_share(width: int) -> None:
+    assert rows_of(RESULT, "prefill 64, tokens/s", width) == [
+        ["native", "30.0", "15.0..60.0", "1.50x"],
+        ["other", "20.0", "10.0..40.0", "1.00x"],
+    ]
+    assert rows_of(RESULT, "decode at 1024, tokens/s", width) == [
+        ["native", "30.0", "15.0..60.0", "1.50x", "75%"],
+        ["other", "20.0", "10.0..40.0", "1.00x", "50%"],
+    ]
+    assert rows_of(RESULT, "load, s", width) == [
+        ["native", "0.500", "0.250..1.000"],
+        ["other", "0.500", "0.250..1.000"],
+    ]
+    assert rows_of(RESULT, "peak memory, MB", width) == [["native", "120.0"], ["other", "unknown"]]
 
 
 def test_remarks_say_how_it_was_measured() -> None:
     said = printed(RESULT)
     assert "medians (min..max) of 5 repetitions in turns, after a warm-up" in said
     assert "read bandwidth 2.0 (1.0..4.0) GB/s, 2 processors" in said
-    assert "native and other agree at all 24 positions" in said
+    assert "\nnative and other agree at all 24 positions" in said
     assert "repeat: bitparity bench" in said
     assert "busy" not in said
     assert "fit in the last-level cache" not in said
@@ -76,6 +90,7 @@ def test_remarks_say_how_it_was_measured() -> None:
     [
         ({"load_average": 2 * BUSY + 0.1}, "the machine was busy: 1.1 processes wanted its 2 processors"),
         ({"last_level_cache": 51 * MB}, "weights fit in the last-level cache of 51 MB"),
+        ({"agreement": {"native I2_S": "native and other agree"}}, "native I2_S: native and other agree"),
         ({"agreement": {}}, "a single engine: its outputs were compared with nothing"),
     ],
 )

@@ -130,10 +130,21 @@ def test_plan_repeats_the_text_to_fill_the_context() -> None:
     assert PLAN.tokens([5, 6, 7]) == [5, 6, 7, 5, 6, 7, 5, 6]
 
 
-def test_lanes_of_one_engine_are_told_apart_by_their_files(model: Model, fake_engine: Any) -> None:
+def test_lanes_of_one_engine_are_told_apart(model: Model, tmp_path: Path, fake_engine: Any) -> None:
     native, other = fake_engine(name="native"), fake_engine(name="other")
     lanes = make_lanes([(native, model), (other, model)])
     assert [lane.label for lane in lanes] == ["native", "other"]
     assert reference_of(lanes).label == "other"
+    for name, weight_format in (("n", "I2_S"), ("p", "TQ2_0")):
+        spec = ModelSpec(n_layer=1, weight_format=weight_format, context_length=64)
+        make_model(tmp_path / f"{name}.gguf", spec)
+    same_format, other_format = open_model(tmp_path / "n.gguf"), open_model(tmp_path / "p.gguf")
+    assert [lane.label for lane in make_lanes([(native, model), (native, other_format), (other, model)])] == [
+        "native I2_S",
+        "native TQ2_0",
+        "other",
+    ]
+    lanes = make_lanes([(native, model), (native, same_format)])
+    assert [lane.label for lane in lanes] == ["native m", "native n"]
     with pytest.raises(BadInput, match="native m would be timed twice"):
         make_lanes([(native, model), (native, model)])

@@ -14,7 +14,7 @@ OURS = "native"  # every other engine can be a reference
 
 @dataclass(frozen=True)
 class Lane:
-    """label is the engine's name, with the file's when the engine runs in several lanes."""
+    """label is the engine's name, with the weight format or the file's name when it runs in several lanes."""
 
     label: str
     engine: Engine
@@ -24,12 +24,14 @@ class Lane:
 def make_lanes(pairs: Sequence[tuple[Engine, Model]]) -> list[Lane]:
     """One lane a pair, in order; BadInput when two of one engine run files of one name."""
     names = [engine.name for engine, _ in pairs]
+    formats = [f"{engine.name} {model.weights.layers[0].q.format}" for engine, model in pairs]
+    files = [f"{engine.name} {model.path.stem}" for engine, model in pairs]
     lanes: list[Lane] = []
-    for engine, model in pairs:
-        label = engine.name if names.count(engine.name) == 1 else f"{engine.name} {model.path.stem}"
-        if label in (lane.label for lane in lanes):
-            raise BadInput(f"{label} would be timed twice; give the files different names")
-        lanes.append(Lane(label, engine, model))
+    for index, (engine, model) in enumerate(pairs):
+        unique = [labels[index] for labels in (names, formats, files) if labels.count(labels[index]) == 1]
+        if not unique:
+            raise BadInput(f"{files[index]} would be timed twice; give the files different names")
+        lanes.append(Lane(unique[0], engine, model))
     return lanes
 
 

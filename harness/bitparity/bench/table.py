@@ -27,43 +27,44 @@ def print_bench(result: BenchResult, console: Console | None = None) -> None:
 
 
 def _table(result: BenchResult) -> Table:
+    """A row for every measurement and lane, so that any number of engines fits the width of a terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
-    for lane in result.lanes:
-        table.add_column(lane.label, justify="right", no_wrap=True)
-    for name, cells in _rows(result):
-        table.add_row(name, *cells)
+    table.add_column("engine")
+    for name in ("median", "min..max", "ratio", "of bandwidth"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, rows in _groups(result):
+        for index, (lane, cells) in enumerate(zip(result.lanes, rows, strict=True)):
+            table.add_row("" if index else name, lane.label, *cells)
     return table
 
 
-def _rows(result: BenchResult) -> Iterator[tuple[str, list[str]]]:
+def _groups(result: BenchResult) -> Iterator[tuple[str, list[list[str]]]]:
+    """What was measured, and the cells of every lane."""
     lanes = result.lanes
     yield "load, s", [_spread(lane.load_seconds) for lane in lanes]
     for n in lanes[0].prefill_tokens_per_second:
-        rates = [lane.prefill_tokens_per_second[n] for lane in lanes]
-        yield f"prefill {n}, tokens/s", _with_ratios(result, rates)
+        yield f"prefill {n}, tokens/s", _rated(result, [lane.prefill_tokens_per_second[n] for lane in lanes])
     for depth in lanes[0].decode:
-        rates = [lane.decode[depth].tokens_per_second for lane in lanes]
-        yield f"decode at {depth}, tokens/s", _with_ratios(result, rates)
-        yield "    of read bandwidth", [f"{lane.decode[depth].share:.0%}" for lane in lanes]
-    yield "weights a token, MB", [f"{lane.weight_bytes_per_token / _MB:,.1f}" for lane in lanes]
-    yield "peak memory, MB", [_megabytes(lane.peak_memory) for lane in lanes]
+        decodes = [lane.decode[depth] for lane in lanes]
+        rows = _rated(result, [decode.tokens_per_second for decode in decodes])
+        shares = [f"{decode.share:.0%}" for decode in decodes]
+        yield f"decode at {depth}, tokens/s", [[*row, share] for row, share in zip(rows, shares, strict=True)]
+    yield "weights a token, MB", [[f"{lane.weight_bytes_per_token / _MB:,.1f}"] for lane in lanes]
+    yield "peak memory, MB", [[_megabytes(lane.peak_memory)] for lane in lanes]
 
 
-def _with_ratios(result: BenchResult, rates: Sequence[Spread]) -> list[str]:
-    """Medians and ranges; of lanes other than the reference also the ratio of the medians."""
-    reference = [lane.label for lane in result.lanes].index(result.reference)
-    return [
-        _spread(rate) + ("" if index == reference else f" {rate.median / rates[reference].median:.2f}x")
-        for index, rate in enumerate(rates)
-    ]
+def _rated(result: BenchResult, rates: Sequence[Spread]) -> list[list[str]]:
+    """Median, range, and the ratio of the median to the reference's."""
+    reference = rates[[lane.label for lane in result.lanes].index(result.reference)]
+    return [[*_spread(rate), f"{rate.median / reference.median:.2f}x"] for rate in rates]
 
 
 def _remarks(result: BenchResult) -> Iterator[str]:
     """What the figures are, and what keeps them from meaning more."""
     yield (
         f"medians (min..max) of {plural(result.repetitions, 'repetition')} in turns, after a warm-up; "
-        f"{plural(result.decode_tokens, 'token')} decoded at each depth"
+        f"{plural(result.decode_tokens, 'token')} decoded at each depth; ratios are to {result.reference}"
     )
     if result.load_average > BUSY * result.processors:
         yield (
@@ -78,7 +79,10 @@ def _remarks(result: BenchResult) -> Iterator[str]:
         yield (
             f"weights fit in the last-level cache of {cache / _MB:,.0f} MB, so memory does not limit decoding"
         )
-    yield from result.agreement.values() or ["a single engine: its outputs were compared with nothing"]
+    if not result.agreement:
+        yield "a single engine: its outputs were compared with nothing"
+    for label, sentence in result.agreement.items():
+        yield sentence if sentence.startswith(f"{label} and ") else f"{label}: {sentence}"
     if result.command:
         yield f"repeat: {result.command}"
 
@@ -94,8 +98,8 @@ def _bandwidth(decodes: list[Decode], processors: int) -> str:
     )
 
 
-def _spread(spread: Spread) -> str:
-    return f"{_short(spread.median)} ({_short(spread.min)}..{_short(spread.max)})"
+def _spread(spread: Spread) -> list[str]:
+    return [_short(spread.median), f"{_short(spread.min)}..{_short(spread.max)}"]
 
 
 def _short(value: float) -> str:
