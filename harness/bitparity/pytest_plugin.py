@@ -145,6 +145,7 @@ class Parity:
             settings=read_settings(),
             chunking=Chunking.parse(chunks),
             steps=steps,
+            threads=self.reference.info.fingerprint.threads,
             command=repeat_command(str(self.model.path), names, tokens, chunks, options),
         )
         return compare(comparison, limit=limit, blame=blame, sessions=(self.reference, self.candidate))
