@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
+
 from bitparity.compare.prompts import Prompt, parse_tokens, read_prompts, text_prompt
 from bitparity.compare.recording import RecordedEngine, is_recording
 from bitparity.engine import Engine, get_engine
 from bitparity.errors import BadInput, NotCompared
+from bitparity.model import open_model
+from bitparity.model.types import Model
+from bitparity.model.weights import check_mapping, describe_mapping
+from bitparity.settings import Settings
 from bitparity.tokenizer import Tokenizer
 
 BUNDLED_ARCHITECTURES = ("bitnet", "bitnet-b1.58")
@@ -46,8 +52,23 @@ def choose_prompts(
     return [text_prompt(DEFAULT_PROMPT)]
 
 
-def choose_tokenizer(path: Path | None) -> Tokenizer | None:
-    return None if path is None else Tokenizer.from_file(path)
+def choose_tokenizer(path: Path | None, model: Model) -> Tokenizer | None:
+    """The external tokenizer, if one was named; it adds the BOS of the model where its file adds none."""
+    if path is None:
+        return None
+    wants_bos = model.metadata.get("tokenizer.ggml.add_bos_token", True)
+    return Tokenizer.from_file(
+        path, bos=model.metadata.get("tokenizer.ggml.bos_token_id") if wants_bos else None
+    )
+
+
+def open_chosen(path: Path, settings: Settings) -> Model:
+    """Open a model; with BITNET_DEBUG_LOGITS=1 its weight mapping is told on standard error and checked."""
+    model = open_model(path)
+    if settings.debug_logits:
+        click.echo("\n".join(describe_mapping(model)), err=True)
+        click.echo("\n".join(check_mapping(model)), err=True)
+    return model
 
 
 def choose_model(name: str | None, engines: Sequence[Engine]) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bitparity.cli.choose import choose_engine, choose_model, choose_prompts, choose_tokenizer
+from bitparity.cli.choose import choose_engine, choose_model, choose_prompts, choose_tokenizer, open_chosen
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.repeat import command_line
 from bitparity.compare.blame import BlameReport
@@ -21,7 +21,6 @@ from bitparity.compare.prompts import Prompt
 from bitparity.compare.recording import make_recording, save_recording
 from bitparity.compare.result import ComparisonResult
 from bitparity.engine import Engine, resolve_reference
-from bitparity.model import open_model
 from bitparity.model.types import Model
 from bitparity.settings import Settings, read_settings
 from bitparity.stages import StageFilter
@@ -111,10 +110,10 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         _record(options.record, options, reference, prompts, settings)
         return
     candidate = choose_engine(options.candidate)
-    model = open_model(choose_model(options.model, [reference, candidate]))
+    model = open_chosen(choose_model(options.model, [reference, candidate]), settings)
     comparison = Comparison(
-        reference=Side(reference, _other(options.reference_model, model)),
-        candidate=Side(candidate, _other(options.candidate_model, model)),
+        reference=Side(reference, _other(options.reference_model, model, settings)),
+        candidate=Side(candidate, _other(options.candidate_model, model, settings)),
         prompts=prompts,
         settings=settings,
         model=model,
@@ -123,7 +122,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         context=options.context,
         threads=options.threads,
         device_id=options.device_id,
-        tokenizer=choose_tokenizer(options.tokenizer),
+        tokenizer=choose_tokenizer(options.tokenizer, model),
         trace_filter=StageFilter.parse(options.trace_filter).text,
         command=command_line(ctx),
     )
@@ -160,7 +159,7 @@ def _report(result: ComparisonResult, options: Options) -> None:
 def _record(
     file: Path, options: Options, reference: Engine, prompts: Sequence[Prompt], settings: Settings
 ) -> None:
-    model = open_model(options.reference_model or choose_model(options.model, [reference]))
+    model = open_chosen(options.reference_model or choose_model(options.model, [reference]), settings)
     threads, device_id = options.threads, options.device_id
     recording = make_recording(
         reference, model, prompts, settings=settings, threads=threads, device_id=device_id
@@ -172,5 +171,5 @@ def _record(
     )
 
 
-def _other(path: Path | None, model: Model) -> Model:
-    return model if path is None else open_model(path)
+def _other(path: Path | None, model: Model, settings: Settings) -> Model:
+    return model if path is None else open_chosen(path, settings)

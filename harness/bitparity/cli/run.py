@@ -13,12 +13,11 @@ from typing import Any
 import click
 import numpy as np
 
-from bitparity.cli.choose import choose_engine, choose_model, choose_tokenizer
+from bitparity.cli.choose import choose_engine, choose_model, choose_tokenizer, open_chosen
 from bitparity.compare.positions import check_tokens
 from bitparity.compare.prompts import Prompt, parse_tokens, text_prompt
 from bitparity.engine import Session
 from bitparity.errors import BadInput
-from bitparity.model import open_model
 from bitparity.model.types import Model
 from bitparity.runs import choose_context, open_session, tracing
 from bitparity.settings import read_settings
@@ -66,8 +65,8 @@ def command(**given: Any) -> None:
     settings = read_settings()
     engine = choose_engine(options.engine)
     prompt = _choose_prompt(options)
-    model = open_model(choose_model(options.model, [engine]))
-    external = choose_tokenizer(options.tokenizer)
+    model = open_chosen(choose_model(options.model, [engine]), settings)
+    external = choose_tokenizer(options.tokenizer, model)
     tokenizer = external or Tokenizer.from_gguf(model.metadata)
     needed = prompt.largest_length() + options.max_tokens
     with open_session(

@@ -11,13 +11,12 @@ from typing import Any
 import click
 import numpy as np
 
-from bitparity.cli.choose import choose_engine, choose_model, choose_prompts, choose_tokenizer
+from bitparity.cli.choose import choose_engine, choose_model, choose_prompts, choose_tokenizer, open_chosen
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.positions import check_tokens, logits_by_position
 from bitparity.compare.prompts import Prompt
 from bitparity.engine import Session
 from bitparity.errors import BadInput
-from bitparity.model import open_model
 from bitparity.runs import choose_context, file_digest, open_session
 from bitparity.settings import Settings, read_settings
 from bitparity.stages import StageFilter
@@ -110,8 +109,8 @@ def _record(options: Options, settings: Settings) -> Path:
     chunking = Chunking.parse(options.chunks)
     engine = choose_engine(options.engine)
     prompt = choose_prompts([options.text] if options.text else [], None, options.tokens, engine)[0]
-    model = open_model(choose_model(options.model, [engine]))
-    external = choose_tokenizer(options.tokenizer)
+    model = open_chosen(choose_model(options.model, [engine]), settings)
+    external = choose_tokenizer(options.tokenizer, model)
     with open_session(
         engine,
         model,
