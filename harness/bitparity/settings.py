@@ -3,7 +3,7 @@
 | variable | meaning |
 |---|---|
 | BITNET_CPP_DIR | root of a built bitnet.cpp tree |
-| BITNET_TRACE_DIR | every command records traces into this folder |
+| BITNET_TRACE_DIR | compare, run and trace record every stage into this folder |
 | BITNET_DETERMINISTIC=1 | one thread in every engine |
 | BITNET_SEED | seed of everything that draws random numbers (default 0) |
 | BITNET_DEBUG_LOGITS=1 | say which weight mapping is used and check it |
