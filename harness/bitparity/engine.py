@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,7 @@ class StageValue:
 
 
 Sink = Callable[[StageValue], None]
+RecordSink = Callable[[bytes], None]
 
 
 class Session(Protocol):
@@ -119,6 +120,20 @@ class Session(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class RecordsTraces(Protocol):
+    """What a session may have besides: it makes trace records itself, where the values are."""
+
+    def record(
+        self, stages: StageFilter, write: RecordSink, *, engine: str, run: str
+    ) -> AbstractContextManager[None]:
+        """While active, give each call's records to `write` before that call returns its logits.
+
+        Lines of trace.jsonl as trace.store.json_line makes them, in graph order; engine and run go into them.
+        """
+        ...
 
 
 class Engine(Protocol):

@@ -69,8 +69,8 @@ def tracing(
     fingerprint = session.info.fingerprint
     meta = {"tokens": list(tokens), "stages": stages, "fingerprint": fingerprint.as_dict()}
     with (
-        TraceWriter(settings.trace_dir, fingerprint.engine, run=run, meta=meta) as sink,
-        session.tap(StageFilter.parse(stages), sink),
+        TraceWriter(settings.trace_dir, fingerprint.engine, run=run, meta=meta) as writer,
+        writer.recording(session, StageFilter.parse(stages)),
     ):
         yield
 

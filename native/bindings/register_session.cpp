@@ -143,14 +143,24 @@ public:
         session_->rollback(to);
     }
 
-    void select_stages(const std::vector<std::pair<int, std::string>>& wanted) {
-        std::vector<std::pair<int, Stage>> stages;
-        for (const auto& [layer, name] : wanted) stages.emplace_back(layer, stage_of(name));
-        for (const auto& [layer, stage] : stages) {
-            if (layer < -1 || layer >= session_->hyper().n_layer)
-                throw std::invalid_argument("no such layer");
+    using StageNames = std::vector<std::pair<int, std::string>>;
+
+    void select_stages(const StageNames& wanted) { session_->tap().select(stages_of(wanted)); }
+
+    void record_stages(const StageNames& wanted, const std::string& engine, const std::string& run) {
+        session_->tap().select(stages_of(wanted),
+                               std::make_unique<Recorder>(session_->kernels(), engine, run));
+    }
+
+    void stop_recording() { session_->tap().select({}, nullptr); }
+
+    py::bytes take_records(int seq) {
+        std::vector<std::string> lines;
+        {
+            py::gil_scoped_release release;
+            lines = session_->tap().take_lines(seq);
         }
-        session_->tap().select(session_->hyper().n_layer, stages);
+        return joined(lines);
     }
 
     // (layer, stage, first position, (positions, width) array)
@@ -172,6 +182,16 @@ public:
     const char* isa() const { return session_->kernels().isa; }
 
 private:
+    StageList stages_of(const StageNames& wanted) const {
+        StageList stages;
+        for (const auto& [layer, name] : wanted) {
+            if (layer < -1 || layer >= session_->hyper().n_layer)
+                throw std::invalid_argument("no such layer");
+            stages.emplace_back(layer, stage_of(name));
+        }
+        return stages;
+    }
+
     static Stage stage_of(const std::string& name) {
         for (int i = 0; i < stage_count; ++i) {
             if (name == stage_name(Stage(i))) return Stage(i);
@@ -282,6 +302,9 @@ void register_session(py::module_& m) {
         .def("rollback", &BoundSession::rollback, arg("to"))
         .def("select_stages", &BoundSession::select_stages, arg("wanted"))
         .def("take_stages", &BoundSession::take_stages)
+        .def("record_stages", &BoundSession::record_stages, arg("wanted"), arg("engine"), arg("run"))
+        .def("stop_recording", &BoundSession::stop_recording)
+        .def("take_records", &BoundSession::take_records, arg("seq"))
         .def_property_readonly("position", &BoundSession::position)
         .def_property_readonly("context", &BoundSession::context)
         .def_property_readonly("kernels", &BoundSession::kernels)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Sink, StageValue
+from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, RecordSink, Sink, StageValue
 from bitparity.errors import BadInput
 from bitparity.model import open_model
 from bitparity.model.types import Model
@@ -148,6 +148,7 @@ class NativeSession:
         self._core: _core.Session | None = core
         self._tokenizer: Tokenizer | None = None
         self._taps: list[tuple[StageFilter, Sink]] = []
+        self._recording: RecordSink | None = None
         self._seq = 0
         self._info = _describe(model, core, numerics, threads)
 
@@ -193,6 +194,20 @@ class NativeSession:
             if self._core is not None:
                 self._select_stages()
 
+    @contextmanager
+    def record(self, stages: StageFilter, write: RecordSink, *, engine: str, run: str) -> Iterator[None]:
+        """As engine.RecordsTraces says; hashes and statistics are taken in the core, by all its threads."""
+        if self._recording is not None:
+            raise BadInput("native: the session is being recorded already; one recording at a time")
+        self._open_core().record_stages(stages.pairs(self._info.n_layer), engine, run)
+        self._recording = write
+        try:
+            yield
+        finally:
+            self._recording = None
+            if self._core is not None:
+                self._core.stop_recording()
+
     def close(self) -> None:
         self._core = None
 
@@ -219,6 +234,8 @@ class NativeSession:
         return np.array(tokens, dtype=np.int32)
 
     def _deliver(self, core: _core.Session, seq: int) -> None:
+        if self._recording is not None:
+            self._recording(core.take_records(seq))
         for layer, stage, position, values in core.take_stages():
             value = StageValue(layer, stage, position, seq, self._shaped(stage, values))
             for stages, sink in tuple(self._taps):

@@ -39,7 +39,8 @@ Session::Session(Model model, const KernelSet& kernels, const SessionOptions& op
       cache_(model_.hyper, options.context),
       attention_(model_.hyper, kernels, options.numerics, options.faults, options.threads, options.context),
       rotation_(model_.hyper, model_.rope_factors),
-      activations_(kernels, pool_, faults_, std::min(chunk_tokens, options.context), widest(model_.hyper)) {
+      activations_(kernels, pool_, faults_, std::min(chunk_tokens, options.context), widest(model_.hyper)),
+      tap_(pool_, model_.hyper.n_layer) {
     const HyperParameters& hyper = model_.hyper;
     const auto rows = std::size_t(std::min(chunk_tokens, context_));
     for (std::vector<float>* buffer : {&stream_, &normed_, &projected_})
@@ -81,31 +82,31 @@ void Session::embed(const std::int32_t* tokens, const Chunk& chunk) {
     for (int row = 0; row < chunk.rows; ++row) {
         unpack_row(model_.token_embd, tokens[row], stream_.data() + std::size_t(row) * std::size_t(width));
     }
-    record(-1, Stage::embeddings, chunk, width, stream_);
+    record(-1, Stage::embeddings, chunk, width, stream_.data());
 }
 
 void Session::attention_block(int layer, const Chunk& chunk) {
     const Layer& w = model_.layers[std::size_t(layer)];
     norm(w.attn_norm, hyper().n_embd, chunk.rows, stream_.data(), normed_.data());
-    record(layer, Stage::attn_norm, chunk, hyper().n_embd, normed_);
+    record(layer, Stage::attn_norm, chunk, hyper().n_embd, normed_.data());
     multiply_from(normed_.data(), hyper().n_embd, chunk,
                   {{w.q, q_.data()}, {w.k, k_.data()}, {w.v, v_.data()}});
-    record(layer, Stage::q_proj, chunk, hyper().n_embd_q(), q_);
-    record(layer, Stage::k_proj, chunk, hyper().n_embd_kv(), k_);
-    record(layer, Stage::v_proj, chunk, hyper().n_embd_kv(), v_);
+    record(layer, Stage::q_proj, chunk, hyper().n_embd_q(), q_.data());
+    record(layer, Stage::k_proj, chunk, hyper().n_embd_kv(), k_.data());
+    record(layer, Stage::v_proj, chunk, hyper().n_embd_kv(), v_.data());
     rotate_and_store(layer, chunk);
     attend(layer, chunk);
 
     const float* merged = context_values_.data();
     if (hyper().sub_norms) {
         norm(w.attn_sub_norm, hyper().n_embd_q(), chunk.rows, merged, sub_normed_.data());
-        record(layer, Stage::attn_sub_norm, chunk, hyper().n_embd_q(), sub_normed_);
+        record(layer, Stage::attn_sub_norm, chunk, hyper().n_embd_q(), sub_normed_.data());
         merged = sub_normed_.data();
     }
     multiply_from(merged, hyper().n_embd_q(), chunk, {{w.attn_out, projected_.data()}});
-    record(layer, Stage::attn_out, chunk, hyper().n_embd, projected_);
+    record(layer, Stage::attn_out, chunk, hyper().n_embd, projected_.data());
     add_to_stream(chunk);
-    record(layer, Stage::attn_residual, chunk, hyper().n_embd, stream_);
+    record(layer, Stage::attn_residual, chunk, hyper().n_embd, stream_.data());
 }
 
 void Session::rotate_and_store(int layer, const Chunk& chunk) {
@@ -118,8 +119,8 @@ void Session::rotate_and_store(int layer, const Chunk& chunk) {
         cache_.store(kernels_, layer, chunk.position + row, k_.data() + i * kv_width,
                      v_.data() + i * kv_width);
     });
-    record(layer, Stage::q_rope, chunk, hyper().n_embd_q(), q_);
-    record(layer, Stage::k_rope, chunk, hyper().n_embd_kv(), k_);
+    record(layer, Stage::q_rope, chunk, hyper().n_embd_q(), q_.data());
+    record(layer, Stage::k_rope, chunk, hyper().n_embd_kv(), k_.data());
 }
 
 void Session::attend(int layer, const Chunk& chunk) {
@@ -131,39 +132,43 @@ void Session::attend(int layer, const Chunk& chunk) {
                        .out = context_values_.data(),
                        .probs = nullptr,
                        .probs_width = 0};
-    if (tap_.wants(layer, Stage::attn_probs)) {
+    const bool with_probs = tap_.wants(layer, Stage::attn_probs);
+    if (with_probs) {
         call.probs_width = std::size_t(position_ + chunk.call_rows);
-        const std::size_t width = std::size_t(hyper().n_head) * call.probs_width;
-        call.probs = tap_.buffer(layer, Stage::attn_probs, position_, chunk.call_rows, width) +
-                     std::size_t(chunk.first_row) * width;
+        probs_.assign(std::size_t(chunk.rows * hyper().n_head) * call.probs_width, 0.0f);
+        call.probs = probs_.data();
     }
     attention_.run(pool_, cache_, call);
-    record(layer, Stage::attn_ctx, chunk, hyper().n_embd_q(), context_values_);
+    if (with_probs) {
+        record(layer, Stage::attn_probs, chunk, hyper().n_head * int(call.probs_width), call.probs,
+               hyper().n_head);
+    }
+    record(layer, Stage::attn_ctx, chunk, hyper().n_embd_q(), context_values_.data());
 }
 
 void Session::feed_forward_block(int layer, const Chunk& chunk) {
     const Layer& w = model_.layers[std::size_t(layer)];
     const int n_ff = hyper().n_ff;
     norm(w.ffn_norm, hyper().n_embd, chunk.rows, stream_.data(), normed_.data());
-    record(layer, Stage::ffn_norm, chunk, hyper().n_embd, normed_);
+    record(layer, Stage::ffn_norm, chunk, hyper().n_embd, normed_.data());
     multiply_from(normed_.data(), hyper().n_embd, chunk, {{w.gate, gate_.data()}, {w.up, up_.data()}});
-    record(layer, Stage::ffn_gate, chunk, n_ff, gate_);
-    record(layer, Stage::ffn_up, chunk, n_ff, up_);
+    record(layer, Stage::ffn_gate, chunk, n_ff, gate_.data());
+    record(layer, Stage::ffn_up, chunk, n_ff, up_.data());
 
     const auto activate = hyper().activation == Activation::silu ? kernels_.silu_mul : kernels_.relu2_mul;
     pool_.run(chunk.rows, [&](int row, int) {
         const std::size_t at = std::size_t(row) * std::size_t(n_ff);
         activate(gate_.data() + at, up_.data() + at, n_ff, gate_.data() + at);
     });
-    record(layer, Stage::ffn_act, chunk, n_ff, gate_);
+    record(layer, Stage::ffn_act, chunk, n_ff, gate_.data());
     if (hyper().sub_norms) {
         norm(w.ffn_sub_norm, n_ff, chunk.rows, gate_.data(), gate_.data());
-        record(layer, Stage::ffn_sub_norm, chunk, n_ff, gate_);
+        record(layer, Stage::ffn_sub_norm, chunk, n_ff, gate_.data());
     }
     multiply_from(gate_.data(), n_ff, chunk, {{w.down, projected_.data()}});
-    record(layer, Stage::ffn_out, chunk, hyper().n_embd, projected_);
+    record(layer, Stage::ffn_out, chunk, hyper().n_embd, projected_.data());
     add_to_stream(chunk);
-    record(layer, Stage::layer_out, chunk, hyper().n_embd, stream_);
+    record(layer, Stage::layer_out, chunk, hyper().n_embd, stream_.data());
 }
 
 void Session::write_logits(const Chunk& chunk, bool only_last, float* logits) {
@@ -172,10 +177,9 @@ void Session::write_logits(const Chunk& chunk, bool only_last, float* logits) {
     if (only_last) part = {chunk.position + skipped, 1, 0, 1, chunk.in_batch};
     norm(model_.output_norm, hyper().n_embd, part.rows,
          stream_.data() + std::size_t(skipped) * std::size_t(hyper().n_embd), normed_.data());
-    record(-1, Stage::final_norm, part, hyper().n_embd, normed_);
+    record(-1, Stage::final_norm, part, hyper().n_embd, normed_.data());
     multiply_from(normed_.data(), hyper().n_embd, part, {{model_.head, logits}});
-    tap_.record(-1, Stage::logits, part.position - part.first_row, part.call_rows, part.first_row, part.rows,
-                std::size_t(hyper().n_vocab), logits);
+    record(-1, Stage::logits, part, hyper().n_vocab, logits);
 }
 
 void Session::norm(const float* weight, int width, int rows, const float* x, float* out) {
@@ -195,10 +199,9 @@ void Session::multiply_from(const float* x, int cols, const Chunk& chunk,
     multiply(pool_, kernels_, activations_, chunk.in_batch, numerics_, jobs);
 }
 
-void Session::record(int layer, Stage stage, const Chunk& chunk, int width,
-                     const std::vector<float>& values) {
-    tap_.record(layer, stage, chunk.position - chunk.first_row, chunk.call_rows, chunk.first_row, chunk.rows,
-                std::size_t(width), values.data());
+void Session::record(int layer, Stage stage, const Chunk& chunk, int width, const float* values, int heads) {
+    tap_.record(layer, stage, {chunk.position - chunk.first_row, chunk.call_rows, chunk.first_row, chunk.rows},
+                std::size_t(width), heads, values);
 }
 
 }  // namespace bitnet

@@ -22,25 +22,35 @@ std::tuple<int, int, int> graph_order(const StageRecord& record) {
 
 const char* stage_name(Stage stage) { return names[std::size_t(stage)]; }
 
-void Tap::select(int n_layer, const std::vector<std::pair<int, Stage>>& wanted) {
-    active_ = !wanted.empty();
-    wanted_.assign(std::size_t(n_layer + 1) * stage_count, 0);
-    for (const auto& [layer, stage] : wanted)
-        wanted_[std::size_t(layer + 1) * stage_count + std::size_t(stage)] = 1;
+void Tap::select(const StageList& stages) { set(values_wanted, stages); }
+
+void Tap::select(const StageList& stages, std::unique_ptr<Recorder> recorder) {
+    set(record_wanted, stages);
+    recorder_ = std::move(recorder);
 }
 
-float* Tap::buffer(int layer, Stage stage, int position, int positions, std::size_t width) {
+void Tap::set(Wish wish, const StageList& stages) {
+    for (std::uint8_t& wishes : wanted_) wishes &= std::uint8_t(~wish);
+    for (const auto& [layer, stage] : stages) wanted_[index(layer, stage)] |= wish;
+}
+
+void Tap::record(int layer, Stage stage, const ChunkRows& chunk, std::size_t width, int heads,
+                 const float* values) {
+    const std::uint8_t wishes = wanted_[index(layer, stage)];
+    if (wishes & values_wanted) copy(layer, stage, chunk, width, values);
+    if (wishes & record_wanted) {
+        recorder_->add(pool_, {layer, stage_name(stage), chunk.position + chunk.first_row, chunk.rows,
+                               chunk.call_rows, width, heads, values});
+    }
+}
+
+void Tap::copy(int layer, Stage stage, const ChunkRows& chunk, std::size_t width, const float* values) {
     StageRecord& record = records_[{layer, stage}];
-    if (record.values.empty())
-        record = {layer, stage, position, positions, std::vector<float>(positions * width)};
-    return record.values.data();
-}
-
-void Tap::record(int layer, Stage stage, int position, int positions, int first_row, int rows,
-                 std::size_t width, const float* values) {
-    if (!wants(layer, stage)) return;
-    float* all = buffer(layer, stage, position, positions, width);
-    std::copy_n(values, rows * width, all + first_row * width);
+    if (record.values.empty()) {
+        record = {layer, stage, chunk.position, chunk.call_rows, {}};
+        record.values.reserve(std::size_t(chunk.call_rows) * width);
+    }
+    record.values.insert(record.values.end(), values, values + std::size_t(chunk.rows) * width);
 }
 
 std::vector<StageRecord> Tap::take() {

@@ -79,6 +79,7 @@ class BridgeSession:
         if not 0 <= to <= self.position:
             raise BadInput(f"cannot roll back to position {to}; the session is at {self.position}")
         self._core.rollback(to)
+        self._decoded = self._decoded if to else 0
 
     @contextmanager
     def tap(self, stages: StageFilter, sink: Sink) -> Iterator[None]:

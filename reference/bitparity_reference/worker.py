@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, cast
 
-from bitparity.engine import Floats, ModelInfo, Session, Sink
+from bitparity.engine import Floats, ModelInfo, RecordSink, Session, Sink
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.stages import StageFilter
 from bitparity_reference.channel import Channel
@@ -46,7 +46,7 @@ class WorkerSession:
         time_limit: float = TIME_LIMIT,
     ) -> None:
         self._engine, self.time_limit = engine, time_limit
-        self._sink: Sink | None = None
+        self._receiver: tuple[str, Callable[[Any], None]] | None = None
         self._failure: EngineFailed | None = None
         self._position = 0
         self.call_seconds = 0.0
@@ -99,14 +99,28 @@ class WorkerSession:
 
     @contextmanager
     def tap(self, stages: StageFilter, sink: Sink) -> Iterator[None]:
-        if self._sink is not None:
+        with self._receiving("stage", sink, "start_tap", stages):
+            yield
+
+    @contextmanager
+    def record(self, stages: StageFilter, write: RecordSink, *, engine: str, run: str) -> Iterator[None]:
+        """As bitparity.engine.RecordsTraces says; the worker makes the records."""
+        with self._receiving("records", write, "start_recording", stages, engine, run):
+            yield
+
+    @contextmanager
+    def _receiving(
+        self, kind: str, receiver: Callable[[Any], None], start: str, *arguments: Any
+    ) -> Iterator[None]:
+        """Pass on what the worker sends of this kind."""
+        if self._receiver is not None:
             raise BadInput(f"{self._engine} is being tapped already; one tap at a time")
-        self._call("start_tap", stages)
-        self._sink = sink
+        self._call(start, *arguments)
+        self._receiver = kind, receiver
         try:
             yield
         finally:
-            self._sink = None
+            self._receiver = None
             if self._failure is None:
                 self._call("stop_tap")
 
@@ -126,7 +140,7 @@ class WorkerSession:
         return value
 
     def _exchange(self, request: Any) -> Any:
-        """Send a request; pass stages to the sink until the answer comes; return it or raise it."""
+        """Send a request; pass on what is received until the answer comes; return it or raise it."""
         if self._failure is not None:
             raise self._failure
         try:
@@ -148,15 +162,15 @@ class WorkerSession:
         return answer
 
     def _listen(self) -> tuple[Any, Exception | None]:
-        """The answer (an exception if the call raised), and what the sink raised on the way."""
+        """The answer (an exception if the call raised), and what the receiver raised on the way."""
         trouble: Exception | None = None
         while True:
             kind, value = self._channel.receive(self.time_limit)
             if kind == "answer":
                 return value, trouble
             try:
-                if self._sink is not None and trouble is None:
-                    self._sink(value)
+                if self._receiver is not None and self._receiver[0] == kind and trouble is None:
+                    self._receiver[1](value)
             except Exception as error:  # read on to the answer, so that the session stays usable
                 trouble = error
 

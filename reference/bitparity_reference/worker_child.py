@@ -12,9 +12,12 @@ import time
 from contextlib import AbstractContextManager
 from typing import Any
 
-from bitparity.engine import Session
+import numpy as np
+
+from bitparity.engine import Session, Sink, StageValue
 from bitparity.errors import BitparityError, EngineFailed
 from bitparity.stages import StageFilter
+from bitparity_native import _core
 from bitparity_reference.channel import Channel
 
 
@@ -49,22 +52,43 @@ class _Server:
     def __init__(self, session: Session, channel: Channel) -> None:
         self.session, self._channel = session, channel
         self._tap: AbstractContextManager[None] | None = None
+        self._recorder: _core.Recorder | None = None
+        self._seq: int | None = None  # of what the recorder holds
 
     def call(self, method: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         if method == "start_tap":
-            return self._start_tap(*args)
+            return self._start_tap(args[0], lambda value: self._channel.send(("stage", value)))
+        if method == "start_recording":
+            return self._start_recording(*args)
         if method == "stop_tap":
             return self._stop_tap()
-        return getattr(self.session, method)(*args, **options)
+        value = getattr(self.session, method)(*args, **options)
+        self._send_records()
+        return value
 
-    def _start_tap(self, stages: StageFilter) -> None:
-        self._tap = self.session.tap(stages, lambda value: self._channel.send(("stage", value)))
+    def _start_tap(self, stages: StageFilter, sink: Sink) -> None:
+        self._tap = self.session.tap(stages, sink)
         self._tap.__enter__()
+
+    def _start_recording(self, stages: StageFilter, engine: str, run: str) -> None:
+        """Records are made here, so that values need not cross to the parent."""
+        self._recorder = _core.Recorder(engine=engine, run=run, threads=1)
+        self._start_tap(stages, self._record)
+
+    def _record(self, value: StageValue) -> None:
+        assert self._recorder is not None
+        self._recorder.add(value.layer, value.stage, value.position, np.ascontiguousarray(value.values))
+        self._seq = value.seq
+
+    def _send_records(self) -> None:
+        if self._recorder is not None and self._seq is not None:
+            self._channel.send(("records", self._recorder.take(self._seq)))
+            self._seq = None
 
     def _stop_tap(self) -> None:
         assert self._tap is not None
         self._tap.__exit__(None, None, None)
-        self._tap = None
+        self._tap = self._recorder = self._seq = None
 
 
 def _requests(channel: Channel) -> queue.SimpleQueue[Any]:

@@ -113,7 +113,7 @@ def test_cut_off_trace_is_named(model: Path, tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-5])
     result = run(diff_command, first, second)
     assert result.exit_code == 1
-    assert f"damaged: {file}: record 42 is cut off" in result.output
+    assert f"damaged: {file}: record 126 is cut off" in result.output
 
 
 def test_trace_without_a_folder_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_folder_from_the_environment_is_used(
 ) -> None:
     monkeypatch.setenv("BITNET_TRACE_DIR", str(tmp_path))
     run(trace_command, model, "--engine", "oracle", "--tokens", TOKENS)
-    assert len(read_trace(tmp_path)) == 21
+    assert len(read_trace(tmp_path)) == 21 * 6
 
 
 def test_unknown_stage_is_refused_before_anything_is_written(model: Path, tmp_path: Path) -> None:

@@ -229,13 +229,13 @@ def bitnet_rs_file(folder: Path, name: str, values: np.ndarray, **fields: object
     (folder / f"{name.replace('/', '_')}.trace").write_text(json.dumps(data, indent=2))
 
 
-def diff_with_bitnet_rs(tmp_path: Path, factor: float) -> TraceDiff:
+def diff_with_bitnet_rs(tmp_path: Path, factor: float, *, keep: bool = True) -> TraceDiff:
     """A BitNet.rs trace of one whole prefill, without seq, layer and stage."""
     values = prefill(4)
     for value in values:
         if value.layer == 1 and value.stage in ("q_proj", "attn_norm"):
             bitnet_rs_file(tmp_path / "rs", f"t0/blk1/{value.stage}", value.values * np.float32(factor))
-    return diff_traces(read_trace(tmp_path / "rs"), write(tmp_path / "ours", prefill(4)))
+    return diff_traces(read_trace(tmp_path / "rs"), write(tmp_path / "ours", prefill(4), keep=keep))
 
 
 def test_bitnet_rs_prefill_compares_as_a_whole(tmp_path: Path) -> None:
@@ -249,6 +249,13 @@ def test_bitnet_rs_prefill_that_differs_is_measured_on_the_rms(tmp_path: Path) -
     first = diff_with_bitnet_rs(tmp_path, 2).first_divergence
     assert (first.key.layer, first.key.stage) == (1, "attn_norm")
     assert first.size == pytest.approx(0.5, rel=1e-5)
+
+
+def test_bitnet_rs_prefill_is_never_equal_to_positions_without_values(tmp_path: Path) -> None:
+    diff = diff_with_bitnet_rs(tmp_path, 1, keep=False)
+    assert {d.kind for d in diff.unequal if d.key.layer == 1} == {"shape"}
+    assert diff.first_divergence.size == pytest.approx(0, abs=1e-6)
+    assert diff.exit_code == 1
 
 
 def test_64_positions_of_30_layers_take_seconds(tmp_path: Path) -> None:

@@ -45,20 +45,20 @@ def write(folder: Path, calls: list[list[StageValue]], **options: object) -> Pat
 
 def test_record_hash_and_statistics_are_those_of_the_value() -> None:
     values = np.array([[1, -2, 3], [0, 0, 4]], np.float32)
-    record = RecordMaker("native", "native").records([StageValue(3, "ffn_out", 5, 0, values)])[0]
-    assert record.blake3 == blake3(values.tobytes()).hexdigest()
-    assert record.position_blake3 == tuple(blake3(row.tobytes()).hexdigest()[:16] for row in values)
-    assert (record.min, record.max, record.non_finite, record.num_elements) == (-2, 4, 0, 6)
-    assert record.rms == pytest.approx(np.sqrt(30 / 6))
-    assert record.mean == pytest.approx(1)
-    assert record.position_rms == pytest.approx([np.sqrt(14 / 3), np.sqrt(16 / 3)])
+    first, second = RecordMaker("native", "native").records([StageValue(3, "ffn_out", 5, 0, values)])
+    assert [first.blake3, second.blake3] == [blake3(row.tobytes()).hexdigest() for row in values]
+    assert (first.name, second.name) == ("seq0/pos5/blk3/ffn_out", "seq0/pos6/blk3/ffn_out")
+    assert (first.position, second.position, second.batch, second.shape) == (5, 6, 2, (3,))
+    assert (first.min, first.max, first.non_finite, first.num_elements) == (-2, 3, 0, 3)
+    assert [first.rms, second.rms] == pytest.approx([np.sqrt(14 / 3), np.sqrt(16 / 3)])
+    assert [first.mean, second.mean] == pytest.approx([2 / 3, 4 / 3])
 
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_record_of_non_finite_values_counts_them_and_measures_the_rest(n: int) -> None:
     values = np.tile(np.array([[np.nan, np.inf, -np.inf, 3, 1e30]], np.float32), (n, 1))
     record = RecordMaker("native", "native").records([StageValue(0, "ffn_out", 0, 0, values)])[0]
-    assert (record.non_finite, record.min, record.max) == (3 * n, 3, np.float32(1e30))
+    assert (record.non_finite, record.min, record.max) == (3, 3, np.float32(1e30))
     assert record.rms == pytest.approx(1e30 / np.sqrt(2))
 
 
@@ -70,19 +70,21 @@ def test_record_without_a_finite_value_has_no_statistics(tmp_path: Path) -> None
 
 def test_record_of_a_strided_view_hashes_its_values_in_order() -> None:
     values = np.arange(24, dtype=np.float32).reshape(4, 6).T[:, ::2]
-    record = RecordMaker("native", "native").records([StageValue(0, "ffn_out", 0, 0, values)])[0]
-    assert record.blake3 == blake3(np.ascontiguousarray(values).tobytes()).hexdigest()
+    records = RecordMaker("native", "native").records([StageValue(0, "ffn_out", 0, 0, values)])
+    expected = [blake3(row.tobytes()).hexdigest() for row in np.ascontiguousarray(values)]
+    assert [record.blake3 for record in records] == expected
 
 
 def test_prefill_digests_equal_those_of_decode_steps(tmp_path: Path) -> None:
     prefill = read_trace(write(tmp_path, [stage_values(4)]))
     decode = read_trace(write(tmp_path, [stage_values(1, start=i, seq=i + 1) for i in range(4)]))
     assert prefill.rows.keys() == decode.rows.keys()
-    assert {k: row.digest for k, row in prefill.rows.items()} == {
-        k: row.digest for k, row in decode.rows.items()
+    assert {k: row.blake3 for k, row in prefill.rows.items()} == {
+        k: row.blake3 for k, row in decode.rows.items()
     }
-    assert len(prefill.records) == 4
-    assert len(decode.records) == 16
+    assert len(prefill.records) == len(decode.records) == 16
+    assert {r.batch for r in prefill} == {4}
+    assert {r.batch for r in decode} == {1}
 
 
 def test_written_records_have_the_documented_keys(tmp_path: Path) -> None:
@@ -97,13 +99,13 @@ def test_records_survive_writing_and_reading(tmp_path: Path) -> None:
     expected = RecordMaker("native", "native").records(values)
     for record, read in zip(expected, read_trace(path), strict=True):
         assert read.name == record.name
-        assert read.position_blake3 == record.position_blake3
+        assert (read.blake3, read.shape, read.batch) == (record.blake3, record.shape, record.batch)
         assert np.float32(read.rms) == np.float32(record.rms)
 
 
 def test_every_record_has_its_own_name_after_a_rollback(tmp_path: Path) -> None:
     trace = read_trace(write(tmp_path, [stage_values(2), stage_values(2), stage_values(2, start=2)]))
-    assert len({r.name for r in trace}) == len(trace) == 12
+    assert len({r.name for r in trace}) == len(trace) == 24
     assert {key.occurrence for key in trace.rows if key.position == 0} == {0, 1}
     assert {key.occurrence for key in trace.rows if key.position == 2} == {0}
 
@@ -147,7 +149,7 @@ def test_value_window_keeps_only_its_positions_and_stages(tmp_path: Path) -> Non
 def test_second_run_overwrites_nothing(tmp_path: Path) -> None:
     first, second = write(tmp_path, [stage_values(1)]), write(tmp_path, [stage_values(2)])
     assert (first.name, second.name) == ("native", "native-2")
-    assert len(read_trace(first)) == len(read_trace(second)) == 4
+    assert (len(read_trace(first)), len(read_trace(second))) == (4, 8)
     with pytest.raises(BadInput, match=r"holds 2 runs \(native, native-2\)"):
         read_trace(tmp_path)
 
@@ -161,8 +163,8 @@ def test_record_cut_off_is_named_and_the_others_are_read(tmp_path: Path) -> None
     file = write(tmp_path, [stage_values(2)]) / "trace.jsonl"
     file.write_bytes(file.read_bytes()[:-40])
     trace = read_trace(tmp_path)
-    assert len(trace) == 3
-    assert "record 4 is cut off" in trace.damage[0]
+    assert len(trace) == 7
+    assert "record 8 is cut off" in trace.damage[0]
 
 
 def test_values_file_cut_off_is_named(tmp_path: Path) -> None:
@@ -183,7 +185,7 @@ def test_interrupted_run_is_readable_up_to_the_interruption(tmp_path: Path) -> N
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert len(read_trace(tmp_path)) == 4
+    assert len(read_trace(tmp_path)) == 8
 
 
 def test_line_that_is_no_record_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from bitparity.engine import Floats, StageValue
 from bitparity.stages import STAGE_NAMES, StageFilter, graph_order
+from bitparity.trace import TraceWriter, read_trace
 from bitparity_reference.llama_engine import LlamaEngine
 from bitparity_reference.worker import WorkerSession
 
@@ -52,6 +53,25 @@ def test_tap_records_each_stage_of_each_architecture(
         assert all(v.position == 0 and v.seq == 0 and len(v.values) == len(TOKENS) for v in got)
         assert all(np.isfinite(v.values).all() and v.values.dtype == np.float32 for v in got)
         assert {v.stage for v in got} == set(STAGE_NAMES) - absent
+
+
+def test_records_made_in_the_worker_are_those_of_its_tap(session: WorkerSession, tmp_path: Path) -> None:
+    traces = []
+    for keep_values in (False, True):  # in the worker, and from the tap's values
+        with (
+            TraceWriter(tmp_path, "x", keep_values=keep_values) as writer,
+            writer.recording(session, EVERYTHING),
+        ):
+            session.prefill(TOKENS[:5])
+            session.decode(TOKENS[5])
+        session.rollback(0)
+        traces.append(read_trace(writer.path))
+    in_worker, from_tap = traces
+    assert not any(record.values_file for record in in_worker)
+    assert [(r.name, r.blake3, r.batch, r.shape) for r in in_worker] == [
+        (r.name, r.blake3, r.batch, r.shape) for r in from_tap
+    ]
+    assert len(in_worker) == 6 * len(from_tap.stages())
 
 
 def test_tap_changes_no_bit(engine: LlamaEngine, model_file: Callable[..., Path]) -> None:

@@ -129,7 +129,7 @@ def _record(options: Options, settings: Settings) -> Path:
         }
         with (
             TraceWriter(folder, engine.name, options.run, window, meta) as writer,
-            session.tap(stages, writer),
+            writer.recording(session, stages),
         ):
             _run(session, tokens, chunking, options.steps)
     return writer.path

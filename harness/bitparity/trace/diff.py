@@ -7,6 +7,7 @@ RMS where not.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,17 +16,19 @@ import numpy as np
 
 from bitparity.engine import Floats
 from bitparity.errors import NotCompared
-from bitparity.trace.reader import Row, RowKey, Trace, order_in_graph, stage_order
+from bitparity.trace.reader import RowKey, Trace, order_in_graph, stage_order
+from bitparity.trace.record import TraceRecord, digest_of
 
 Kind = Literal["equal", "differs", "shape", "missing", "extra"]
-Rows = dict[RowKey, Row]
+Rows = dict[RowKey, TraceRecord]
 
 
 @dataclass(frozen=True, slots=True)
 class RowDiff:
     """What was found at one row.
 
-    kind         missing: only in expected; extra: only in actual; shape: the two cannot be compared
+    kind         missing: only in expected; extra: only in actual; shape: the two cannot be compared, being of
+                 different size, or one known as a whole and the other by position and without values
     relative_l2  |actual - expected| / |expected|, and
     max_abs      the largest difference, where both traces hold values, else None
     rms_expected, rms_actual   None where the trace does not say
@@ -160,38 +163,58 @@ def diff_traces(expected: Trace, actual: Trace) -> TraceDiff:
 
 
 def _comparable_rows(expected: Trace, actual: Trace) -> tuple[Rows, Rows]:
-    """The rows of both.
-
-    Where a trace of another tool knows several positions only as a whole, a record of the same size in the
-    other trace is taken as a whole too.
-    """
+    """The rows of both; where one trace knows several positions only as a whole, so does the other then."""
     rows_expected, rows_actual = dict(expected.rows), dict(actual.rows)
-    _match_whole_records(rows_expected, rows_actual)
-    _match_whole_records(rows_actual, rows_expected)
+    _join_rows(rows_actual, actual, as_in=rows_expected)
+    _join_rows(rows_expected, expected, as_in=rows_actual)
     return rows_expected, rows_actual
 
 
-def _match_whole_records(coarse: Rows, fine: Rows) -> None:
-    for key, row in coarse.items():
-        other = fine.get(key)
-        if other is None or other.at != 0 or row.record.n_positions > 1 or other.record.n_positions == 1:
+def _join_rows(fine: Rows, trace: Trace, *, as_in: Rows) -> None:
+    """Other tools record a prefill as one: put rows together that have the elements of such a record."""
+    for key, coarse in as_in.items():
+        first = fine.get(key)
+        if coarse.batch is not None or first is None or first.batch is None:
             continue
-        if row.record.num_elements == other.record.num_elements:
-            for later in range(1, other.record.n_positions):
-                fine.pop(key._replace(position=key.position + later), None)
-            fine[key] = Row(other.record._replace(position_blake3=(), position_rms=()), 0)
+        keys = [key._replace(position=key.position + i) for i in range(first.batch)]
+        rows = [fine[k] for k in keys if k in fine]
+        if len(rows) == first.batch and sum(row.num_elements for row in rows) == coarse.num_elements:
+            for k in keys:
+                del fine[k]
+            fine[key] = _joined(rows, trace)
 
 
-def _diff_row(key: RowKey, e: Row | None, a: Row | None, expected: Trace, actual: Trace) -> RowDiff:
+def _joined(rows: list[TraceRecord], trace: Trace) -> TraceRecord:
+    """One record of consecutive rows; without values its digest is not known, which is said by ""."""
+    known = all(trace.holds_values(row) for row in rows)
+    digest = digest_of(np.stack([trace.kept_value(row) for row in rows])) if known else ""
+    return rows[0]._replace(
+        shape=(len(rows), *rows[0].shape),
+        blake3=digest,
+        num_elements=sum(row.num_elements for row in rows),
+        rms=_joined_rms(rows),
+        values_file=None,
+    )
+
+
+def _joined_rms(rows: list[TraceRecord]) -> float | None:
+    counts = [row.num_elements - (row.non_finite or 0) for row in rows]
+    squares = sum(count * row.rms**2 for count, row in zip(counts, rows, strict=True) if row.rms is not None)
+    return math.sqrt(squares / sum(counts)) if sum(counts) else None
+
+
+def _diff_row(
+    key: RowKey, e: TraceRecord | None, a: TraceRecord | None, expected: Trace, actual: Trace
+) -> RowDiff:
     if e is None or a is None:
         return RowDiff(key, "extra" if e is None else "missing")
-    if e.digest == a.digest:
+    if e.num_elements != a.num_elements or not (e.blake3 and a.blake3):
+        return RowDiff(key, "shape", None, None, e.rms, a.rms)
+    if e.blake3 == a.blake3:
         return RowDiff(key, "equal", 0.0, 0.0, e.rms, a.rms)
     if expected.holds_values(e) and actual.holds_values(a):
-        value_e, value_a = expected.row_value(e), actual.row_value(a)
-        if value_e.shape != value_a.shape:
-            return RowDiff(key, "shape", None, None, e.rms, a.rms)
-        return RowDiff(key, "differs", *_distance(value_e, value_a), e.rms, a.rms)
+        distance = _distance(expected.kept_value(e), actual.kept_value(a))
+        return RowDiff(key, "differs", *distance, e.rms, a.rms)
     return RowDiff(key, "differs", None, None, e.rms, a.rms)
 
 

@@ -30,21 +30,6 @@ class RowKey(NamedTuple):
     occurrence: int = 0
 
 
-class Row(NamedTuple):
-    """Where a row lies: the `at`-th position of a record."""
-
-    record: TraceRecord
-    at: int
-
-    @property
-    def digest(self) -> str:
-        return self.record.digest(self.at)
-
-    @property
-    def rms(self) -> float | None:
-        return self.record.rms_at(self.at)
-
-
 @dataclass
 class Trace:
     """What one run recorded.
@@ -72,23 +57,21 @@ class Trace:
         return list(self.meta.get("tokens", ()))
 
     @cached_property
-    def rows(self) -> dict[RowKey, Row]:
-        """Every position of every stage, whatever the chunking."""
-        rows: dict[RowKey, Row] = {}
+    def rows(self) -> dict[RowKey, TraceRecord]:
+        """The records, by position and stage whatever the chunking."""
+        rows: dict[RowKey, TraceRecord] = {}
         times: dict[tuple[int, int, str], int] = {}
         for record in self.records:
-            first = _position(record)
             layer, stage = -1 if record.layer is None else record.layer, record.stage or record.name
-            for index in range(record.n_positions):
-                place = (first + index, layer, stage)
-                occurrence = times.get(place, 0)
-                times[place] = occurrence + 1
-                rows[RowKey(*place, occurrence)] = Row(record, index)
+            place = (_position(record), layer, stage)
+            occurrence = times.get(place, 0)
+            times[place] = occurrence + 1
+            rows[RowKey(*place, occurrence)] = record
         return rows
 
     @cached_property
-    def _latest(self) -> dict[tuple[int, int, str], Row]:
-        return {(key.position, key.layer, key.stage): row for key, row in self.rows.items()}
+    def _latest(self) -> dict[tuple[int, int, str], TraceRecord]:
+        return {(key.position, key.layer, key.stage): record for key, record in self.rows.items()}
 
     def stages(self) -> list[tuple[int, str]]:
         """(layer, stage) pairs that were recorded, in graph order."""
@@ -99,8 +82,8 @@ class Trace:
 
     def has_value(self, layer: int, stage: str, position: int) -> bool:
         """Whether `value` has an answer."""
-        row = self._latest.get((position, layer, stage))
-        return row is not None and self.holds_values(row)
+        record = self._latest.get((position, layer, stage))
+        return record is not None and self.holds_values(record)
 
     def value(self, layer: int, stage: str, position: int) -> Floats:
         """The value at one position, however the run was chunked; the latest, if it was computed again.
@@ -108,47 +91,34 @@ class Trace:
         returns  float32 with the axes of the stage; attn_probs is (n_head, position + 1)
         Raises BadInput if the stage was not recorded there or its values were not kept.
         """
-        row = self._latest.get((position, layer, stage))
-        if row is None:
+        record = self._latest.get((position, layer, stage))
+        if record is None:
             raise BadInput(f"{self.path}: layer {layer} {stage} was not recorded at position {position}")
-        return self.row_value(row)
+        return self.kept_value(record)
 
     def seq(self, layer: int, stage: str, position: int) -> int | None:
         """The step that computed that row: 0 is prefill.  None if it is not recorded."""
-        row = self._latest.get((position, layer, stage))
-        return None if row is None else row.record.seq
+        record = self._latest.get((position, layer, stage))
+        return None if record is None else record.seq
 
     def batch_rows(self, layer: int, stage: str, position: int) -> int | None:
         """How many positions were computed together with that row; engines round differently for one.
 
         None if it is not recorded.
         """
-        row = self._latest.get((position, layer, stage))
-        return None if row is None else row.record.n_positions
+        record = self._latest.get((position, layer, stage))
+        return None if record is None else record.batch
 
-    def holds_values(self, row: Row) -> bool:
-        record = row.record
-        if (
-            record.values_file is None
-            or record.values_position is None
-            or record.values_file not in self._files
-        ):
-            return False
-        n_kept: int = self._files[record.values_file].get_slice(record.name).get_shape()[0]
-        return 0 <= _position(record) + row.at - record.values_position < n_kept
+    def holds_values(self, record: TraceRecord) -> bool:
+        return record.values_file is not None and record.values_file in self._files
 
-    def row_value(self, row: Row) -> Floats:
-        """The kept value of a row; raises BadInput if it was not kept."""
-        record = row.record
-        if not self.holds_values(row):
+    def kept_value(self, record: TraceRecord) -> Floats:
+        """The value of a record; raises BadInput if it was not kept."""
+        if not self.holds_values(record):
             raise BadInput(
                 f"{self.path}: the values of {record.name} were not kept; record again with --values"
             )
-        position = _position(record) + row.at
-        index = position - (record.values_position or 0)
-        tensor = self._files[record.values_file].get_slice(record.name)
-        value: Floats = np.asarray(tensor[index : index + 1][0], np.float32)
-        return value[:, : position + 1] if record.stage == "attn_probs" else value
+        return np.asarray(self._files[record.values_file].get_tensor(record.name), np.float32)
 
     @cached_property
     def _files(self) -> dict[str | None, Any]:

@@ -16,19 +16,18 @@ import itertools
 import json
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
-from bitparity.engine import Floats, StageValue
+from bitparity.engine import Floats, RecordsTraces, Session, StageValue
 from bitparity.errors import BadInput
 from bitparity.stages import StageFilter
-from bitparity.trace.record import RecordMaker, TraceRecord
+from bitparity.trace.record import RecordMaker, TraceRecord, position_row
 
 RECORDS, META, VALUES = "trace.jsonl", "meta.json", "values"
 BATCH_BYTES = 32 << 20  # values handed on together at most; also the size of a safetensors file
@@ -42,15 +41,11 @@ class ValueWindow:
     stages: StageFilter
     positions: range | None = None
 
-    def rows(self, value: StageValue) -> slice | None:
-        """The rows of a value that lie in the window, None if there are none."""
-        if not self.stages.matches(value.layer, value.stage):
-            return None
-        end = value.position + len(value.values)
-        if self.positions is None:
-            return slice(0, len(value.values))
-        first, last = max(value.position, self.positions.start), min(end, self.positions.stop)
-        return slice(first - value.position, last - value.position) if first < last else None
+    def holds(self, record: TraceRecord) -> bool:
+        assert record.layer is not None
+        assert record.stage is not None
+        in_positions = self.positions is None or record.position in self.positions
+        return in_positions and self.stages.matches(record.layer, record.stage)
 
 
 ALL_VALUES = ValueWindow(StageFilter.parse("*:*"))
@@ -78,17 +73,27 @@ class TraceWriter:
         meta         what meta.json says besides engine and run
         """
         self.path = _new_run(folder, run or engine)
-        self.run = self.path.name
+        self.engine, self.run = engine, self.path.name
         self._keep = ALL_VALUES if keep_values is True else keep_values or None
         self._maker = RecordMaker(engine, self.run)
         header = {"engine": engine, "run": self.run} | dict(meta or {})
         (self.path / META).write_text(json.dumps(header, indent=1) + "\n")
-        self._file = (self.path / RECORDS).open("w", encoding="ascii")
+        self._file = (self.path / RECORDS).open("wb")
         self._pending: list[StageValue] = []
         self._pending_bytes = 0
         self._n_files = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bitparity-trace")
         self._waiting: deque[Future[None]] = deque()
+
+    @contextmanager
+    def recording(self, session: Session, stages: StageFilter) -> Iterator[None]:
+        """Record a session's stages while active: by itself if it can and no values are kept, else here."""
+        if self._keep is None and isinstance(session, RecordsTraces):
+            with session.record(stages, self._append, engine=self.engine, run=self.run):
+                yield
+        else:
+            with session.tap(stages, self):
+                yield
 
     def __call__(self, value: StageValue) -> None:
         if self._pending and (self._pending[-1].seq, self._pending[-1].position) != (
@@ -133,42 +138,38 @@ class TraceWriter:
         name = f"{self._n_files:06}.safetensors" if kept else None
         if name:
             self._n_files += 1
-            _save(self.path / VALUES / name, {key: rows for key, (_, rows) in kept.items()})
-        self._file.writelines(
-            json_line(record, name, kept[record.name][0]) if record.name in kept else json_line(record)
-            for record in records
-        )
+            _save(self.path / VALUES / name, kept)
+        lines = [json_line(record, name if record.name in kept else None) for record in records]
+        self._append("".join(lines).encode("ascii"))
+
+    def _append(self, lines: bytes) -> None:
+        self._file.write(lines)
         self._file.flush()
 
-    def _kept(self, batch: list[StageValue], records: list[TraceRecord]) -> dict[str, tuple[int, Floats]]:
-        """Record name -> (first position kept, rows)."""
+    def _kept(self, batch: list[StageValue], records: list[TraceRecord]) -> dict[str, Floats]:
+        """Record name -> the value at its position."""
         if self._keep is None:
             return {}
-        kept = {}
-        for value, record in zip(batch, records, strict=True):
-            rows = self._keep.rows(value)
-            if rows is not None:
-                kept[record.name] = (value.position + rows.start, value.values[rows])
-        return kept
+        rows = ((value, index) for value in batch for index in range(len(value.values)))
+        pairs = zip(rows, records, strict=True)
+        return {record.name: position_row(*row) for row, record in pairs if self._keep.holds(record)}
 
 
-def json_line(record: TraceRecord, values_file: str | None = None, values_position: int | None = None) -> str:
+def json_line(record: TraceRecord, values_file: str | None = None) -> str:
     """One line of trace.jsonl, put together by hand: the json module takes longer than the hash."""
-    line = (
-        f'{{"name":"{record.name}","shape":{list(record.shape)},"dtype":"{record.dtype}",'
-        f'"blake3":"{record.blake3}","rms":{_number(record.rms)},"num_elements":{record.num_elements},"seq":{record.seq},'
-        f'"layer":{record.layer},"stage":"{record.stage}","position":{record.position},'
-        f'"engine":"{record.engine}","run":"{record.run}","min":{_number(record.min)},"max":{_number(record.max)},'
-        f'"mean":{_number(record.mean)},"non_finite":{record.non_finite}'
+    known = (
+        ""
+        if record.min is None
+        else (f',"min":{_number(record.min)},"max":{_number(record.max)},"mean":{_number(record.mean)}')
     )
-    if record.position_blake3:
-        digests = '","'.join(record.position_blake3)
-        line += (
-            f',"position_blake3":["{digests}"],"position_rms":[{",".join(map(_number, record.position_rms))}]'
-        )
-    if values_file is not None:
-        line += f',"values_file":"{values_file}","values_position":{values_position}'
-    return line + "}\n"
+    kept = "" if values_file is None else f',"values_file":"{values_file}"'
+    return (
+        f'{{"name":"{record.name}","shape":{list(record.shape)},"dtype":"{record.dtype}","seq":{record.seq},'
+        f'"layer":{record.layer},"stage":"{record.stage}","batch":{record.batch},"engine":"{record.engine}",'
+        f'"run":"{record.run}","position":{record.position},"blake3":"{record.blake3}",'
+        f'"num_elements":{record.num_elements},"non_finite":{record.non_finite},"rms":{_number(record.rms)}'
+        f"{known}{kept}}}\n"
+    )
 
 
 def _number(value: float | None) -> str:
@@ -182,8 +183,7 @@ def _save(path: Path, arrays: dict[str, Floats]) -> None:
 
     path.parent.mkdir(exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
-    # save_file writes the memory of an array that is not contiguous as it lies, in the wrong order.
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, unfinished)
+    save_file(arrays, unfinished)
     unfinished.rename(path)
 
 

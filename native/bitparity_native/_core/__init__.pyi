@@ -64,6 +64,19 @@ class Faults:
         truncate_codes: bool = False,
     ) -> None: ...
 
+class Recorder:
+    """Makes trace records (bitparity.trace.record), as lines of JSON in the order in which stages come."""
+
+    def __init__(self, *, engine: str, run: str, threads: int) -> None: ...
+    def add(self, layer: int, stage: str, position: int, values: NDArray[np.float32]) -> None:
+        """Values (n positions, width), or (n, n_head, positions) for attn_probs; `position` is the first."""
+
+    def take(self, seq: int) -> bytes:
+        """The records of one call; forgets them."""
+
+def blake3(kernels: str, data: bytes) -> bytes:
+    """The digest, 32 bytes, as a kernel set computes it."""
+
 class Session:
     def __init__(
         self,
@@ -85,6 +98,13 @@ class Session:
 
     def rollback(self, to: int) -> None: ...
     def select_stages(self, wanted: list[tuple[int, str]]) -> None: ...
+    def record_stages(self, wanted: list[tuple[int, str]], engine: str, run: str) -> None:
+        """Make trace records of these stages from now on; engine and run go into them."""
+
+    def stop_recording(self) -> None: ...
+    def take_records(self, seq: int) -> bytes:
+        """The records of the last call, as Recorder.take gives them."""
+
     def take_stages(self) -> list[tuple[int, str, int, NDArray[np.float32]]]:
         """(layer, stage, first position, (positions, width) values) of the last call, in graph order."""
 

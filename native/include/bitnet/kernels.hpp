@@ -47,6 +47,23 @@ struct Activations {
 // out[token * out_stride + row] = dot product.
 using MatMul = void (*)(const Rows& weights, const Activations& x, float* out, std::size_t out_stride);
 
+// What the eight lanes of a BLAKE3 compression read; block flags as in its specification.
+struct HashInputs {
+    const std::uint8_t* data[8];
+    std::uint64_t counters[8];
+    std::size_t bytes;    // of each
+    std::uint32_t first;  // flags of the first block, of the last one, and of all
+    std::uint32_t last;
+    std::uint32_t every;
+};
+
+// Over the finite elements of a row.  Sums are taken in float32 lanes of 4,096 elements, then in double.
+struct RowStatistics {
+    double sum, squares;
+    float min, max;  // +inf and -inf when there are none
+    std::size_t non_finite;
+};
+
 // Orders of float sums, those of ggml's AVX2 build.  In both, products are added by fma to lane e % 8.
 //   dot   four accumulators of eight lanes: element e goes to accumulator (e / 8) % 4; they are added as
 //         (0 + 2) + (1 + 3), then lanes l + (l + 4), then pairs (0 + 1) + (2 + 3).  Elements beyond the last
@@ -94,6 +111,10 @@ struct KernelSet {
     // Rotates pairs (x[i * step], x[i * step + distance]) in place for i < n_pairs; cos and sin are
     // (n_pairs,).
     void (*rotate)(float* x, const float* cos, const float* sin, int n_pairs, int step, int distance);
+
+    // BLAKE3 compression of eight inputs of `bytes` bytes, at most a chunk; see blake3.hpp.
+    void (*hash_eight)(const HashInputs& inputs, std::uint32_t (*out)[8]);
+    RowStatistics (*row_statistics)(const float* row, std::size_t n);
 };
 
 // What this program was built with, best first; `portable` is last and always runs.

@@ -58,7 +58,7 @@ private:
     void norm(const float* weight, int width, int rows, const float* x, float* out);
     void add_to_stream(const Chunk& chunk);
     void multiply_from(const float* x, int cols, const Chunk& chunk, std::initializer_list<MatMulJob> jobs);
-    void record(int layer, Stage stage, const Chunk& chunk, int width, const std::vector<float>& values);
+    void record(int layer, Stage stage, const Chunk& chunk, int width, const float* values, int heads = 0);
 
     Model model_;
     const KernelSet& kernels_;
@@ -79,6 +79,7 @@ private:
     std::vector<float> q_, context_values_, sub_normed_;  // (chunk, n_embd_q)
     std::vector<float> k_, v_;                            // (chunk, n_embd_kv)
     std::vector<float> gate_, up_;                        // (chunk, n_ff)
+    std::vector<float> probs_;                            // (chunk, n_head, positions), when recorded
 };
 
 }  // namespace bitnet

@@ -3,8 +3,13 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <string>
 #include <utility>
 #include <vector>
+
+#include "bitnet/recorder.hpp"
+#include "bitnet/thread_pool.hpp"
 
 namespace bitnet {
 
@@ -43,30 +48,53 @@ struct StageRecord {
     std::vector<float> values;  // (positions, width)
 };
 
+// Rows of a stage that a chunk of a call has computed.
+struct ChunkRows {
+    int position;   // first one of the call
+    int call_rows;  // of the whole call
+    int first_row;  // of the chunk, in the call
+    int rows;
+};
+
+using StageList = std::vector<std::pair<int, Stage>>;  // (layer, stage); layer is -1 outside the blocks
+
 class Tap {
 public:
-    // Which (layer, stage) to record from now on; layer is -1 outside the blocks.
-    void select(int n_layer, const std::vector<std::pair<int, Stage>>& wanted);
+    Tap(ThreadPool& pool, int n_layer) : pool_(pool), wanted_(std::size_t(n_layer + 1) * stage_count) {}
 
-    bool wants(int layer, Stage stage) const {
-        return active_ && wanted_[std::size_t(layer + 1) * stage_count + std::size_t(stage)];
-    }
+    // Which stages to copy from now on.
+    void select(const StageList& stages);
 
-    // Where the values of a stage go: (positions, width), zero at first.  A call that works in chunks asks
-    // again for each.
-    float* buffer(int layer, Stage stage, int position, int positions, std::size_t width);
+    // Which stages to make trace records of from now on; none, and null, ends that.
+    void select(const StageList& stages, std::unique_ptr<Recorder> recorder);
 
-    // Copies rows of a chunk, (rows, width), to their place; does nothing unless wanted.
-    void record(int layer, Stage stage, int position, int positions, int first_row, int rows,
-                std::size_t width, const float* values);
+    bool wants(int layer, Stage stage) const { return wanted_[index(layer, stage)] != 0; }
 
-    // The records of the call, in graph order; forgets them.
+    // Copies, or makes records of, rows (chunk.rows, width) where that is wanted.  heads is that of
+    // StageRows.
+    void record(int layer, Stage stage, const ChunkRows& chunk, std::size_t width, int heads,
+                const float* values);
+
+    // The values of the call, in graph order; forgets them.
     std::vector<StageRecord> take();
 
+    // The trace records of the call; nothing without a recorder.
+    std::vector<std::string> take_lines(int seq) {
+        return recorder_ ? recorder_->take(pool_, seq) : std::vector<std::string>();
+    }
+
 private:
-    bool active_ = false;
+    enum Wish : std::uint8_t { values_wanted = 1, record_wanted = 2 };
+    static std::size_t index(int layer, Stage stage) {
+        return std::size_t(layer + 1) * stage_count + std::size_t(stage);
+    }
+    void set(Wish wish, const StageList& stages);
+    void copy(int layer, Stage stage, const ChunkRows& chunk, std::size_t width, const float* values);
+
+    ThreadPool& pool_;
     std::vector<std::uint8_t> wanted_;
     std::map<std::pair<int, Stage>, StageRecord> records_;
+    std::unique_ptr<Recorder> recorder_;
 };
 
 }  // namespace bitnet

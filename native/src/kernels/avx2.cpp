@@ -10,6 +10,7 @@
 #include "avx2/elementwise.hpp"
 #include "avx2/lookup.hpp"
 #include "avx2/ternary.hpp"
+#include "trace.hpp"
 
 namespace bitnet::avx2 {
 namespace {
@@ -47,6 +48,8 @@ const KernelSet kernels{
     .relu2_mul = relu2_mul,
     .add = add,
     .rotate = rotate,
+    .hash_eight = hash_eight,
+    .row_statistics = row_statistics,
 };
 
 }  // namespace bitnet::avx2

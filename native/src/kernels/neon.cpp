@@ -8,6 +8,7 @@
 #include "neon/dense.hpp"
 #include "neon/elementwise.hpp"
 #include "neon/ternary.hpp"
+#include "trace.hpp"
 
 namespace bitnet::neon {
 const KernelSet kernels{
@@ -37,6 +38,8 @@ const KernelSet kernels{
     .relu2_mul = relu2_mul,
     .add = add,
     .rotate = rotate,
+    .hash_eight = hash_eight,
+    .row_statistics = row_statistics,
 };
 
 }  // namespace bitnet::neon

@@ -8,6 +8,7 @@
 
 #include "bitnet/half.hpp"
 #include "sets.hpp"
+#include "trace.hpp"
 
 namespace bitnet::portable {
 namespace {
@@ -345,6 +346,8 @@ const KernelSet kernels{
     .relu2_mul = relu2_mul,
     .add = add,
     .rotate = rotate,
+    .hash_eight = hash_eight,
+    .row_statistics = row_statistics,
 };
 
 }  // namespace bitnet::portable
