@@ -59,6 +59,13 @@ def test_layouts_of_i2_s_have_one_size_and_different_bytes() -> None:
     assert len({p.tobytes() for p in packed}) == 3
 
 
+@pytest.mark.parametrize("name", ["I2_S", "I2_S_ARM", "I2_S_X4"])
+@pytest.mark.parametrize("scale", [np.inf, np.nan, 1e39])
+def test_scale_that_is_no_number_is_refused(name: str, scale: float) -> None:
+    with pytest.raises(BadInput, match="is no finite float32"):
+        get_format(name).pack_codes(np.zeros((4, 128), dtype=np.int8), scale)  # type: ignore[attr-defined]
+
+
 def test_type_36_is_i2_s_and_other_readings_are_asked_for_by_name() -> None:
     found = format_of_type(36)
     assert found is not None

@@ -105,3 +105,20 @@ def test_tq2_0_code_three_is_refused_with_its_place() -> None:
     packed[32 + 3] |= 0b1100
     with pytest.raises(BadInput, match="row 0, column 163 has the code 3"):
         TQ2_0.unpack_codes(packed, 1, 256)
+
+
+@every_format
+def test_scale_that_f16_does_not_hold_is_refused(weight_format: TqFormat) -> None:
+    values = np.zeros((1, 256), dtype=np.float32)
+    values[0, 9] = 65519  # rounds to 65504, the largest F16
+    assert weight_format.unpack(weight_format.pack(values), 1, 256)[0, 9] == 65504
+    values[0, 9] = 65520
+    with pytest.raises(BadInput, match=f"{weight_format.name}: a block has the scale 65520, and F16 ends"):
+        weight_format.pack(values)
+
+
+@every_format
+@pytest.mark.parametrize("scale", [np.inf, -np.inf, np.nan])
+def test_scale_that_is_no_number_is_refused(weight_format: TqFormat, scale: float) -> None:
+    with pytest.raises(BadInput, match="is no F16 value"):
+        weight_format.pack_codes(np.zeros((1, 256), dtype=np.int8), scale)

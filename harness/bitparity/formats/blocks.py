@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from bitparity.errors import BadInput, ShapeError
 from bitparity.formats.base import Bytes, Codes, Floats
@@ -63,6 +63,15 @@ class BlockFormat:
                 f"got {packed.dtype} of shape {packed.shape}"
             )
         return np.ascontiguousarray(packed)
+
+
+def half_scales(name: str, scales: Floats) -> NDArray[np.float16]:
+    """Scales of blocks rounded to F16; BadInput for one that becomes infinite (65520 and above)."""
+    with np.errstate(over="ignore"):
+        halves = scales.astype("<f2")
+    if np.isinf(halves).any():
+        raise BadInput(f"{name}: a block has the scale {scales.max():g}, and F16 ends at 65504")
+    return halves
 
 
 def ternary_from_stored(name: str, stored: Codes) -> Codes:

@@ -51,8 +51,9 @@ class I2SFormat(BlockFormat):
 
     def pack_codes(self, codes: Codes, scale: float) -> Bytes:
         """Pack codes in {-1, 0, 1}, exactly; BadInput for a scale that no float32 is."""
-        scale32 = np.array([scale], dtype="<f4")
-        if not float(scale32[0]) == scale:
+        with np.errstate(over="ignore"):
+            scale32 = np.array([scale], dtype="<f4")
+        if not (np.isfinite(scale32[0]) and float(scale32[0]) == scale):
             raise BadInput(f"I2_S: the scale {scale!r} is no finite float32; round it before packing")
         matrix = self._codes(codes)
         stored = (matrix + 1).view(np.uint8).reshape(-1, 4, 32)

@@ -44,7 +44,7 @@ class OneScaleFormat(BlockFormat):
         """Pack codes in {-1, 0, 1}, exactly; BadInput for a scale that no float32 is."""
         with np.errstate(over="ignore"):
             scale32 = np.array([scale], dtype="<f4")
-        if not float(scale32[0]) == scale:
+        if not (np.isfinite(scale32[0]) and float(scale32[0]) == scale):
             raise BadInput(f"{self.name}: the scale {scale!r} is no finite float32; round it before packing")
         matrix = self._codes(codes)
         packed = np.zeros(self.size(*matrix.shape), dtype=np.uint8)

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitparity.errors import BadInput
 from bitparity.formats.base import Bytes, Floats
-from bitparity.formats.blocks import BlockFormat
+from bitparity.formats.blocks import BlockFormat, half_scales
 
 BLOCK = np.dtype([("d", "<f2"), ("codes", "i1", (32,))])
 
@@ -30,13 +29,10 @@ class Q80Format(BlockFormat):
         d = np.abs(blocks).max(axis=1) / np.float32(127)
         with np.errstate(divide="ignore", over="ignore"):
             inverse = np.float32(1) / d
-            half = d.astype(np.float16)
-        if np.isinf(half).any():
-            raise BadInput(f"{self.name}: a block has the scale {d.max():g}, and F16 ends at 65504")
         inverse[np.isinf(inverse)] = 0  # zero blocks, and d below 2^-128, which F16 makes 0 anyway
         quotient = (blocks * inverse[:, None]).astype(np.float64)
         packed = np.empty(len(blocks), dtype=BLOCK)
-        packed["d"] = half
+        packed["d"] = half_scales(self.name, d)
         packed["codes"] = np.sign(quotient) * np.floor(np.abs(quotient) + 0.5)
         return packed.view(np.uint8).reshape(-1)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bitparity.errors import BadInput
 from bitparity.formats.base import Bytes, Codes, Floats
-from bitparity.formats.blocks import BlockFormat, ternary_from_stored
+from bitparity.formats.blocks import BlockFormat, half_scales, ternary_from_stored
 
 BLOCK = 256
 SCALE_BYTES = 2
@@ -33,7 +33,8 @@ class TqFormat(BlockFormat):
         """Pack as ggml does: the scale of a block is max |w|, a code is w / max rounded, halves away from 0.
 
         So weights under half of the block's maximum become 0.  The quotient is w * (1 / max) in float32, the
-        scale is rounded to F16 afterwards.  Raises BadInput for NaN and infinity.
+        scale is rounded to F16 afterwards.  Raises BadInput for NaN, infinity and a scale that does not fit
+        F16, for which ggml stores infinity.
         """
         blocks = self._finite_matrix(values).reshape(-1, BLOCK)
         scales = np.abs(blocks).max(axis=1, keepdims=True)
@@ -42,8 +43,7 @@ class TqFormat(BlockFormat):
         inverse[np.isinf(inverse)] = 0  # a block of zeros, or of weights so small that F16 makes the scale 0
         quotient = blocks * inverse
         codes = np.sign(quotient) * (np.abs(quotient) >= 0.5)
-        with np.errstate(over="ignore"):
-            return self._join((codes + 1).astype(np.uint8), scales.astype("<f2"))
+        return self._join((codes + 1).astype(np.uint8), half_scales(self.name, scales))
 
     def pack_codes(self, codes: Codes, scale: float) -> Bytes:
         """Pack codes in {-1, 0, 1}, exactly, with the same scale in every block.
@@ -52,7 +52,7 @@ class TqFormat(BlockFormat):
         """
         with np.errstate(over="ignore"):
             scale16 = np.float16(scale)
-        if not float(scale16) == scale:
+        if not (np.isfinite(scale16) and float(scale16) == scale):
             raise BadInput(
                 f"{self.name}: the scale {scale!r} is no F16 value and {self.name} stores scales as F16; "
                 f"the nearest is {float(scale16)!r}"

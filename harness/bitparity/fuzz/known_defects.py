@@ -109,6 +109,14 @@ _NAN_TRAINED = (
 )
 
 
+_HALF_SCALE = (
+    "A scale of 65520 or more is stored as the F16 infinity; every zero of the block then unpacks to NaN."
+)
+_HALF_SCALE_TRAINED = (
+    "No: no checkpoint has weights of that size, though a converter's mistake could make them."
+)
+
+
 def _always(case: WeightCase) -> bool:
     return True
 
@@ -132,6 +140,19 @@ KNOWN_DEFECTS: tuple[KnownDefect, ...] = (
             ("llama.cpp", "TQ1_0"),
             ("llama.cpp", "TQ2_0"),
         )
+    ),
+    *(
+        KnownDefect(
+            who,
+            "refuses_scales_beyond_f16",
+            name,
+            WeightCase(rows=1, cols=256, recipe="zeros", magnitude=1.0, seed=0),
+            _HALF_SCALE,
+            _HALF_SCALE_TRAINED,
+            _always,
+        )
+        for who in ("bitnet.cpp", "llama.cpp", "gguf")
+        for name in ("TQ1_0", "TQ2_0", "Q8_0")
     ),
     KnownDefect(
         "bitnet.cpp",

@@ -18,6 +18,7 @@ TERNARY = ("I2_S", "I2_S_ARM", "I2_S_X4", "TL1", "TL2", "TQ1_0", "TQ2_0")
 QUANTIZED = (*TERNARY, "Q8_0", "Q8_K", "I8_S", "QK256")
 ALL = ("F32", "F16", "BF16", *QUANTIZED)
 ACTIVATIONS = ("Q8_K", "I8_S")
+HALF_SCALED = ("TQ1_0", "TQ2_0", "Q8_0")  # a scale a block, in F16
 WITH_TAIL = ("I2_S", "I2_S_ARM", "I2_S_X4", "TL1", "TL2")
 TAIL_UNREAD = 28  # bytes of the tail after the scale, which nobody reads and bitnet.cpp does not write
 
@@ -135,6 +136,20 @@ def refuses_what_is_not_finite(case: WeightCase, name: str, subject: Implementat
     raise Violation(f"{name} packed a matrix with a weight that is not finite")
 
 
+@contract("formats", ("pack",), HALF_SCALED, moderate_weights, promises_to_refuse)
+def refuses_scales_beyond_f16(case: WeightCase, name: str, subject: Implementation) -> None:
+    """A weight whose scale no F16 holds is refused, wherever it stands: infinity makes NaN of zeros."""
+    values = case.values()
+    rng = np.random.default_rng(case.seed)
+    huge = rng.choice([-1, 1]) * 2.0 ** rng.integers(24, 127)
+    values[rng.integers(case.rows), rng.integers(case.cols)] = huge
+    try:
+        _pack(subject, name, values)
+    except BadInput:
+        return
+    raise Violation(f"{name} packed a weight of {np.abs(values).max():g}, whose scale F16 does not hold")
+
+
 @contract("formats", ("pack",), (*TERNARY, "Q8_0", "Q8_K"), weights, promises_to_refuse)
 def refuses_shapes_that_do_not_fit(case: WeightCase, name: str, subject: Implementation) -> None:
     """A matrix one column short of whole blocks or tiles is refused, not truncated."""
@@ -150,6 +165,10 @@ def packing_keeps_to_its_memory(case: WeightCase, name: str, subject: Implementa
     """Packing to any alignment writes every byte of its output, none beside it, and the same ones each
     time."""
     values = case.values()
+    try:
+        DEFINITIONS[name].pack(values)
+    except BadInput:
+        return
     first = subject.run("pack", name, values, placement=Placement(offset=0, poison=0x00))
     again = subject.run(
         "pack", name, values, placement=Placement(offset=4 + 8 * (case.seed % 8), poison=0xFF)
