@@ -8,6 +8,7 @@
 
 #include "bitnet/kernels.hpp"
 
+void register_formats(pybind11::module_& m);
 void register_kernels(pybind11::module_& m);
 void register_recorder(pybind11::module_& m);
 void register_session(pybind11::module_& m);

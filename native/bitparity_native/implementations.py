@@ -1,4 +1,4 @@
-"""The native kernels as implementations under test, one for each kernel set that runs on this CPU."""
+"""The native core as implementations under test: its formats, and each kernel set of this CPU."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bitparity.fuzz.implementations import Function, Implementation, Operation
 from bitparity.fuzz.memory import PLAIN, Arena, Placement
 from bitparity.settings import Settings
 from bitparity_native import _core
+from bitparity_native.formats import formats_implementation
 
 TAIL = 32  # bytes of an I2_S tensor after its codes
 Kernels = Any  # the module bitparity_native._core.kernels, or a mutant of it
@@ -20,7 +21,8 @@ Kernels = Any  # the module bitparity_native._core.kernels, or a mutant of it
 
 def implementations(settings: Settings) -> list[Implementation]:
     kernels = _core.kernels
-    return [implementation(kernels, name) for name, _, runs_here in kernels.kernel_sets() if runs_here]
+    sets = [implementation(kernels, name) for name, _, runs_here in kernels.kernel_sets() if runs_here]
+    return [formats_implementation(_core.formats), *sets]
 
 
 def implementation(kernels: Kernels, kernel_set: str) -> Implementation:

@@ -15,7 +15,7 @@ from bitparity.fuzz.implementations import Function, Implementation, Operation
 from bitparity.settings import Settings
 
 DEFINITIONS: dict[str, WeightFormat] = {**FORMATS, **SMALL_TILINGS}
-MULTIPLIED = ("I2_S", "I2_S_X4", "TQ1_0", "TQ2_0")
+MULTIPLIED = ("I2_S", "I2_S_ARM", "I2_S_X4", "TL1", "TL2", "TQ1_0", "TQ2_0")
 GGUF_FORMATS = ("F16", "BF16", "Q8_0", "TQ1_0", "TQ2_0")
 
 

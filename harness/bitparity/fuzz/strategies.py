@@ -90,16 +90,24 @@ def packed_bytes(weight_format: str) -> SearchStrategy[BytesCase]:
 
 def products(weight_format: str) -> SearchStrategy[ProductCase]:
     """Widths up to 96 blocks of I2_S: accumulators that are too narrow overflow after 16 to 32 blocks."""
+    tokens = (1, 2, 3, 4, 5, 9)
+
+    def build(what: tuple[tuple[int, int], int, str, str], seed: int) -> ProductCase:
+        (rows, cols), count, weights, activations = what
+        return ProductCase(rows, cols, count, weights, activations, seed)
+
+    kinds = product(_product_shapes(weight_format), tokens, TERNARY_RECIPES, ACTIVATION_RECIPES)
+    return _two_draws(kinds, SEEDS, build)
+
+
+def _product_shapes(weight_format: str) -> list[tuple[int, int]]:
+    if weight_format in ("TL1", "TL2"):
+        return shapes(weight_format)
     block = DEFINITIONS[weight_format].block
     blocks = (1, 2, 3, 4, 8, 15, 16, 17, 31, 32, 33, 48, 64, 65, 96)
     widths = [n * block for n in blocks if n * block <= 96 * 128]
     rows = (4, 8) if weight_format == "I2_S_X4" else (1, 2, 3, 4, 5, 9)
-    tokens = (1, 2, 3, 4, 5, 9)
-
-    def build(what: tuple[int, int, int, str, str], seed: int) -> ProductCase:
-        return ProductCase(what[1], what[0], what[2], what[3], what[4], seed)
-
-    return _two_draws(product(widths, rows, tokens, TERNARY_RECIPES, ACTIVATION_RECIPES), SEEDS, build)
+    return [(r, c) for c, r in product(widths, rows)]
 
 
 def _two_draws(kinds: Iterable[T], numbers: int, build: Callable[[T, int], Case]) -> SearchStrategy[Case]:
