@@ -31,8 +31,8 @@ class Converter:
     info = None
     position = 0
 
-    def __init__(self, script: Path) -> None:
-        self._functions = _functions_of(script)
+    def __init__(self, script: Path, tilings: dict[str, Tilings] | None = None) -> None:
+        self._functions, self._tilings = _functions_of(script), tilings or TILINGS
         self._folder = tempfile.TemporaryDirectory()
         os.chdir(self._folder.name)
         Path(CONFIG).parent.mkdir()
@@ -57,7 +57,7 @@ class Converter:
             return
         sections = [
             f"[Kernels_{i}]\nm = {rows}\nk = {cols}\nbm = {t.rows}\nbk = {t.cols}\nbmm = {t.step}\n"
-            for i, ((rows, cols), t) in enumerate(TILINGS[name].items())
+            for i, ((rows, cols), t) in enumerate(self._tilings[name].items())
         ]
         Path(CONFIG).write_text("\n".join(sections))
         self._configured = name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,10 @@ import gguf
 import numpy as np
 import pytest
 
+from bitparity.errors import BadInput
+from bitparity.formats.tl1 import TL1Format
+from bitparity.formats.tl2 import TL2Format
+from bitparity.fuzz.cases import SMALL_TL1, SMALL_TL2
 from bitparity.model import open_model
 from bitparity.model.gguf_file import GgufFile, StringArray
 from bitparity.model.synthetic import PRESETS, make_model
@@ -129,3 +134,64 @@ def test_big_vocabulary_opens_in_half_a_second(tmp_path: Path) -> None:
     assert time.process_time() - started < 0.5
     assert list(metadata["tokenizer.ggml.tokens"]) == vocabulary.tokens
     assert list(metadata["tokenizer.ggml.merges"]) == vocabulary.merges
+
+
+TILED = {"TL1": TL1Format(SMALL_TL1), "TL2": TL2Format(SMALL_TL2)}
+SHAPES = {"TL1": (64, 128), "TL2": (32, 320)}
+
+
+def write_table(path: Path, entries: list[tuple[str, tuple[int, ...], int, int]], data: bytes) -> None:
+    """A file with this tensor table (name, axes innermost first, type, offset), whatever it says."""
+    header = struct.pack("<4sIQQ", b"GGUF", 3, len(entries), 0)
+    for name, axes, kind, offset in entries:
+        header += struct.pack("<Q", len(name)) + name.encode()
+        header += struct.pack(f"<I{len(axes)}QIQ", len(axes), *axes, kind, offset)
+    path.write_bytes(header + bytes(-len(header) % 32) + data)
+
+
+def tiled_case(name: str) -> tuple[np.ndarray, bytes, list[tuple[str, tuple[int, ...], int, int]]]:
+    """Codes, a file's data and its tensor table: a packed weight "w", its scale and another tensor."""
+    rows, cols = SHAPES[name]
+    codes = np.random.default_rng(0).integers(-1, 2, (rows, cols), dtype=np.int8)
+    packed = TILED[name].pack_codes(codes, 0.375)
+    entries: list[tuple[str, tuple[int, ...], int, int]] = [
+        ("w", (cols, rows), TILED[name].ggml_type, 0),
+        ("w_scale", (), 0, packed.size - 32),
+        ("next", (8,), 0, packed.size),
+    ]
+    return codes, packed.tobytes() + np.arange(8, dtype="<f4").tobytes(), entries
+
+
+@pytest.mark.parametrize("name", TILED)
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_scale_of_a_table_lookup_tensor_is_its_tail(tmp_path: Path, name: str, is_listed: bool) -> None:
+    codes, data, entries = tiled_case(name)
+    write_table(tmp_path / "x.gguf", [e for e in entries if is_listed or e[0] != "w_scale"], data)
+    file = GgufFile(tmp_path / "x.gguf", TILED[name].tilings)
+    assert list(file.packed_tensors) == ["w", "next"]
+    assert file.packed_tensors["w"].format == name
+    np.testing.assert_array_equal(file.packed_tensors["w"].values(), codes * np.float32(0.375))
+    np.testing.assert_array_equal(file.packed_tensors["next"].values(), np.arange(8))
+
+
+@pytest.mark.parametrize("name", TILED)
+@pytest.mark.parametrize(
+    ("axes", "kind", "shift"), [((), 0, 32), ((2,), 0, 0), ((), 1, 0)], ids=["elsewhere", "two", "F16"]
+)
+def test_scale_that_is_not_in_the_tail_is_refused(
+    tmp_path: Path, name: str, axes: tuple[int, ...], kind: int, shift: int
+) -> None:
+    _, data, entries = tiled_case(name)
+    start = entries[1][3]
+    entries[1] = ("w_scale", axes, kind, start + shift)
+    write_table(tmp_path / "x.gguf", entries, data)
+    with pytest.raises(
+        BadInput, match=r"w_scale is no single float32 at byte [\d,]+, where bitnet\.cpp reads"
+    ):
+        GgufFile(tmp_path / "x.gguf")
+
+
+def test_tensor_without_axes_that_is_no_scale_is_refused(tmp_path: Path) -> None:
+    write_table(tmp_path / "x.gguf", [("w_scale", (), 0, 0)], bytes(32))
+    with pytest.raises(BadInput, match=r"tensor w_scale has the shape \[\]"):
+        GgufFile(tmp_path / "x.gguf")

@@ -12,9 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from bitparity.cli.verify_weights import command
-from bitparity.formats import get_format, is_ternary
+from bitparity.errors import BadInput
+from bitparity.formats import is_ternary
+from bitparity.formats.table_lookup import Tiling, Tilings, read_kernel_config
 from bitparity.model import open_model
 from bitparity.model.bundled import ARCHS, bundled_model
+from bitparity.model.convert import convert
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model, Tensor
 from bitparity.model.verify import rope_pairs_to_halves, verify_weights
@@ -38,7 +41,7 @@ def _recoded(
     model: Model, name: str, change: Callable[[np.ndarray], np.ndarray], scale: float | None = None
 ) -> Model:
     tensor = model.tensors[name]
-    weight_format = get_format(tensor.format)
+    weight_format = tensor.weight_format
     assert is_ternary(weight_format)
     codes, scales = weight_format.unpack_codes(tensor.data, *tensor.shape)
     changed = weight_format.pack_codes(change(codes.copy()), float(scales[0, 0]) if scale is None else scale)
@@ -99,6 +102,107 @@ def test_rope_permutation_of_q_and_k_is_named_in_both_directions(model: Model, p
     (back,) = verify_weights(permuted, model).differences
     assert there.kind == "rows are permuted for RoPE in the second file (pairs to halves)"
     assert back.kind == "rows are permuted for RoPE in the first file (pairs to halves)"
+
+
+# of the bundled models' shapes; two tiles of rows or columns wherever there is room
+TILINGS: dict[str, Tilings] = {
+    "TL1": {
+        (128, 256): Tiling(64, 64, 32),
+        (256, 256): Tiling(128, 64, 64),
+        (768, 256): Tiling(256, 128, 32),
+        (256, 768): Tiling(128, 256, 64),
+    },
+    "TL2": {
+        (128, 256): Tiling(64, 96, 32),
+        (256, 256): Tiling(128, 192, 32),
+        (768, 256): Tiling(256, 96, 32),
+        (256, 768): Tiling(128, 96, 32),
+    },
+}
+
+
+def _config(tilings: Tilings) -> str:
+    return "\n".join(
+        f"[Kernels_{i}]\nm = {rows}\nk = {cols}\nbm = {t.rows}\nbk = {t.cols}\nbmm = {t.step}\n"
+        for i, ((rows, cols), t) in enumerate(tilings.items())
+    )
+
+
+@pytest.fixture(scope="module", params=["TL1", "TL2"])
+def tiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """The bundled model in TL1 and TL2."""
+    path = tmp_path_factory.mktemp("tiled") / "model.gguf"
+    tilings = TILINGS[request.param]
+    convert(bundled_model(weight_format="I2_S"), path, request.param, tilings=tilings)
+    return open_model(path, tilings=tilings)
+
+
+@pytest.mark.parametrize("other", FORMATS)
+def test_trained_model_in_table_lookup_formats_is_the_same(tiled: Model, other: str) -> None:
+    found = verify_weights(open_model(bundled_model(weight_format=other)), tiled)
+    assert found.is_same, found.differences[:1]
+    assert found.weights > 1_000_000
+
+
+@pytest.mark.parametrize("col", [3, 191, 192, 255])  # in triples and in pairs of TL2
+def test_code_of_a_table_lookup_tensor_is_found(tiled: Model, col: int) -> None:
+    def change(codes: np.ndarray) -> np.ndarray:
+        codes[37, col] = 1 if codes[37, col] != 1 else 0
+        return codes
+
+    changed = _recoded(tiled, "blk.3.ffn_up.weight", change)
+    (found,) = verify_weights(open_model(bundled_model(weight_format="I2_S")), changed).differences
+    assert (found.tensor, found.kind, found.row, found.col) == ("blk.3.ffn_up.weight", "codes", 37, col)
+
+
+def test_scale_of_a_table_lookup_tensor_is_found_and_its_inversion_named(tiled: Model) -> None:
+    name = "blk.0.attn_q.weight"
+    scale = tiled.tensors[name].data[-32:-28].view("<f4")[0]
+    expected = open_model(bundled_model(weight_format="I2_S"))
+    (near,) = verify_weights(
+        expected, _recoded(tiled, name, lambda c: c, float(np.nextafter(scale, np.float32(1))))
+    ).differences
+    (inverted,) = verify_weights(
+        expected, _recoded(tiled, name, lambda c: c, float(np.float32(1) / scale))
+    ).differences
+    assert (near.kind, inverted.kind) == ("scale", "inverted scale")
+
+
+def test_rope_permutation_of_a_table_lookup_tensor_is_named(tiled: Model) -> None:
+    heads = tiled.hyper.n_head
+    permuted = _recoded(tiled, "blk.0.attn_q.weight", lambda c: rope_pairs_to_halves(c, heads))
+    (found,) = verify_weights(open_model(bundled_model(weight_format="I2_S")), permuted).differences
+    assert found.kind == "rows are permuted for RoPE in the second file (pairs to halves)"
+
+
+def test_table_lookup_file_read_with_other_tiles_differs(tiled: Model) -> None:
+    name = tiled.tensors["blk.0.ffn_up.weight"].format
+    other = TILINGS[name] | {(768, 256): Tiling(128, 64 if name == "TL1" else 192, 32)}
+    found = verify_weights(
+        open_model(bundled_model(weight_format="I2_S")), open_model(tiled.path, tilings=other)
+    )
+    assert {d.tensor.split(".", 2)[2] for d in found.differences} == {"ffn_gate.weight", "ffn_up.weight"}
+
+
+def test_command_reads_the_kernel_configuration(tiled: Model, tmp_path: Path) -> None:
+    name = tiled.tensors["blk.0.ffn_up.weight"].format
+    config = tmp_path / "kernel_config.ini"
+    config.write_text(_config(TILINGS[name]))
+    i2_s = str(bundled_model(weight_format="I2_S"))
+    same = CliRunner().invoke(command, [i2_s, str(tiled.path), "--kernel-config", str(config)])
+    assert (same.exit_code, same.output.startswith("the same: ")) == (0, True)
+    presets = CliRunner().invoke(command, [i2_s, str(tiled.path)])
+    assert "no kernel is generated for a weight of" in str(presets.exception)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[a]\nm = 1\n", "m = 1", "[a]\nm=1\nk=1\nbm=x\nbk=1\nbmm=1", "[a]\nm=1\nk=1\nbm=0\nbk=1\nbmm=1"],
+)
+def test_file_that_is_no_kernel_configuration_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.ini").write_text(text)
+    with pytest.raises(BadInput, match=r"is no kernel configuration of bitnet\.cpp"):
+        read_kernel_config(tmp_path / "config.ini")
 
 
 def test_head_tied_in_one_file_only_is_named(tmp_path: Path, model: Model) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
 
+from bitparity.cli.kernel_config import kernel_config_option
 from bitparity.model.types import Model
+
+if TYPE_CHECKING:
+    from bitparity.formats.table_lookup import Tilings
 
 _SHOWN_ITEMS = 5  # of a metadata array
 
@@ -27,8 +31,14 @@ _SHOWN_ITEMS = 5  # of a metadata array
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write it all here as JSON."
 )
+@kernel_config_option
 def command(
-    model_path: Path, show_kv: bool, layout_of: str | None, like: Path | None, json_file: Path | None
+    model_path: Path,
+    show_kv: bool,
+    layout_of: str | None,
+    like: Path | None,
+    json_file: Path | None,
+    tilings: Tilings | None,
 ) -> None:
     """Print a model's metadata, tensors, formats and weight mapping.
 
@@ -38,9 +48,11 @@ def command(
     from bitparity.model.weights import check_mapping, describe_mapping
     from bitparity.settings import read_settings
 
-    model = open_model(model_path)
+    model = open_model(model_path, tilings=tilings)
     if layout_of is not None:
-        click.echo("\n".join(_layout_lines(model, layout_of, open_model(like) if like else None)))
+        click.echo(
+            "\n".join(_layout_lines(model, layout_of, open_model(like, tilings=tilings) if like else None))
+        )
         return
     mapping = describe_mapping(model)
     if read_settings().debug_logits:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from bitparity.cli.kernel_config import kernel_config_option
 from bitparity.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from bitparity.formats.table_lookup import Tilings
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -14,11 +19,17 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.command("quantize")
 @click.argument("source", type=_FILE)
 @click.argument("target", type=_FILE)
-@click.option("--to", "weight_format", required=True, help="I2_S, TQ1_0, TQ2_0, F32, F16, BF16.")
+@click.option("--to", "weight_format", required=True, help="I2_S, TL1, TL2, TQ1_0, TQ2_0, F32, F16, BF16.")
 @click.option("--head", "head_format", help="F32, F16 or BF16 for the embedding and the head; as they are.")
 @click.option("--json", "json_file", type=_FILE, help="Write what was done here.")
+@kernel_config_option
 def command(
-    source: Path, target: Path, weight_format: str, head_format: str | None, json_file: Path | None
+    source: Path,
+    target: Path,
+    weight_format: str,
+    head_format: str | None,
+    json_file: Path | None,
+    tilings: Tilings | None,
 ) -> None:
     """Convert a model to another weight format, exactly.
 
@@ -29,8 +40,8 @@ def command(
     from bitparity.model.convert import convert
 
     with progress_bar(f"converting to {weight_format}") as progress:
-        convert(source, target, weight_format, head_format=head_format, progress=progress)
-    report_written(target, open_model(target).format_counts(), json_file)
+        convert(source, target, weight_format, head_format=head_format, tilings=tilings, progress=progress)
+    report_written(target, open_model(target, tilings=tilings).format_counts(), json_file)
 
 
 def report_written(target: Path, formats: dict[str, int], json_file: Path | None) -> None:

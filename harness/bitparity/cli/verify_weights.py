@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from bitparity.cli.kernel_config import kernel_config_option
+
+if TYPE_CHECKING:
+    from bitparity.formats.table_lookup import Tilings
 
 _FILE = click.Path(path_type=Path)
 _SHOWN = 10
@@ -18,7 +24,8 @@ _SHOWN = 10
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the result here."
 )
-def command(expected: Path, actual: Path, json_file: Path | None) -> None:
+@kernel_config_option
+def command(expected: Path, actual: Path, json_file: Path | None, tilings: Tilings | None) -> None:
     """Prove that two models hold the same weights, in whatever formats, or name where they do not.
 
     Codes must be equal; scales must be equal to the precision of the narrower format.  Exit code 1 when
@@ -27,7 +34,7 @@ def command(expected: Path, actual: Path, json_file: Path | None) -> None:
     from bitparity.model import open_model
     from bitparity.model.verify import verify_weights
 
-    found = verify_weights(open_model(expected), open_model(actual))
+    found = verify_weights(*(open_model(path, tilings=tilings) for path in (expected, actual)))
     if json_file is not None:
         result = {"same": found.is_same, **asdict(found)}
         json_file.write_text(json.dumps(result, indent=1) + "\n")

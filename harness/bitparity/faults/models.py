@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bitparity.formats import get_format, is_ternary
+from bitparity.formats import is_ternary
 from bitparity.formats.base import Codes, Floats
 from bitparity.model.types import LayerWeights, Model, Tensor
 
@@ -112,7 +112,7 @@ def _map_weights(
     on_values: Callable[[Floats], Floats],
 ) -> Tensor:
     """Unpack, change and pack a projection again, by codes where the format has them."""
-    form = get_format(tensor.format)
+    form = tensor.weight_format
     rows, cols = tensor.shape
     if is_ternary(form):
         codes, scales = form.unpack_codes(tensor.data, rows, cols)

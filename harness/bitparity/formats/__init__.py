@@ -20,8 +20,9 @@ from bitparity.formats.i8_s import I8_S
 from bitparity.formats.q8_0 import Q8_0
 from bitparity.formats.q8_k import Q8_K
 from bitparity.formats.qk256 import QK256
-from bitparity.formats.tl1 import TL1
-from bitparity.formats.tl2 import TL2
+from bitparity.formats.table_lookup import Tilings
+from bitparity.formats.tl1 import TL1, TL1Format
+from bitparity.formats.tl2 import TL2, TL2Format
 from bitparity.formats.tq1_0 import TQ1_0
 from bitparity.formats.tq2_0 import TQ2_0
 
@@ -46,6 +47,7 @@ OTHER_READINGS = (
     "I2_S_X4",
     "QK256",
 )  # of the bytes of an I2_S tensor: asked for by name, never guessed
+_TILED = {"TL1": TL1Format, "TL2": TL2Format}
 _BY_TYPE = {f.ggml_type: f for name, f in FORMATS.items() if name not in OTHER_READINGS}
 
 
@@ -54,6 +56,13 @@ def get_format(name: str) -> WeightFormat:
     if name not in FORMATS:
         raise BadInput(f"no weight format is named {name!r}; there are {', '.join(FORMATS)}")
     return FORMATS[name]
+
+
+def with_tilings(name: str, tilings: Tilings | None) -> WeightFormat:
+    """The format of that name, for other kernels than bitnet.cpp's presets where it is TL1 or TL2."""
+    if tilings is None or name not in _TILED:
+        return get_format(name)
+    return _TILED[name](tilings)
 
 
 def format_of_type(ggml_type: int) -> WeightFormat | None:

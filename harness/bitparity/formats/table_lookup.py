@@ -1,18 +1,23 @@
 """The tiles of bitnet.cpp's table-lookup kernels: a kernel is generated for one weight shape and one tiling.
 
 The numbers are those of the kernel_config.ini files in bitnet.cpp's preset_kernels/.  A shape that has no
-kernel cannot be packed: bitnet.cpp's converter raises, its kernels would give garbage.
+kernel cannot be packed: bitnet.cpp's converter raises, its kernels would give garbage.  Who generates other
+kernels gives the kernel_config.ini that codegen_tl1.py or codegen_tl2.py wrote: packed weights do not say
+what they were packed for.
 """
 
 from __future__ import annotations
 
+from configparser import ConfigParser
+from configparser import Error as ConfigError
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitparity.errors import ShapeError
+from bitparity.errors import BadInput, ShapeError
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,29 @@ def tiling_of(name: str, tilings: Tilings, rows: int, cols: int) -> Tiling:
         known = ", ".join(f"{r} x {c}" for r, c in sorted(tilings))
         raise ShapeError(f"{name}: no kernel is generated for a weight of {rows} x {cols}; there are {known}")
     return tilings[rows, cols]
+
+
+def read_kernel_config(path: Path) -> Tilings:
+    """The tilings of a kernel_config.ini of bitnet.cpp: a section a kernel, with m, k, bm, bk and bmm.
+
+    Raises BadInput for a file that is none.
+    """
+    config = ConfigParser()
+    try:
+        config.read_string(path.read_text())
+        sections = [config[name] for name in config.sections()]
+        tilings = {
+            (int(s["m"]), int(s["k"])): Tiling(int(s["bm"]), int(s["bk"]), int(s["bmm"])) for s in sections
+        }
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
+    except (ConfigError, KeyError, ValueError) as error:
+        raise BadInput(f"{path}: is no kernel configuration of bitnet.cpp: {error}") from error
+    if not tilings or any(min(t.rows, t.cols, t.step) < 1 for t in tilings.values()):
+        raise BadInput(
+            f"{path}: is no kernel configuration of bitnet.cpp: it needs m, k, bm, bk and bmm above 0"
+        )
+    return tilings
 
 
 def _table(width: int, lowest: int) -> NDArray[np.int8]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitparity.errors import BadInput
+from bitparity.formats.table_lookup import Tilings
 from bitparity.model.types import HyperParameters, LayerWeights, Model, Tensor, Weights
 
 __all__ = ["HyperParameters", "LayerWeights", "Model", "Tensor", "Weights", "open_model"]
 
 
-def open_model(path: Path | str) -> Model:
+def open_model(path: Path | str, *, tilings: Tilings | None = None) -> Model:
     """Open a GGUF file, memory-mapped, with its hyperparameters read and its weights mapped.
+
+    tilings  of the kernels that TL1 and TL2 tensors were packed for; bitnet.cpp's presets when None
 
     Raises BadInput (ShapeError for a shape) in one sentence that begins with the file's name.
     """
@@ -21,7 +24,7 @@ def open_model(path: Path | str) -> Model:
 
     path = Path(path)
     try:
-        file = GgufFile(path)
+        file = GgufFile(path, tilings)
         hyper = read_hyperparameters(file.metadata, file.packed_tensors)
         weights = map_weights(hyper, file.packed_tensors)
     except BadInput as error:

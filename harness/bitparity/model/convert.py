@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from bitparity.errors import BadInput
-from bitparity.formats import get_format, is_ternary
+from bitparity.formats import get_format, is_ternary, with_tilings
 from bitparity.formats.base import Bytes, Codes, Floats, WeightFormat
+from bitparity.formats.table_lookup import Tilings
 from bitparity.model import open_model
 from bitparity.model.file_types import file_type
 from bitparity.model.gguf_file import GgufFile
@@ -39,16 +40,19 @@ def convert(
     weight_format: str,
     *,
     head_format: str | None = None,
+    tilings: Tilings | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write `source` to `target`, its projections in weight_format; metadata stays, but general.file_type.
 
     head_format  F32, F16 or BF16 for token_embd and output; as they are when None
+    tilings      of the kernels that TL1 and TL2 are packed for; bitnet.cpp's presets when None
 
     Raises BadInput that names the tensor, and the first row and column that the format cannot hold.
     """
-    model, file = open_model(source), GgufFile(source)
-    new_format, new_head = get_format(weight_format), get_format(head_format) if head_format else None
+    model, file = open_model(source, tilings=tilings), GgufFile(source)
+    new_format = with_tilings(weight_format, tilings)
+    new_head = get_format(head_format) if head_format else None
     require_storable(weight_format)
     if head_format not in (None, "F32", "F16", "BF16"):
         raise BadInput(f"the head format {head_format!r} is none of F32, F16, BF16")
@@ -97,7 +101,7 @@ def _repacked(tensor: Tensor, wanted: WeightFormat, step: int) -> Iterator[Bytes
 
 def _codes_and_scale(tensor: Tensor) -> tuple[Codes, float | None]:
     """The codes and the one scale of a tensor; no scale when blocks have several."""
-    source, (rows, cols) = get_format(tensor.format), tensor.shape
+    source, (rows, cols) = tensor.weight_format, tensor.shape
     if not is_ternary(source):
         return exact_codes(source.unpack(tensor.data, rows, cols))
     codes, scales = source.unpack_codes(tensor.data, rows, cols)

@@ -18,13 +18,14 @@ from gguf import GGUFReader, GGUFValueType, ReaderField
 from numpy.typing import DTypeLike, NDArray
 
 from bitparity.errors import BadInput
+from bitparity.formats.table_lookup import Tilings
+from bitparity.model.tensor_info import TensorInfo, require_in_tail, without_tail_scales
 from bitparity.model.tensor_types import tensor_size, type_name
 from bitparity.model.types import Tensor
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 _HEADER_BYTES = 24
-_MAX_AXES = 4  # GGML_MAX_DIMS
 _VALUE_TYPES = frozenset(int(value_type) for value_type in GGUFValueType)
 _LENGTH = struct.Struct("<Q")
 _AGAIN = "download it again"
@@ -67,13 +68,14 @@ class GgufFile(GGUFReader):
     metadata         key -> number, bool, str, StringArray, or a NumPy array of numbers
     packed_tensors   name -> Tensor, in file order
     alignment        of tensor data, bytes
+    tilings          of the kernels that TL1 and TL2 tensors were packed for, if not bitnet.cpp's presets
 
     Raises BadInput for everything that is wrong with the file; the sentence does not name the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tilings: Tilings | None = None) -> None:
         _check_header(path)
-        self.size = path.stat().st_size
+        self.size, self._tilings = path.stat().st_size, tilings
         try:
             super().__init__(path)
         except (KeyError, ValueError) as error:
@@ -129,7 +131,7 @@ class GgufFile(GGUFReader):
         return start
 
     def _build_tensors(self, start_offs: int, fields: list[ReaderField]) -> None:
-        infos = [_TensorInfo(field, start_offs) for field in fields]
+        infos, scales = without_tail_scales([TensorInfo(field, start_offs) for field in fields])
         starts = sorted({info.start for info in infos} | {self.size})
         following = dict(pairwise(starts))
         self.packed_tensors: dict[str, Tensor] = {}
@@ -138,8 +140,12 @@ class GgufFile(GGUFReader):
                 raise BadInput(f"tensor {info.name} occurs twice; convert it again")
             room = following.get(info.start, 0) - info.start
             self.packed_tensors[info.name] = self._tensor(info, room)
+        for scale in scales:
+            require_in_tail(scale, self.packed_tensors[scale.weight_name])
 
-    def _tensor(self, info: _TensorInfo, room: int) -> Tensor:
+    def _tensor(self, info: TensorInfo, room: int) -> Tensor:
+        if not info.shape:
+            raise BadInput(f"tensor {info.name} has the shape []; {_AGAIN}")
         if info.start >= self.size or info.start % int(self.alignment):
             raise BadInput(
                 f"tensor {info.name} begins at byte {info.start:,}, which is not in the file's {self.size:,} "
@@ -155,20 +161,7 @@ class GgufFile(GGUFReader):
                 f"tensor {info.name} ends at byte {end:,} but the file has {self.size:,}; {_AGAIN}"
             )
         data = np.asarray(self.data[info.start : end])
-        return Tensor(info.name, info.shape, name, data, info.start)
-
-
-class _TensorInfo:
-    """An entry of the tensor table; shape has the outermost axis first, start counts from byte 0."""
-
-    def __init__(self, field: ReaderField, data_start: int) -> None:
-        _, _, _, dims, ggml_type, offset = field.parts
-        self.name = field.name
-        self.shape = tuple(int(n) for n in reversed(dims))
-        self.ggml_type = int(ggml_type[0])
-        self.start = data_start + int(offset[0])
-        if not 1 <= len(self.shape) <= _MAX_AXES or 0 in self.shape:
-            raise BadInput(f"tensor {self.name} has the shape {list(self.shape)}; {_AGAIN}")
+        return Tensor(info.name, info.shape, name, data, info.start, self._tilings)
 
 
 def _check_header(path: Path) -> None:

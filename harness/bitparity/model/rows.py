@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bitparity.formats import get_format
 from bitparity.formats.base import Floats
 from bitparity.model.types import Tensor
 
 
 def row_block(tensor: Tensor, first: int, last: int) -> Floats:
-    """Rows first ... last - 1; (last - first, cols)."""
-    weight_format, (rows, cols) = get_format(tensor.format), tensor.shape
+    """Rows first ... last - 1; (last - first, cols).  TL1 and TL2 mix rows: all are unpacked."""
+    weight_format, (rows, cols) = tensor.weight_format, tensor.shape
+    if tensor.format in ("TL1", "TL2"):
+        return tensor.values()[first:last]
     stride = weight_format.size(2, cols) - weight_format.size(1, cols)
     packed, tail = tensor.data[first * stride : last * stride], tensor.data[rows * stride :]
     if tail.size:  # the scale of a format that has one a tensor

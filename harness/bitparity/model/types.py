@@ -9,6 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bitparity.formats.base import WeightFormat
+from bitparity.formats.table_lookup import Tilings
+
 
 @dataclass(frozen=True)
 class HyperParameters:
@@ -43,6 +46,7 @@ class Tensor:
     format  name of the weight format
     data    1-D uint8 view of the memory map
     offset  of data in the file
+    tilings of the kernels that a TL1 or TL2 tensor was packed for; None for bitnet.cpp's presets
     """
 
     name: str
@@ -50,13 +54,18 @@ class Tensor:
     format: str
     data: NDArray[np.uint8]
     offset: int
+    tilings: Tilings | None = None
+
+    @property
+    def weight_format(self) -> WeightFormat:
+        from bitparity.formats import with_tilings
+
+        return with_tilings(self.format, self.tilings)
 
     def values(self) -> NDArray[np.float32]:
         """Unpacked to float32, in `shape`."""
-        from bitparity.formats import get_format
-
         rows, cols = (1, *self.shape)[-2:]
-        return get_format(self.format).unpack(self.data, rows, cols).reshape(self.shape)
+        return self.weight_format.unpack(self.data, rows, cols).reshape(self.shape)
 
 
 @dataclass(frozen=True)

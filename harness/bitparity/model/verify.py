@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitparity.formats import get_format, is_ternary
+from bitparity.formats import is_ternary
 from bitparity.formats.base import Codes, Floats
 from bitparity.model.types import HyperParameters, Model, Tensor
 
@@ -121,7 +121,7 @@ def compare_tensors(expected: _Matrix, actual: _Matrix, hyper: HyperParameters) 
         message = f"{name} is {list(expected.shape)} in one file and {list(actual.shape)} in the other"
         return WeightDifference(name, "shape", None, None, message)
     tolerance = max(ROUNDING.get(t.tensor.format, 0.0) for t in (expected, actual))
-    if not any(is_ternary(get_format(t.tensor.format)) for t in (expected, actual)):
+    if not any(is_ternary(t.tensor.weight_format) for t in (expected, actual)):
         return _compare_values(name, expected.values(), actual.values(), tolerance)
     first, second = as_ternary(expected.tensor), as_ternary(actual.tensor)
     if second is None or first is None:
@@ -132,7 +132,7 @@ def compare_tensors(expected: _Matrix, actual: _Matrix, hyper: HyperParameters) 
 
 def as_ternary(tensor: Tensor) -> _Ternary | None:
     """Codes and scales of a tensor; None when a float tensor holds more than one magnitude."""
-    weight_format = get_format(tensor.format)
+    weight_format = tensor.weight_format
     rows, cols = (1, *tensor.shape)[-2:]
     if is_ternary(weight_format):
         codes, scales = weight_format.unpack_codes(tensor.data, rows, cols)

@@ -1,0 +1,29 @@
+"""The option --kernel-config of commands that read or write TL1 and TL2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from bitparity.formats.table_lookup import Tilings
+
+
+def _read(context: click.Context, parameter: click.Parameter, path: Path | None) -> Tilings | None:
+    if path is None:
+        return None
+    from bitparity.formats.table_lookup import read_kernel_config
+
+    return read_kernel_config(path)
+
+
+kernel_config_option = click.option(
+    "--kernel-config",
+    "tilings",
+    metavar="INI",
+    type=click.Path(path_type=Path),
+    callback=_read,
+    help="The kernel_config.ini that TL1 or TL2 was packed with; bitnet.cpp's presets without it.",
+)
