@@ -4,7 +4,7 @@
 |---|---|---|---|
 | sign_of_maximum | sign(w), 0 if abs(w) < 1e-6 | max abs(w) | bitnet.cpp quantize_i2_s, its TL converter |
 | half_of_maximum | round(w / max), half away from 0 | max abs(w) of a block | ggml TQ1_0, TQ2_0 |
-| absolute_mean | round(w / mean), clipped | mean abs(w), at least 1e-5 | the paper (arXiv 2402.17764) |
+| absolute_mean | round(w / mean), clipped | mean abs(w), at least 1e-5 | arXiv 2402.17764, converters |
 | first_non_zero | trunc(w / first) | first non-zero w, with its sign | bitnet.cpp utils/convert.py |
 
 All are exact on input that is already ternary times one scale (absolute_mean: same codes, another scale),
@@ -53,10 +53,19 @@ def half_of_maximum(values: Floats) -> tuple[Codes, float]:
     return (np.sign(values) * np.floor(quotient + np.float32(0.5))).astype(np.int8), float(scale)
 
 
-def absolute_mean(values: Floats) -> tuple[Codes, float]:
+def absolute_mean(values: Floats, mean: np.float32 | None = None) -> tuple[Codes, float]:
+    """In float32, step by step as the converters compute it in torch: s = 1 / mean, code = round(w * s).
+
+    mean  of abs(w), when known: nobody promises the order of its additions, and its last bits decide ties
+
+    The scale is 1 / s, which may be one float away from the mean.
+    """
     require_finite(values)
-    mean = max(np.abs(values).mean(dtype=np.float32), SMALLEST_MEAN)
-    return np.clip(np.rint(values / mean), -1, 1).astype(np.int8), float(mean)
+    if mean is None:
+        mean = np.abs(values).mean(dtype=np.float32)
+    inverse = np.float32(1) / max(mean, SMALLEST_MEAN)
+    codes = np.clip(np.rint(values * inverse), -1, 1)
+    return codes.astype(np.int8), float(np.float32(1) / inverse)
 
 
 def first_non_zero(values: Floats) -> tuple[Codes, float]:
