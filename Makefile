@@ -1,6 +1,7 @@
 # make parity   set everything up in .venv/ and run the main job on the bundled model
 # make test     set everything up and run the linters and all tests
 # make lint     ruff and mypy alone
+# make nightly  search deep for inputs that break formats, kernels and sessions (NIGHT=3600 seconds a group)
 # make clean    remove what make made
 #
 # Needs Python 3.11 or newer and a C++20 compiler; pip brings CMake and ninja.
@@ -15,7 +16,7 @@ READY := $(VENV)/ready
 # or copied may not change either.
 INSTALLED := pyproject.toml CMakeLists.txt $(shell find native reference/bridge -type f ! -name '*.py*')
 
-.PHONY: parity test lint clean always
+.PHONY: parity test lint nightly clean always
 .DELETE_ON_ERROR:
 
 parity: $(READY)
@@ -27,6 +28,15 @@ test: lint
 lint: $(READY)
 	@begin=$$(date +%s); $(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy \
 	  && echo "lint passed in $$(($$(date +%s) - begin)) s"
+
+# Another seed each night; every target gets an equal share of its group's time.  All groups run, whatever breaks.
+NIGHT ?= 3600
+nightly: $(READY)
+	@mkdir -p build; status=0; for group in formats kernels sessions; do \
+	  $(BIN)/bitparity fuzz $$group --examples 1000000 --seed $$(date +%Y%m%d) --time-limit $(NIGHT) \
+	    --json build/nightly-$$group.json || status=$$?; \
+	done; $(BIN)/python -m pytest -q --hypothesis-profile nightly $$(grep -rl "^@given" tests) || status=$$?; \
+	exit $$status
 
 # Without build isolation the compiler sees the same paths each time, and only what changed is compiled.
 $(READY): $(VENV)/tools $(VENV)/modules $(INSTALLED)

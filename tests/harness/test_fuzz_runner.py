@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from bitparity.fuzz.memory import Arena, MemoryBroken, Placement
 from bitparity.fuzz.own import numpy_implementation
 from bitparity.fuzz.properties import PROPERTIES
 from bitparity.fuzz.replay import replay, save_snippet, snippet
-from bitparity.fuzz.runner import Target, search, targets
+from bitparity.fuzz.runner import Outcome, Target, search, targets
 from bitparity.fuzz.sessions import SessionCase
 from bitparity.fuzz.violation import Violation, expect_equal
 
@@ -122,6 +123,25 @@ def test_campaign_that_ran_nothing_exits_4() -> None:
     late = run_campaign(("formats",), [_wrong_beyond(0)], examples=5, seed=0, time_limit=0)
     assert late.exit_code == 4
     assert late.skipped
+
+
+def test_campaign_shares_its_time_equally_among_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def search_until_late(target: Target, *, out_of_time: Callable[[], bool], **others: Any) -> Outcome:
+        nonlocal now
+        begun = now
+        while not out_of_time():
+            now += 1
+        return Outcome(target, int(now - begun), None)
+
+    monkeypatch.setattr(campaign, "search", search_until_late)
+    monkeypatch.setattr(campaign.time, "monotonic", lambda: now)
+    report = run_campaign(("formats",), [numpy_implementation()], examples=10**9, seed=0, time_limit=6000)
+    assert report.skipped == []
+    shares = {outcome.examples for outcome in report.outcomes}
+    assert max(shares) - min(shares) <= 2
+    assert abs(sum(outcome.examples for outcome in report.outcomes) - 6000) <= 2
 
 
 def test_known_defect_that_is_gone_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:

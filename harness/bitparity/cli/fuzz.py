@@ -24,7 +24,7 @@ GROUPS = ("formats", "kernels", "sessions")
 @click.option("--seed", type=int, help="Default: BITNET_SEED, else 0.")
 @click.option("--implementation", "names", multiple=True, help="Test only this one; may be repeated.")
 @click.option(
-    "--time-limit", type=click.FloatRange(min=0), help="Seconds after which no new target is begun."
+    "--time-limit", type=click.FloatRange(min=0), help="Seconds, shared out equally among the targets."
 )
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the result here."

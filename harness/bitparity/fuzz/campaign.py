@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from bitparity.fuzz.implementations import Implementation
@@ -60,23 +61,33 @@ def run_campaign(
     progress: Callable[[int, int, Target], None] = lambda done, total, target: None,
 ) -> Report:
     """Search every property of the groups on every implementation; `progress` gets each target before it
-    runs."""
+    runs.
+
+    time_limit  seconds; every target may use an equal share of what the ones before it have left
+    """
     end = None if time_limit is None else time.monotonic() + time_limit
-
-    def out_of_time() -> bool:
-        return end is not None and time.monotonic() > end
-
     report = Report(known=replay_known(groups, implementations))
     properties = [p for p in PROPERTIES.values() if p.group in groups]
     wanted = targets(properties, implementations)
     for done, target in enumerate(wanted):
-        if out_of_time():
+        if _is_past(end):
             report.skipped = wanted[done:]
             break
         progress(done, len(wanted), target)
-        outcome = search(target, examples=examples, seed=seed, database=database, out_of_time=out_of_time)
+        is_late = partial(_is_past, _share(end, len(wanted) - done))
+        outcome = search(target, examples=examples, seed=seed, database=database, out_of_time=is_late)
         report.outcomes.append(outcome)
     return report
+
+
+def _is_past(end: float | None) -> bool:
+    return end is not None and time.monotonic() > end
+
+
+def _share(end: float | None, targets_left: int) -> float | None:
+    """When the next target's part of the time is over."""
+    now = time.monotonic()
+    return None if end is None else now + (end - now) / targets_left
 
 
 def replay_known(groups: tuple[str, ...], implementations: list[Implementation]) -> list[KnownReport]:
