@@ -300,3 +300,70 @@ def test_native_mutant_is_killed_within_the_normal_budget(what: str) -> None:
     mutant = native.implementation(_MutantKernels(_core.kernels, kernel, _WRAPPERS[what]), "portable")
     outcome = search(Target(PROPERTIES[killer], name, mutant), examples=EXAMPLES, seed=0)
     assert outcome.counterexample is not None, f"{what} survived {killer}"
+
+
+def _nibbles_swapped(kernel: Any, name: str, tiles: Any, values: Any, packed: Any) -> None:
+    """The first pair in the low half."""
+    kernel(name, tiles, values, packed)
+    packed[:-32] = packed[:-32] << np.uint8(4) | packed[:-32] >> np.uint8(4)
+
+
+def _steps_in_row_order(kernel: Any, name: str, tiles: Any, values: Any, packed: Any) -> None:
+    """Rows 8-15 and 16-23 of a step stay where they are, as one would think."""
+    rows = np.arange(len(values)).reshape(-1, 4, 8)[:, [0, 2, 1, 3]].reshape(-1)
+    kernel(name, tiles, values, packed)
+    plain = np.empty_like(packed)
+    kernel(name, tiles, np.ascontiguousarray(values[rows]), plain)
+    indices = values.shape[1] // tiles[1] * tiles[1] * len(values) // 6
+    packed[:indices] = plain[:indices]
+
+
+def _magnitudes_without_signs(kernel: Any, name: str, tiles: Any, packed: Any, values: Any) -> None:
+    """Reads indices and forgets the plane of signs."""
+    rows, cols = values.shape
+    begin = cols // tiles[1] * tiles[1] * rows // 6
+    signless = packed.copy()
+    signless[begin : begin + begin // 4] = 0
+    kernel(name, tiles, signless, values)
+
+
+def _columns_of_tiles_only(kernel: Any, name: str, tiles: Any, packed: Any, x: Any, sums: Any) -> None:
+    """Leaves out the columns that are packed in pairs."""
+    shorter = x.copy()
+    shorter[:, x.shape[1] // tiles[1] * tiles[1] :] = 0
+    kernel(name, tiles, packed, shorter, sums)
+
+
+def _x86_layout(kernel: Any, name: str, tiles: Any, values: Any, packed: Any) -> None:
+    """Blocks of 128 weights where they fit, as a build for x86 writes."""
+    kernel("I2_S" if values.shape[1] % 128 == 0 else name, tiles, values, packed)
+
+
+def _codes_counted_from_zero(kernel: Any, name: str, tiles: Any, packed: Any, x: Any, sums: Any) -> None:
+    """Sums of the stored 0, 1, 2: forgets to take the sum of activations away."""
+    kernel(name, tiles, packed, x, sums)
+    sums += x.sum(axis=1, dtype=np.int32)[:, None]
+
+
+FORMAT_MUTANTS: dict[str, tuple[str, Callable[..., Any], str, str]] = {
+    "TL1 nibbles swapped": ("pack", _nibbles_swapped, "TL1", "packs_as_defined"),
+    "TL2 steps in row order": ("pack", _steps_in_row_order, "TL2", "packs_as_defined"),
+    "TL2 signs forgotten": ("unpack", _magnitudes_without_signs, "TL2", "keeps_ternary_weights"),
+    "TL2 pairs left out": ("multiply", _columns_of_tiles_only, "TL2", "multiplies_exactly"),
+    "ARM in the layout of x86": ("pack", _x86_layout, "I2_S_ARM", "packs_as_defined"),
+    "four rows counted from zero": ("multiply", _codes_counted_from_zero, "I2_S_X4", "multiplies_exactly"),
+}
+
+
+@pytest.mark.parametrize("what", FORMAT_MUTANTS)
+def test_mutant_of_a_native_format_is_killed_within_the_normal_budget(what: str) -> None:
+    native = pytest.importorskip("bitparity_native.formats", reason="the native core is not built")
+    from bitparity_native import _core
+
+    function, wrapper, name, killer = FORMAT_MUTANTS[what]
+    mutant = native.formats_implementation(_MutantKernels(_core.formats, function, wrapper))
+    outcome = search(Target(PROPERTIES[killer], name, mutant), examples=EXAMPLES, seed=0)
+    assert outcome.counterexample is not None, f"{what} survived {killer}"
+    assert "values differ" in outcome.counterexample.message  # and not an accident of the mutant's own
+    sound = native.formats_implementation(_core.formats)
+    assert search(Target(PROPERTIES[killer], name, sound), examples=EXAMPLES, seed=0).counterexample is None
