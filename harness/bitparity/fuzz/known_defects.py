@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitparity.formats.base import Codes
-from bitparity.fuzz.cases import ProductCase, WeightCase
+from bitparity.fuzz.cases import BytesCase, ProductCase, WeightCase
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,12 @@ def _has_tiny_block(width: int) -> Callable[[WeightCase], bool]:
 
 def _has_zero_block(case: WeightCase) -> bool:
     return bool((case.values().reshape(-1, 256) == 0).all(axis=1).any())
+
+
+def _has_code_3(case: BytesCase) -> bool:
+    """In the codes of an I2_S tensor; cases of even seeds have been rid of them."""
+    codes = case.packed(case.rows * case.cols // 4 + 32)[:-32]
+    return case.seed % 2 == 1 and bool((codes & (codes >> np.uint8(1)) & np.uint8(0x55)).any())
 
 
 def _overflows_a_lane(case: ProductCase) -> bool:
@@ -95,6 +101,9 @@ _SUMS = "A block of zeros gets a scale and codes; its 16 sums keep whatever lay 
 _SUMS_TRAINED = (
     "Yes, wherever 256 activations in a row are 0; harmless: every use multiplies the sums by the scale 0."
 )
+
+_CODE_3 = "A code 3 unpacks to 0 (dequantize_row_i2_s) and counts as +2 in the matmul kernels."
+_CODE_3_TRAINED = "No: no packer writes it; a damaged file, or one of another format read as I2_S, has it."
 
 _NAN_ACTIVATION = (
     "quantize_row_i8_s gives a NaN the code 0 and forgets the maximum found before it, so the scale is too "
@@ -171,6 +180,15 @@ KNOWN_DEFECTS: tuple[KnownDefect, ...] = (
         _OVERFLOW,
         _OVERFLOW_TRAINED,
         _overflows_a_lane,
+    ),
+    KnownDefect(
+        "bitnet.cpp",
+        "kernel_reads_what_the_decoder_reads",
+        "I2_S",
+        BytesCase(rows=1, cols=128, recipe="constant", seed=255),
+        _CODE_3,
+        _CODE_3_TRAINED,
+        _has_code_3,
     ),
     KnownDefect(
         "bitnet.cpp",

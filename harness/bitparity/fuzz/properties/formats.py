@@ -51,7 +51,7 @@ def packs_as_defined(case: WeightCase, name: str, subject: Implementation) -> No
 def unpacks_as_defined(case: BytesCase, name: str, subject: Implementation) -> None:
     """Unpacking any bytes that a packer can write gives the values of the NumPy definition, to the bit."""
     size = DEFINITIONS[name].size(case.rows, case.cols)
-    packed = legal_bytes(name, case.packed(size), case.rows, case.cols)
+    packed = legal_bytes(name, case.packed(size))
     with np.errstate(all="ignore"):
         expected = DEFINITIONS[name].unpack(packed, case.rows, case.cols)
     actual = subject.run("unpack", name, packed, case.rows, case.cols)
@@ -68,7 +68,7 @@ def unpacks_any_bytes(case: BytesCase, name: str, subject: Implementation) -> No
             actual = subject.run("unpack", name, packed, case.rows, case.cols)
     except BadInput:
         expect(
-            legal_bytes(name, packed, case.rows, case.cols).tobytes() != packed.tobytes(),
+            legal_bytes(name, packed).tobytes() != packed.tobytes(),
             f"{name} refused legal bytes",
         )
         return
@@ -181,9 +181,7 @@ def packing_keeps_to_its_memory(case: WeightCase, name: str, subject: Implementa
 def unpacking_keeps_to_its_memory(case: BytesCase, name: str, subject: Implementation) -> None:
     """Unpacking at any alignment writes every value of its output, none beside it, and the same ones each
     time."""
-    packed = legal_bytes(
-        name, case.packed(DEFINITIONS[name].size(case.rows, case.cols)), case.rows, case.cols
-    )
+    packed = legal_bytes(name, case.packed(DEFINITIONS[name].size(case.rows, case.cols)))
     arguments = (packed, case.rows, case.cols)
     first = subject.run("unpack", name, *arguments, placement=Placement(offset=0, poison=0x00))
     again = subject.run(
@@ -192,7 +190,7 @@ def unpacking_keeps_to_its_memory(case: BytesCase, name: str, subject: Implement
     expect_equal(first, again, f"unpacked {name} in poisoned memory")
 
 
-def legal_bytes(name: str, packed: Bytes, rows: int, cols: int) -> Bytes:
+def legal_bytes(name: str, packed: Bytes) -> Bytes:
     """The same bytes with codes that no packer writes replaced by ones that it does, and finite scales."""
     packed = packed.copy()
     if name in WITH_TAIL:
@@ -212,6 +210,17 @@ def legal_bytes(name: str, packed: Bytes, rows: int, cols: int) -> Bytes:
         _finite_half_scales(packed, 54 if name == "TQ1_0" else 66, -2)
     elif name == "Q8_0":
         _finite_half_scales(packed, 34, 0)
+    return packed
+
+
+def with_scales_of_one(name: str, packed: Bytes) -> Bytes:
+    """The same codes, every scale 1."""
+    packed = packed.copy()
+    if name in WITH_TAIL:
+        packed[-32:-28].view("<f4")[0] = 1
+    elif name in ("TQ1_0", "TQ2_0"):
+        blocks = packed.reshape(-1, 54 if name == "TQ1_0" else 66)
+        blocks[:, -2:] = np.array([1], dtype="<f2").view(np.uint8)
     return packed
 
 

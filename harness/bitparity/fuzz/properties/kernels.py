@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from bitparity.errors import BadInput
 from bitparity.formats.base import Bytes, TernaryFormat
-from bitparity.fuzz.cases import ProductCase
+from bitparity.fuzz.cases import BytesCase, ProductCase
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.memory import PLAIN, Placement
 from bitparity.fuzz.own import DEFINITIONS, MULTIPLIED
 from bitparity.fuzz.properties.base import contract, in_process, writes_memory
-from bitparity.fuzz.strategies import products
+from bitparity.fuzz.properties.formats import legal_bytes, with_scales_of_one
+from bitparity.fuzz.strategies import packed_bytes, products
 from bitparity.fuzz.violation import expect_equal
 
 THREADS, REPEATS = 4, 8
@@ -40,6 +42,22 @@ def multiplies_exactly(case: ProductCase, name: str, subject: Implementation) ->
     x = case.x()
     expected = x.astype(np.int64) @ case.codes().T.astype(np.int64)
     expect_equal(expected, _multiply(subject, name, case, x), f"{name} products")
+
+
+@contract("kernels", ("unpack", "multiply"), MULTIPLIED, packed_bytes)
+def kernel_reads_what_the_decoder_reads(case: BytesCase, name: str, subject: Implementation) -> None:
+    """Any bytes that are not refused multiply as the weights that they unpack to, codes of no packer too."""
+    packed = case.packed(DEFINITIONS[name].size(case.rows, case.cols))
+    packed = with_scales_of_one(name, packed if case.seed % 2 else legal_bytes(name, packed))
+    try:
+        weights = subject.run("unpack", name, packed, case.rows, case.cols)
+    except BadInput:
+        return
+    rng = np.random.default_rng(case.seed)
+    x = rng.integers(-127, 128, (2, case.cols), dtype=np.int8)
+    expected = x.astype(np.int64) @ weights.T.astype(np.int64)
+    actual = subject.run("multiply", name, packed, case.rows, case.cols, x)
+    expect_equal(expected, actual, f"{name} products of any bytes")
 
 
 @contract("kernels", ("multiply",), MULTIPLIED, products)
