@@ -17,7 +17,7 @@ from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.known_defects import defects_of
 from bitparity.fuzz.properties.base import Property
 
-CHUNK = 250  # examples between two looks at the clock
+FIRST_CHUNK, CHUNK = 25, 250  # examples between two looks at the clock: few at first, cases may be slow
 PHASES = (
     hypothesis.Phase.explicit,
     hypothesis.Phase.reuse,
@@ -83,7 +83,7 @@ def search(
             failures.forget(case)
     done, chunk = 0, 0
     while done < examples and not out_of_time() and attempt.failure is None:
-        size = min(CHUNK, examples - done)
+        size = min(FIRST_CHUNK << min(chunk, 4), CHUNK, examples - done)
         attempt.run(size, seed * 1_000_003 + chunk)
         done, chunk = done + size, chunk + 1
     if attempt.failure is not None:
@@ -98,6 +98,8 @@ class _Attempt:
         self.target = target
         self.examples = 0
         self.failure: Counterexample | None = None
+        # one for all chunks: hypothesis keeps what it has seen of every strategy that is made
+        self._cases = target.contract.cases(target.weight_format)
         self._known = defects_of(target.implementation.name, target.contract.name, target.weight_format)
 
     def again(self, case: Any) -> bool:
@@ -119,8 +121,7 @@ class _Attempt:
             print_blob=False,
             verbosity=hypothesis.Verbosity.quiet,
         )
-        strategy = self.target.contract.cases(self.target.weight_format)
-        search_cases = hypothesis.seed(seed)(settings(hypothesis.given(strategy)(self._check)))
+        search_cases = hypothesis.seed(seed)(settings(hypothesis.given(self._cases)(self._check)))
         try:
             search_cases()
         except Exception:
