@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from bitparity.cli import inspect, quantize
 from bitparity.cli.verify_weights import command
 from bitparity.errors import BadInput
 from bitparity.formats import is_ternary
@@ -193,6 +194,19 @@ def test_command_reads_the_kernel_configuration(tiled: Model, tmp_path: Path) ->
     assert (same.exit_code, same.output.startswith("the same: ")) == (0, True)
     presets = CliRunner().invoke(command, [i2_s, str(tiled.path)])
     assert "no kernel is generated for a weight of" in str(presets.exception)
+
+
+def test_quantize_writes_and_inspect_reads_with_a_kernel_configuration(tmp_path: Path) -> None:
+    config, target = tmp_path / "kernel_config.ini", tmp_path / "tl1.gguf"
+    config.write_text(_config(TILINGS["TL1"]))
+    source = str(bundled_model(weight_format="I2_S"))
+    arguments = [source, str(target), "--to", "TL1", "--kernel-config", str(config)]
+    written = CliRunner().invoke(quantize.command, arguments)
+    assert (written.exit_code, "42 TL1" in written.output) == (0, True)
+    shown = CliRunner().invoke(inspect.command, [str(target), "--kernel-config", str(config)])
+    assert (shown.exit_code, "42 TL1" in shown.output) == (0, True)
+    refused = CliRunner().invoke(quantize.command, arguments[:4])
+    assert "TL1: no kernel is generated for a weight of" in str(refused.exception)
 
 
 @pytest.mark.parametrize(

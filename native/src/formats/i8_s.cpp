@@ -1,6 +1,6 @@
 // I8_S: the activations of an I2_S matmul.  All int8 codes, then a float32 scale a row, then an int32 sum a
-// row (a row is one token); a value is code / scale.  Codes are those of the portable kernel. Source:
-// bitnet.cpp 3rdparty/llama.cpp/ggml/src/ggml-quants.c, quantize_row_i8_s.
+// row (a row is one token); a value is code / scale.  Codes are those of the portable kernel.
+// Source: bitnet.cpp 3rdparty/llama.cpp/ggml/src/ggml-quants.c, quantize_row_i8_s.
 
 #include "../kernels/sets.hpp"
 #include "checks.hpp"

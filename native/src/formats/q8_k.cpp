@@ -1,6 +1,6 @@
 // Q8_K: the activations of a TQ matmul.  Blocks of 256: a float32 scale, 256 int8 codes, 16 int16 sums of 16
-// codes. Codes and scales are those of the portable kernel, which says how they are rounded. Source:
-// llama.cpp ggml/src/ggml-quants.c, quantize_row_q8_K_ref.
+// codes. Codes and scales are those of the portable kernel, which says how they are rounded.
+// Source: llama.cpp ggml/src/ggml-quants.c, quantize_row_q8_K_ref.
 
 #include "../kernels/sets.hpp"
 #include "checks.hpp"
