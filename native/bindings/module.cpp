@@ -9,6 +9,8 @@ PYBIND11_MODULE(_core, m) {
     auto kernels = m.def_submodule(
         "kernels", "Single kernels, for tests; every one takes the name of a kernel set first.");
     register_kernels(kernels);
+    auto metrics = m.def_submodule("metrics", "Distances between logits.");
+    register_metrics(metrics);
     auto formats = m.def_submodule("formats", "Weight formats, for tests and for comparison.");
     register_formats(formats);
     register_recorder(m);

@@ -10,6 +10,7 @@
 
 void register_formats(pybind11::module_& m);
 void register_kernels(pybind11::module_& m);
+void register_metrics(pybind11::module_& m);
 void register_recorder(pybind11::module_& m);
 void register_session(pybind11::module_& m);
 

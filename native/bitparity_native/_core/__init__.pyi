@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from . import formats as formats
 from . import kernels as kernels
+from . import metrics as metrics
 
 def compiler() -> str:
     """Name and version of the compiler that built the core."""

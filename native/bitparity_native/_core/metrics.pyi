@@ -1,0 +1,9 @@
+"""Distances between logits."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+def compare_logits(
+    expected: NDArray[np.float32], actual: NDArray[np.float32]
+) -> dict[str, float | int | bool]:
+    """The fields of bitparity.compare.metrics.PositionMetrics; both arrays are (n_vocab,)."""
