@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from blake3 import blake3
@@ -81,5 +82,11 @@ def choose_context(model: Model, needed: int = 0) -> int:
 
 
 def file_digest(path: Path) -> str:
-    """BLAKE3 of a model file, hex; the file is mapped and hashed by all cores."""
+    """BLAKE3 of a model file, hex; the file is mapped and hashed by all cores, once unless it changes."""
+    state = path.stat()
+    return _digest(path, (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+
+
+@lru_cache(maxsize=16)
+def _digest(path: Path, state: tuple[int, ...]) -> str:
     return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
