@@ -5,13 +5,78 @@
 
 #include "kernels/sets.hpp"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 namespace bitnet {
+namespace {
+
+// Composed here and not in the kernels' own files: this runs on every CPU when the program starts.
+KernelSet with_ternary(const KernelSet& base, const TernaryKernels& ternary) {
+    KernelSet set = base;
+    set.i2_s = ternary.i2_s;
+    set.tq1_0 = ternary.tq1_0;
+    set.tq2_0 = ternary.tq2_0;
+    set.tq1_0_apart = ternary.tq1_0_apart;
+    set.tq2_0_apart = ternary.tq2_0_apart;
+    return set;
+}
+
+#if defined(__x86_64__)
+
+// Also asks whether the operating system saves the registers.
+bool has_avx512() {
+    return avx2::kernels.runs_here() && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+}
+
+const KernelSet& avx512_kernels() {
+    static const KernelSet set = [] {
+        KernelSet kernels = with_ternary(avx2::kernels, avx512::ternary);
+        kernels.name = "avx512";
+        kernels.isa = "avx512f+bw+vl+dq+vnni";
+        kernels.runs_here = has_avx512;
+        return kernels;
+    }();
+    return set;
+}
+
+#elif defined(__aarch64__)
+
+bool has_dotprod() {
+#if defined(__linux__)
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__ARM_FEATURE_DOTPROD)
+    return true;  // the whole program was compiled for it, as on macOS
+#else
+    return false;
+#endif
+}
+
+const KernelSet& dotprod_kernels() {
+    static const KernelSet set = [] {
+        KernelSet kernels = with_ternary(neon::kernels, neon_dotprod::ternary);
+        kernels.name = "neon_dotprod";
+        kernels.isa = "neon+dotprod";
+        kernels.runs_here = has_dotprod;
+        return kernels;
+    }();
+    return set;
+}
+
+#endif
+
+}  // namespace
 
 std::span<const KernelSet* const> kernel_sets() {
     static const std::array sets{
 #if defined(__x86_64__)
+        &avx512_kernels(),
         &avx2::kernels,
 #elif defined(__aarch64__)
+        &dotprod_kernels(),
         &neon::kernels,
 #endif
         &portable::kernels,

@@ -102,7 +102,22 @@ struct Tq2 {
     }
 };
 
-template <typename Packing, bool is_fused>
+// Products of every second register of sixteen, summed by the place of their four bytes, less the sums of
+// codes.
+struct SumFours {
+    static int32x4_t run(const int8x16_t* weights, const std::int8_t* codes, const std::int16_t* sums) {
+        int16x8_t low = vdupq_n_s16(0), high = vdupq_n_s16(0);
+        for (int i = 0; i < 8; ++i) {
+            const int8x16_t values = vld1q_s8(codes + 32 * i);
+            low = vmlal_s8(low, vget_low_s8(weights[2 * i]), vget_low_s8(values));
+            high = vmlal_high_s8(high, weights[2 * i], values);
+        }
+        const int32x4_t fours = vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
+        return vsubq_s32(fours, vpaddlq_s16(vld1q_s16(sums)));
+    }
+};
+
+template <typename Packing, bool is_fused, typename Fours = SumFours>
 struct Q8K {
     template <int R, int T>
     struct Tile {
@@ -130,25 +145,11 @@ struct Q8K {
             for (int t = 0; t < T; ++t) {
                 const std::int8_t* codes = x.codes + (token + t) * x.stride + block * block_q8_k;
                 const std::int16_t* sums = x.block_sums + ((token + t) * blocks + block) * 16;
-                const Eight fours{vcvtq_f32_s32(sum_fours(weights, codes, sums)),
-                                  vcvtq_f32_s32(sum_fours(weights + 1, codes + 16, sums + 8))};
+                const Eight fours{vcvtq_f32_s32(Fours::run(weights, codes, sums)),
+                                  vcvtq_f32_s32(Fours::run(weights + 1, codes + 16, sums + 8))};
                 const Eight scale = all(x.scales[(token + t) * blocks + block] * weight_scale);
                 sum[t] = is_fused ? fma8(fours, scale, sum[t]) : fours * scale + sum[t];
             }
-        }
-
-        // Products of every second register of sixteen, summed by the place of their four bytes, less the
-        // sums of codes.
-        static int32x4_t sum_fours(const int8x16_t* weights, const std::int8_t* codes,
-                                   const std::int16_t* sums) {
-            int16x8_t low = vdupq_n_s16(0), high = vdupq_n_s16(0);
-            for (int i = 0; i < 8; ++i) {
-                const int8x16_t values = vld1q_s8(codes + 32 * i);
-                low = vmlal_s8(low, vget_low_s8(weights[2 * i]), vget_low_s8(values));
-                high = vmlal_high_s8(high, weights[2 * i], values);
-            }
-            const int32x4_t fours = vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
-            return vsubq_s32(fours, vpaddlq_s16(vld1q_s16(sums)));
         }
     };
 };

@@ -1,0 +1,22 @@
+// NEON with sdot, of Armv8.2 (FEAT_DotProd).  This file alone is compiled for it, and everything it includes
+// is in anonymous namespaces.
+
+#include "sets.hpp"
+
+#if defined(__aarch64__)
+
+#include "neon_dotprod/ternary.hpp"
+
+namespace bitnet::neon_dotprod {
+
+const TernaryKernels ternary{
+    .i2_s = multiply<I2S, 4, 4, 4>,
+    .tq1_0 = multiply<neon::Q8K<neon::Tq1, true, SumFours>::Tile, 1, 1, 4>,
+    .tq2_0 = multiply<neon::Q8K<neon::Tq2, true, SumFours>::Tile, 1, 1, 4>,
+    .tq1_0_apart = multiply<neon::Q8K<neon::Tq1, false, SumFours>::Tile, 1, 1, 4>,
+    .tq2_0_apart = multiply<neon::Q8K<neon::Tq2, false, SumFours>::Tile, 1, 1, 4>,
+};
+
+}  // namespace bitnet::neon_dotprod
+
+#endif
