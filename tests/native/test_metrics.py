@@ -48,7 +48,13 @@ def pairs(draw: st.DrawFn, elements: st.SearchStrategy[float]) -> tuple[Vector, 
 
 
 def check(expected: Vector, actual: Vector) -> None:
-    want, got = measure_position(expected, actual), compare_in_core(expected, actual)
+    want = measure_position(expected, actual)
+    portable = _core.metrics.compare_logits_portably(expected, actual)
+    for got in (compare_in_core(expected, actual), PositionMetrics(**portable)):
+        check_against(want, got, expected, actual)
+
+
+def check_against(want: PositionMetrics, got: PositionMetrics, expected: Vector, actual: Vector) -> None:
     for name in SELECTED:
         assert same(getattr(want, name), getattr(got, name)), name
     if not (want.expected_is_finite and want.actual_is_finite):

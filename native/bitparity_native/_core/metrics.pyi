@@ -7,3 +7,8 @@ def compare_logits(
     expected: NDArray[np.float32], actual: NDArray[np.float32]
 ) -> dict[str, float | int | bool]:
     """The fields of bitparity.compare.metrics.PositionMetrics; both arrays are (n_vocab,)."""
+
+def compare_logits_portably(
+    expected: NDArray[np.float32], actual: NDArray[np.float32]
+) -> dict[str, float | int | bool]:
+    """What a CPU without AVX2 runs, for tests."""

@@ -23,4 +23,7 @@ struct PositionMetrics {
 // Both are (n,) with n > 0.  Sums are of doubles, in lanes.
 PositionMetrics compare_logits(const float* expected, const float* actual, int n);
 
+// What a CPU without AVX2 runs, for tests.
+PositionMetrics compare_logits_portably(const float* expected, const float* actual, int n);
+
 }  // namespace bitnet
