@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
@@ -41,10 +42,13 @@ def compare(
 
     Raises as comparison.measure does.
     """
-    if sessions is None:
-        measured = measure(comparison, progress)
-    else:
-        measured = measure_sessions(comparison, *sessions, progress)
+    with ThreadPoolExecutor(1) as aside:  # the digests that results carry, while engines open the files
+        for side in (comparison.reference, comparison.candidate):
+            aside.submit(file_digest, side.model.path)
+        if sessions is None:
+            measured = measure(comparison, progress)
+        else:
+            measured = measure_sessions(comparison, *sessions, progress)
     if limit is not None:
         result = conclude(comparison, measured, FixedLimit(limit))
     else:
