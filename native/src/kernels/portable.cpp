@@ -1,5 +1,5 @@
 // The definition of every kernel, in plain C++: no intrinsics, one value at a time, in the orders of
-// kernels.hpp.
+// kernels.hpp.  What trace records need is the same source in every set (trace.hpp).
 
 #include <algorithm>
 #include <bit>
