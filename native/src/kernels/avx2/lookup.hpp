@@ -228,7 +228,7 @@ void multiply_i2_s(const Rows& w, const Activations& x, float* out, std::size_t 
     rest.codes += token * x.stride;
     rest.scales += token;
     rest.sums += token;
-    multiply<I2S, 1, 2, 4>(w, rest, out + token * out_stride, out_stride);
+    multiply<I2S, 4, 2, 4>(w, rest, out + token * out_stride, out_stride);
 }
 
 }  // namespace

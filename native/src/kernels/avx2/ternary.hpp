@@ -15,8 +15,15 @@ __m256i two_bits(__m256i packed, int shift) {
 // maddubs adds two products of a code (0..2) and an int8: at most 512 in magnitude.  63 of them fit in int16.
 constexpr int blocks_before_widening = 15;  // of four each
 
-// One token is bound by memory: rows are read one after the other, as they lie, and somewhat ahead.
+// One token is bound by memory: rows are fetched somewhat ahead, as they lie.
 constexpr int bytes_ahead = 4096;
+
+// Sums of the lanes of four registers.
+__m128i add_lanes_of_four(const __m256i (&v)[4]) {
+    const __m256i first = _mm256_hadd_epi32(v[0], v[1]), second = _mm256_hadd_epi32(v[2], v[3]);
+    const __m256i halves = _mm256_hadd_epi32(first, second);
+    return _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+}
 
 template <int R, int T>
 struct I2S {
@@ -37,7 +44,14 @@ struct I2S {
         for (int t = 0; t < T; ++t) {
             const float sum = float(x.sums[token + t]), scale = x.scales[token + t];
             float* result = out + (token + t) * out_stride + row;
-            for (int r = 0; r < R; ++r) result[r] = (float(add_lanes(total[t][r])) - sum) / scale * w.scale;
+            if constexpr (R == 4) {
+                const __m128 dot = _mm_cvtepi32_ps(add_lanes_of_four(total[t]));
+                const __m128 quotient = _mm_div_ps(_mm_sub_ps(dot, _mm_set1_ps(sum)), _mm_set1_ps(scale));
+                _mm_storeu_ps(result, _mm_mul_ps(quotient, _mm_set1_ps(w.scale)));
+            } else {
+                for (int r = 0; r < R; ++r)
+                    result[r] = (float(add_lanes(total[t][r])) - sum) / scale * w.scale;
+            }
         }
     }
 
@@ -50,7 +64,10 @@ struct I2S {
         for (; block < end; ++block) {
             __m256i bytes[R];
             for (int r = 0; r < R; ++r) bytes[r] = load(packed[r] + block * 32);
-            if constexpr (T == 1) _mm_prefetch(packed[0] + block * 32 + bytes_ahead, _MM_HINT_T0);
+            if constexpr (T == 1) {
+                for (int line = 0; line < R * 32; line += 64)
+                    _mm_prefetch(packed[0] + R * block * 32 + line + bytes_ahead, _MM_HINT_T0);
+            }
 #pragma GCC unroll 4
             for (int group = 0; group < 4; ++group) {
                 __m256i weights[R];
