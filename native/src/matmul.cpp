@@ -6,13 +6,18 @@
 namespace bitnet {
 namespace {
 
-// Few tokens: small tasks, so that no thread waits for the last.  Many: tasks large enough that what a kernel
-// prepares for its tokens (tables of sums, see kernels/avx2/lookup.hpp) pays.
-int rows_a_task(int rows, int tokens, int threads) {
-    constexpr int smallest = 64, largest = 1280, many_tokens = 32;
-    if (tokens < many_tokens) return smallest;
-    const int share = (rows / threads + smallest - 1) / smallest * smallest;
-    return std::clamp(share, smallest, largest);
+constexpr int smallest_task = 64;  // rows
+
+int whole_tasks(int rows) { return (rows + smallest_task - 1) / smallest_task * smallest_task; }
+
+// Few tokens: a thread reads as long a stretch as it can, for the sake of the memory, but tasks shrink as fewer
+// rows remain in the round, so that no thread waits for the last.
+// Many: tasks large enough that what a kernel prepares for its tokens (tables of sums, see
+// kernels/avx2/lookup.hpp) pays.
+int rows_a_task(int rows, int rows_of_round, int tokens, int threads) {
+    constexpr int largest = 1280, many_tokens = 32;
+    if (tokens < many_tokens) return std::max(smallest_task, whole_tasks(rows_of_round / (2 * threads)));
+    return std::clamp(whole_tasks(rows / threads), smallest_task, largest);
 }
 
 // Fault truncate_codes: as the kernel's quantisation, but rounded towards zero.
@@ -167,15 +172,19 @@ void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, b
         std::size_t out_stride;
     };
     std::vector<Task> tasks;
+    int remaining = 0;
+    for (const MatMulJob& job : jobs) remaining += job.weights.rows;
     for (const MatMulJob& job : jobs) {
         const Matrix& w = job.weights;
         const MatMulPlan plan = plan_matmul(kernels, w, in_batch, numerics);
         const Activations& encoded = x.as(plan.encoding);
-        const int step = rows_a_task(w.rows, encoded.tokens, pool.threads());
-        for (int row = 0; row < w.rows; row += step) {
-            const Rows rows{w.data + std::size_t(row) * w.row_bytes, w.row_bytes,
-                            std::min(step, w.rows - row), w.cols, w.scale};
+        for (int row = 0; row < w.rows;) {
+            const int step = rows_a_task(w.rows, remaining, encoded.tokens, pool.threads());
+            const int n = std::min(step, w.rows - row);
+            const Rows rows{w.data + std::size_t(row) * w.row_bytes, w.row_bytes, n, w.cols, w.scale};
             tasks.push_back({plan.multiply, &encoded, rows, job.out + row, std::size_t(w.rows)});
+            row += n;
+            remaining -= n;
         }
     }
     pool.run(int(tasks.size()), [&](int index, int) {
