@@ -8,10 +8,25 @@
 namespace bitnet {
 namespace {
 
-constexpr int tokens_a_task = 8;
+// Queries of a task share every key and value that it reads: some tokens, times the heads of one KV head.
+constexpr int queries_a_task = 12;
 constexpr int padding = 32;  // positions; a `dot` takes 32 at a time, and zeros change no sum
 
 int padded(int n) { return (n + padding - 1) / padding * padding; }
+
+int most_queries(const HyperParameters& hyper) {
+    return std::max(queries_a_task, hyper.n_head / hyper.n_head_kv);
+}
+
+// All heads of a KV head, unless so few tasks would leave a thread without one at the end.
+int heads_a_task(const HyperParameters& hyper, int blocks, int threads) {
+    const int group = hyper.n_head / hyper.n_head_kv;
+    for (int heads = group; heads > 1; --heads) {
+        const int tasks = blocks * (hyper.n_head / heads);
+        if (group % heads == 0 && (tasks % threads == 0 || tasks >= 8 * threads)) return heads;
+    }
+    return 1;
+}
 
 }  // namespace
 
@@ -59,31 +74,35 @@ const std::uint16_t* KvCache::value(int layer, int channel) const {
 Attention::Attention(const HyperParameters& hyper, const KernelSet& kernels, Numerics numerics,
                      const Faults& faults, int threads, int context)
     : hyper_(hyper), kernels_(kernels), numerics_(numerics), faults_(faults), scratch_(std::size_t(threads)) {
+    const auto queries = std::size_t(most_queries(hyper));
     for (Scratch& scratch : scratch_) {
-        scratch.q.resize(std::size_t(tokens_a_task) * std::size_t(hyper.head_dim));
-        scratch.scores.resize(std::size_t(tokens_a_task) * std::size_t(padded(context)));
+        scratch.q.resize(queries * std::size_t(hyper.head_dim));
+        scratch.context.resize(scratch.q.size());
+        scratch.scores.resize(queries * std::size_t(padded(context)));
     }
 }
 
 void Attention::run(ThreadPool& pool, const KvCache& cache, const AttentionCall& call) {
-    const int blocks = (call.tokens + tokens_a_task - 1) / tokens_a_task;
-    pool.run(blocks * hyper_.n_head, [&](int index, int thread) {
-        const int first = index / hyper_.n_head * tokens_a_task;
-        run_head(cache, call, index % hyper_.n_head, first, std::min(tokens_a_task, call.tokens - first),
-                 scratch_[std::size_t(thread)]);
+    const int tokens = std::max(1, queries_a_task / (hyper_.n_head / hyper_.n_head_kv));
+    const int blocks = (call.tokens + tokens - 1) / tokens;
+    const int heads = heads_a_task(hyper_, blocks, pool.threads());
+    const int parts = hyper_.n_head / heads;
+    pool.run(blocks * parts, [&](int index, int thread) {
+        const int first = index / parts * tokens;
+        const Queries queries{index % parts * heads, heads, first, std::min(tokens, call.tokens - first)};
+        run_queries(cache, call, queries, scratch_[std::size_t(thread)]);
     });
 }
 
-// One head for a few tokens.  Scores of later positions are -inf before the softmax and exactly 0 after it.
-void Attention::run_head(const KvCache& cache, const AttentionCall& call, int head, int first, int tokens,
-                         Scratch& scratch) {
+// Scores of later positions are -inf before the softmax and exactly 0 after it.
+void Attention::run_queries(const KvCache& cache, const AttentionCall& call, const Queries& queries,
+                            Scratch& scratch) {
     const int dim = hyper_.head_dim;
     const int kv_head =
-        (head / (hyper_.n_head / hyper_.n_head_kv) + faults_.kv_head_shift) % hyper_.n_head_kv;
-    const int end = call.position + first + tokens;
+        (queries.head / (hyper_.n_head / hyper_.n_head_kv) + faults_.kv_head_shift) % hyper_.n_head_kv;
+    const int end = call.position + queries.first + queries.tokens;
     const int width = padded(end);
-    const std::size_t q_stride = std::size_t(hyper_.n_embd_q());
-    const std::size_t q_start = std::size_t(first) * q_stride + std::size_t(head * dim);
+    const int n = queries.tokens * queries.heads;
     float* scores = scratch.scores.data();
 
     const auto keys = reinterpret_cast<const std::uint8_t*>(cache.key(call.layer, 0) + kv_head * dim);
@@ -91,33 +110,51 @@ void Attention::run_head(const KvCache& cache, const AttentionCall& call, int he
     // bitnet.cpp tiles this product only where Q's permuted view happens to be contiguous: with one head.
     const bool is_llama = numerics_ == Numerics::llama_cpp;
     const bool tile = call.in_batch && dim % 8 == 0 && (is_llama || hyper_.n_head == 1);
-    Activations queries{.tokens = tokens, .stride = q_stride, .f32 = call.q + q_start};
-    if (!tile || is_llama) {
-        for (int t = 0; t < tokens; ++t) {
-            kernels_.round_to_f16(call.q + q_start + std::size_t(t) * q_stride, dim,
-                                  scratch.q.data() + t * dim);
-        }
-        queries = {.tokens = tokens, .stride = std::size_t(dim), .f32 = scratch.q.data()};
-    }
-    (tile ? kernels_.f16_tile : kernels_.f16_dot)(k, queries, scores, std::size_t(width));
+    gather(call, queries, !tile || is_llama, scratch.q.data());
+    const Activations q{.tokens = n, .stride = std::size_t(dim), .f32 = scratch.q.data()};
+    (tile ? kernels_.f16_tile : kernels_.f16_dot)(k, q, scores, std::size_t(width));
 
-    for (int t = 0; t < tokens; ++t) {
-        float* row = scores + std::size_t(t) * std::size_t(width);
-        const int seen = call.position + first + t + 1;
+    for (int i = 0; i < n; ++i) {
+        float* row = scores + std::size_t(i) * std::size_t(width);
+        const int token = queries.first + i / queries.heads, head = queries.head + i % queries.heads;
+        const int seen = call.position + token + 1;
         std::fill(row + seen, row + width, -std::numeric_limits<float>::infinity());
         kernels_.softmax(row, width, 1.0f / std::sqrt(float(dim)));
         if (call.probs) {
-            float* target =
-                call.probs +
-                (std::size_t(first + t) * std::size_t(hyper_.n_head) + std::size_t(head)) * call.probs_width;
-            std::copy_n(row, seen, target);
+            const std::size_t at = std::size_t(token) * std::size_t(hyper_.n_head) + std::size_t(head);
+            std::copy_n(row, seen, call.probs + at * call.probs_width);
         }
         if (!call.in_batch || is_llama) kernels_.round_to_f16(row, width, row);
     }
     const auto values = reinterpret_cast<const std::uint8_t*>(cache.value(call.layer, kv_head * dim));
     const Rows v{values, cache.value_stride() * 2, dim, width, 1.0f};
-    const Activations probs{.tokens = tokens, .stride = std::size_t(width), .f32 = scores};
-    (call.in_batch ? kernels_.f16_tile : kernels_.f16_dot)(v, probs, call.out + q_start, q_stride);
+    const Activations probs{.tokens = n, .stride = std::size_t(width), .f32 = scores};
+    (call.in_batch ? kernels_.f16_tile : kernels_.f16_dot)(v, probs, scratch.context.data(),
+                                                           std::size_t(dim));
+    scatter(call, queries, scratch.context.data());
+}
+
+// The heads of one token lie side by side.
+std::size_t Attention::start_of(const Queries& queries, int token) const {
+    return std::size_t(queries.first + token) * std::size_t(hyper_.n_embd_q()) +
+           std::size_t(queries.head * hyper_.head_dim);
+}
+
+void Attention::gather(const AttentionCall& call, const Queries& queries, bool to_f16, float* q) const {
+    const int n = queries.heads * hyper_.head_dim;
+    for (int token = 0; token < queries.tokens; ++token, q += n) {
+        const float* from = call.q + start_of(queries, token);
+        if (to_f16)
+            kernels_.round_to_f16(from, n, q);
+        else
+            std::copy_n(from, n, q);
+    }
+}
+
+void Attention::scatter(const AttentionCall& call, const Queries& queries, const float* context) const {
+    const int n = queries.heads * hyper_.head_dim;
+    for (int token = 0; token < queries.tokens; ++token, context += n)
+        std::copy_n(context, n, call.out + start_of(queries, token));
 }
 
 }  // namespace bitnet

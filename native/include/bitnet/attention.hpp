@@ -60,10 +60,17 @@ public:
 
 private:
     struct Scratch {
-        std::vector<float> q, scores;
+        std::vector<float> q, scores, context;  // (queries, head_dim), (queries, width), (queries, head_dim)
     };
-    void run_head(const KvCache& cache, const AttentionCall& call, int head, int first, int tokens,
-                  Scratch& scratch);
+    // Some heads of one KV head, for a few tokens; in this order, token after token, they are rows of Scratch.
+    struct Queries {
+        int head, heads, first, tokens;
+    };
+    void run_queries(const KvCache& cache, const AttentionCall& call, const Queries& queries,
+                     Scratch& scratch);
+    void gather(const AttentionCall& call, const Queries& queries, bool to_f16, float* q) const;
+    void scatter(const AttentionCall& call, const Queries& queries, const float* context) const;
+    std::size_t start_of(const Queries& queries, int token) const;
 
     HyperParameters hyper_;
     const KernelSet& kernels_;

@@ -38,7 +38,7 @@ const KernelSet kernels{
     .tq2_0_apart = multiply<Q8K<Tq2, false>::Tile, 1, 1, 4>,
     .f32_dot = multiply<InFour<F32>::Tile, 2, 1, 2>,
     .f32_tile = multiply<InOne<F32>::Tile, 4, 4, 3>,
-    .f16_dot = multiply<InFour<F16>::Tile, 4, 1, 2>,
+    .f16_dot = multiply_f16_dot,
     .f16_tile = multiply<InOne<F16>::Tile, 4, 4, 3>,
     .bf16_dot = multiply<InFour<BF16>::Tile, 4, 1, 2>,
     .bf16_tile = multiply<InOne<BF16>::Tile, 4, 4, 3>,
