@@ -10,8 +10,8 @@ constexpr int smallest_task = 64;  // rows
 
 int whole_tasks(int rows) { return (rows + smallest_task - 1) / smallest_task * smallest_task; }
 
-// Few tokens: a thread reads as long a stretch as it can, for the sake of the memory, but tasks shrink as fewer
-// rows remain in the round, so that no thread waits for the last.
+// Few tokens: a thread reads as long a stretch as it can, for the sake of the memory, but tasks shrink as
+// fewer rows remain in the round, so that no thread waits for the last.
 // Many: tasks large enough that what a kernel prepares for its tokens (tables of sums, see
 // kernels/avx2/lookup.hpp) pays.
 int rows_a_task(int rows, int rows_of_round, int tokens, int threads) {

@@ -62,7 +62,7 @@ private:
     struct Scratch {
         std::vector<float> q, scores, context;  // (queries, head_dim), (queries, width), (queries, head_dim)
     };
-    // Some heads of one KV head, for a few tokens; in this order, token after token, they are rows of Scratch.
+    // Some heads of one KV head, for a few tokens; token after token, they are rows of Scratch.
     struct Queries {
         int head, heads, first, tokens;
     };

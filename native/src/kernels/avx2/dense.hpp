@@ -105,7 +105,8 @@ void store_sums_of_pairs(const __m256 (&lane)[3][2], float* out, std::size_t out
 
 constexpr int fetch_distance = 4096;  // bytes
 
-// The same sums as InFour, two accumulators at a time, so that those of more rows and tokens fit in registers.
+// The same sums as InFour, two accumulators at a time, so that those of more rows and tokens fit in
+// registers.
 template <typename Weight>
 struct InFourByHalves {
     template <int R, int T>
@@ -119,7 +120,8 @@ struct InFourByHalves {
             const int whole = w.cols / 32 * 32;
             __m256 even[R][T], odd[R][T];
             const int row_values = w.cols * Weight::bytes;
-            const std::size_t ahead = std::size_t((fetch_distance + row_values - 1) / row_values) * w.row_bytes;
+            const int rows_ahead = (fetch_distance + row_values - 1) / row_values;
+            const std::size_t ahead = std::size_t(rows_ahead) * w.row_bytes;
             add_products<true>(weights, values, 0, whole, ahead, even);
             add_products<false>(weights, values, 8, whole, ahead, odd);
             for (int r = 0; r < R; ++r) {

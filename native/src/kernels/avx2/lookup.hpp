@@ -21,11 +21,13 @@ constexpr int table_groups = group_tokens / table_tokens;
 constexpr int passes_before_widening =
     7;  // a pass adds 8 entries of at most 4 x 128: 7 x 4096 fits in 16 bits
 
+constexpr int passes_a_visit = 2;  // whose offsets are found at once
+
 struct Tables {
     alignas(64) std::int16_t entry[table_bytes][entries][table_tokens];
     alignas(64)
         std::int8_t columns[table_groups][block_i2_s][table_tokens];  // activations of one block, transposed
-    alignas(64) std::uint16_t offset[table_rows][table_bytes];        // of an entry, in bytes
+    alignas(64) std::uint16_t offset[passes_a_visit][table_rows][table_bytes];  // of an entry, in bytes
     alignas(64) std::int16_t part[table_groups][table_rows][table_tokens];  // since the last widening
     alignas(64) std::int32_t total[table_groups][table_rows][table_tokens];
 };
@@ -79,44 +81,61 @@ void fill_entries(const std::int8_t (&columns)[block_i2_s][table_tokens], int by
     }
 }
 
-// Offsets of the entries that eight bytes of every row ask for.  A byte's high four bits are c0, c1, its low
-// ones c2, c3.
+// Offsets of the entries that two passes' bytes of every row ask for: rows lie far apart, so a visit should
+// pay.  A byte's high four bits are c0, c1, its low ones c2, c3.
 void find_offsets(const Rows& w, int row, int rows, std::size_t at,
-                  std::uint16_t (&offset)[table_rows][table_bytes]) {
+                  std::uint16_t (&offset)[passes_a_visit][table_rows][table_bytes]) {
     const __m128i high = _mm_setr_epi8(0, 9, 18, 0, 27, 36, 45, 0, 54, 63, 72, 0, 0, 0, 0, 0);
     const __m128i low = _mm_setr_epi8(0, 1, 2, 0, 3, 4, 5, 0, 6, 7, 8, 0, 0, 0, 0, 0);
     const __m128i four_bits = _mm_set1_epi8(15);
+    const bool starts_line = at % 64 == 0;
     for (int r = 0; r < rows; ++r) {
+        if (starts_line) _mm_prefetch(w.data + (row + r) * w.row_bytes + at + 64, _MM_HINT_T1);
         const __m128i bytes =
-            _mm_loadl_epi64(reinterpret_cast<const __m128i*>(w.data + (row + r) * w.row_bytes + at));
+            _mm_loadu_si128(reinterpret_cast<const __m128i*>(w.data + (row + r) * w.row_bytes + at));
         const __m128i first = _mm_shuffle_epi8(high, _mm_and_si128(_mm_srli_epi16(bytes, 4), four_bits));
         const __m128i second = _mm_shuffle_epi8(low, _mm_and_si128(bytes, four_bits));
-        const __m128i index = _mm_cvtepu8_epi16(_mm_add_epi8(first, second));
-        _mm_store_si128(reinterpret_cast<__m128i*>(offset[r]), _mm_slli_epi16(index, 6));
+        const __m256i index = _mm256_slli_epi16(_mm256_cvtepu8_epi16(_mm_add_epi8(first, second)), 6);
+        _mm_store_si128(reinterpret_cast<__m128i*>(offset[0][r]), _mm256_castsi256_si128(index));
+        _mm_store_si128(reinterpret_cast<__m128i*>(offset[1][r]), _mm256_extracti128_si256(index, 1));
     }
 }
 
-void add_entries(const Tables& tables, int rows, std::int16_t (&part)[table_rows][table_tokens]) {
+// Adds entry `i` of a row; offsets holds that of the next entries in its low bits.
+template <int i>
+void add_entry(const char* tables, std::uint64_t& offsets, __m256i& a, __m256i& b) {
+    const char* entry = tables + i * sizeof(Tables::entry[0]) + (offsets & 0xffff);
+    a = _mm256_add_epi16(a, _mm256_load_si256(reinterpret_cast<const __m256i*>(entry)));
+    b = _mm256_add_epi16(b, _mm256_load_si256(reinterpret_cast<const __m256i*>(entry) + 1));
+    offsets >>= 16;
+}
+
+void add_entries(const Tables& tables, int rows, const std::uint16_t (&offset)[table_rows][table_bytes],
+                 bool starts, std::int16_t (&part)[table_rows][table_tokens]) {
     static_assert(sizeof tables.entry[0][0] == 1 << 6, "an offset is an index times 64");
+    const char* table = reinterpret_cast<const char*>(tables.entry);
     for (int r = 0; r < rows; ++r) {
+        // One base register: eight would not fit, and reloading them takes loads, which lookups need most.
+        asm volatile("" : "+r"(table));
         auto* target = reinterpret_cast<__m256i*>(part[r]);
-        __m256i a = _mm256_load_si256(target), b = _mm256_load_si256(target + 1);
+        __m256i a = _mm256_setzero_si256(), b = a;
+        if (!starts) a = _mm256_load_si256(target), b = _mm256_load_si256(target + 1);
         std::uint64_t offsets[2];
-        __builtin_memcpy(offsets, tables.offset[r], sizeof offsets);
-#pragma GCC unroll 8
-        for (int i = 0; i < table_bytes; ++i) {
-            const auto* table = reinterpret_cast<const char*>(tables.entry[i]);
-            const auto* entry =
-                reinterpret_cast<const __m256i*>(table + (offsets[i / 4] >> (16 * (i % 4)) & 0xffff));
-            a = _mm256_add_epi16(a, _mm256_load_si256(entry));
-            b = _mm256_add_epi16(b, _mm256_load_si256(entry + 1));
-        }
+        __builtin_memcpy(offsets, offset[r], sizeof offsets);
+        add_entry<0>(table, offsets[0], a, b);
+        add_entry<1>(table, offsets[0], a, b);
+        add_entry<2>(table, offsets[0], a, b);
+        add_entry<3>(table, offsets[0], a, b);
+        add_entry<4>(table, offsets[1], a, b);
+        add_entry<5>(table, offsets[1], a, b);
+        add_entry<6>(table, offsets[1], a, b);
+        add_entry<7>(table, offsets[1], a, b);
         _mm256_store_si256(target, a);
         _mm256_store_si256(target + 1, b);
     }
 }
 
-void widen(int rows, std::int16_t (&part)[table_rows][table_tokens],
+void widen(int rows, const std::int16_t (&part)[table_rows][table_tokens],
            std::int32_t (&total)[table_rows][table_tokens]) {
     for (int r = 0; r < rows; ++r) {
         for (int t = 0; t < table_tokens; t += 8) {
@@ -126,7 +145,6 @@ void widen(int rows, std::int16_t (&part)[table_rows][table_tokens],
             _mm256_store_si256(sum, _mm256_add_epi32(_mm256_load_si256(sum), more));
         }
     }
-    __builtin_memset(part, 0, std::size_t(rows) * sizeof part[0]);
 }
 
 // Eight registers of eight: lane j of register i becomes lane i of register j.
@@ -183,10 +201,8 @@ void scale_totals(const Rows& w, int row, int rows, const Activations& x, int to
 void multiply_by_tables(const Rows& w, int row, int rows, const Activations& x, int token, int groups,
                         float* out, std::size_t out_stride) {
     Tables tables;
-    for (int g = 0; g < groups; ++g) {
-        __builtin_memset(tables.part[g], 0, std::size_t(rows) * sizeof tables.part[g][0]);
+    for (int g = 0; g < groups; ++g)
         __builtin_memset(tables.total[g], 0, std::size_t(rows) * sizeof tables.total[g][0]);
-    }
     const int passes = w.cols / 4 / table_bytes;
     for (int pass = 0; pass < passes; ++pass) {
         const int block = pass * table_bytes / 32, byte = pass * table_bytes % 32;
@@ -194,14 +210,16 @@ void multiply_by_tables(const Rows& w, int row, int rows, const Activations& x, 
             for (int g = 0; g < groups; ++g)
                 transpose_block(x, token + g * table_tokens, block, tables.columns[g]);
         }
-        find_offsets(w, row, rows, std::size_t(pass) * table_bytes, tables.offset);
+        if (pass % passes_a_visit == 0)
+            find_offsets(w, row, rows, std::size_t(pass) * table_bytes, tables.offset);
+        const bool is_first = pass % passes_before_widening == 0;
         const bool is_full = (pass + 1) % passes_before_widening == 0 || pass + 1 == passes;
         for (int g = 0; g < groups; ++g) {
             for (int i = 0; i < table_bytes; ++i) {
                 fill_entries(tables.columns[g], byte + i, 0, tables.entry[i]);
                 fill_entries(tables.columns[g], byte + i, 16, tables.entry[i]);
             }
-            add_entries(tables, rows, tables.part[g]);
+            add_entries(tables, rows, tables.offset[pass % passes_a_visit], is_first, tables.part[g]);
             if (is_full) widen(rows, tables.part[g], tables.total[g]);
         }
     }
