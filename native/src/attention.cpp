@@ -18,12 +18,11 @@ int most_queries(const HyperParameters& hyper) {
     return std::max(queries_a_task, hyper.n_head / hyper.n_head_kv);
 }
 
-// All heads of a KV head, unless so few tasks would leave a thread without one at the end.
+// All heads of a KV head, so that its keys and values are read once, unless a thread would get no task at all.
 int heads_a_task(const HyperParameters& hyper, int blocks, int threads) {
     const int group = hyper.n_head / hyper.n_head_kv;
     for (int heads = group; heads > 1; --heads) {
-        const int tasks = blocks * (hyper.n_head / heads);
-        if (group % heads == 0 && (tasks % threads == 0 || tasks >= 8 * threads)) return heads;
+        if (group % heads == 0 && blocks * (hyper.n_head / heads) >= threads) return heads;
     }
     return 1;
 }

@@ -190,7 +190,11 @@ void Session::norm(const float* weight, int width, int rows, const float* x, flo
 }
 
 void Session::add_to_stream(const Chunk& chunk) {
-    kernels_.add(projected_.data(), stream_.data(), chunk.rows * hyper().n_embd, stream_.data());
+    const auto width = std::size_t(hyper().n_embd);
+    pool_.run(chunk.rows, [&](int row, int) {
+        float* stream = stream_.data() + std::size_t(row) * width;
+        kernels_.add(projected_.data() + std::size_t(row) * width, stream, int(width), stream);
+    });
 }
 
 void Session::multiply_from(const float* x, int cols, const Chunk& chunk,
