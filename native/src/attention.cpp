@@ -18,7 +18,7 @@ int most_queries(const HyperParameters& hyper) {
     return std::max(queries_a_task, hyper.n_head / hyper.n_head_kv);
 }
 
-// All heads of a KV head, so that its keys and values are read once, unless a thread would get no task at all.
+// All heads of a KV head, so that its keys and values are read once, unless a thread would get no task.
 int heads_a_task(const HyperParameters& hyper, int blocks, int threads) {
     const int group = hyper.n_head / hyper.n_head_kv;
     for (int heads = group; heads > 1; --heads) {
