@@ -32,7 +32,8 @@ void compress(const KernelSet& kernels, std::size_t count, HashInputs inputs, Ch
         std::uint32_t values[lanes][8];
         kernels.hash_eight(inputs, values);
         const std::size_t used = std::min(std::size_t(lanes), count - first);
-        for (std::size_t lane = 0; lane < used; ++lane) std::copy_n(values[lane], 8, out[first + lane].begin());
+        for (std::size_t lane = 0; lane < used; ++lane)
+            std::copy_n(values[lane], 8, out[first + lane].begin());
     }
 }
 
@@ -68,7 +69,7 @@ void hash_messages(const KernelSet& kernels, const std::uint8_t* first, std::siz
                    std::size_t bytes, Digest* out) {
     // A last chunk that is full goes with the others, unless it is the only one and so the root.
     const bool all_full = bytes > chunk_bytes && bytes % chunk_bytes == 0;
-    const std::size_t full = all_full ? bytes / chunk_bytes : (std::max<std::size_t>(bytes, 1) - 1) / chunk_bytes;
+    const std::size_t full = (all_full || bytes == 0) ? bytes / chunk_bytes : (bytes - 1) / chunk_bytes;
     const std::size_t width = all_full ? full : full + 1, trees = std::size_t(count);
     std::vector<ChainingValue> values(trees * width), part(trees * std::max<std::size_t>(full, 1));
     const auto place = [&](std::size_t n, std::size_t at) {
@@ -77,7 +78,9 @@ void hash_messages(const KernelSet& kernels, const std::uint8_t* first, std::siz
     };
     if (full > 0) {
         compress(kernels, trees * full, {{}, {}, chunk_bytes, chunk_start, chunk_end, 0}, part.data(),
-                 [&](std::size_t i) { return Piece{first + i / full * stride + i % full * chunk_bytes, i % full}; });
+                 [&](std::size_t i) {
+                     return Piece{first + i / full * stride + i % full * chunk_bytes, i % full};
+                 });
         place(full, 0);
     }
     if (!all_full) {

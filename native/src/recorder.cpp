@@ -117,7 +117,8 @@ std::vector<std::string> Recorder::take(ThreadPool& pool, int seq) {
     return lines;
 }
 
-// How often each position of this call has been recorded, this time included: more than once after a rollback.
+// How often each position of this call has been recorded, this time included: more than once after a
+// rollback.
 std::map<int, int> Recorder::count_positions(int seq) {
     std::set<std::pair<int, int>> ranges;
     for (const StageRecord& stage : stages_)
@@ -137,10 +138,10 @@ std::string Recorder::lines_of(const StageRecord& stage, int seq, const std::map
     const std::string name_ends = block + first.stage;
     const std::string shape =
         "\",\"shape\":[" + (first.heads > 0 ? std::to_string(first.heads) + "," : std::string());
-    const std::string origin = "],\"dtype\":\"F32\",\"seq\":" + std::to_string(seq) +
-                               ",\"layer\":" + std::to_string(first.layer) + ",\"stage\":\"" + first.stage +
-                               "\",\"batch\":" + std::to_string(first.call_rows) + ",\"engine\":\"" + engine_ +
-                               "\",\"run\":\"" + run_ + '"';
+    const std::string origin =
+        "],\"dtype\":\"F32\",\"seq\":" + std::to_string(seq) + ",\"layer\":" + std::to_string(first.layer) +
+        ",\"stage\":\"" + first.stage + "\",\"batch\":" + std::to_string(first.call_rows) +
+        ",\"engine\":\"" + engine_ + "\",\"run\":\"" + run_ + '"';
     std::string out;
     out.reserve(stage.rows.size() * (origin.size() + 300));
     for (std::size_t i = 0; i < stage.rows.size(); ++i) {

@@ -204,8 +204,9 @@ void Session::multiply_from(const float* x, int cols, const Chunk& chunk,
 }
 
 void Session::record(int layer, Stage stage, const Chunk& chunk, int width, const float* values, int heads) {
-    tap_.record(layer, stage, {chunk.position - chunk.first_row, chunk.call_rows, chunk.first_row, chunk.rows},
-                std::size_t(width), heads, values);
+    const int call_begins = chunk.position - chunk.first_row;
+    tap_.record(layer, stage, {call_begins, chunk.call_rows, chunk.first_row, chunk.rows}, std::size_t(width),
+                heads, values);
 }
 
 }  // namespace bitnet
