@@ -52,7 +52,10 @@ void Recorder::add(ThreadPool& pool, const StageRows& rows) {
 
 std::size_t Recorder::index_of(const StageRows& rows) {
     const auto [place, is_new] = places_.try_emplace({rows.layer, rows.stage}, stages_.size());
-    if (is_new) stages_.push_back({rows, {}});
+    if (is_new) {
+        stages_.push_back({rows, {}});
+        stages_.back().first.values = nullptr;  // the caller's, gone when the records are taken
+    }
     return place->second;
 }
 
@@ -121,7 +124,7 @@ std::vector<std::string> Recorder::take(ThreadPool& pool, int seq) {
 // rollback.
 std::map<int, int> Recorder::count_positions(int seq) {
     std::set<std::pair<int, int>> ranges;
-    for (const StageRecord& stage : stages_)
+    for (const Recorded& stage : stages_)
         ranges.emplace(stage.first.position, stage.first.position + int(stage.rows.size()));
     std::map<int, int> times;
     for (const auto& [from, to] : ranges) {
@@ -131,7 +134,7 @@ std::map<int, int> Recorder::count_positions(int seq) {
     return times;
 }
 
-std::string Recorder::lines_of(const StageRecord& stage, int seq, const std::map<int, int>& times) const {
+std::string Recorder::lines_of(const Recorded& stage, int seq, const std::map<int, int>& times) const {
     const StageRows& first = stage.first;
     const std::string name_begins = "{\"name\":\"seq" + std::to_string(seq) + "/pos";
     const std::string block = first.layer >= 0 ? "/blk" + std::to_string(first.layer) + "/" : "/";

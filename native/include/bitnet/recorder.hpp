@@ -46,7 +46,7 @@ private:
         std::size_t elements;
         Digest digest;
     };
-    struct StageRecord {
+    struct Recorded {
         StageRows first;  // without its values
         std::vector<Row> rows;
     };
@@ -62,12 +62,12 @@ private:
     void measure(const StageRows& rows, int from, int to, Row* out) const;
     void measure_visible(const StageRows& rows, int row, Row& out) const;
     std::map<int, int> count_positions(int seq);
-    std::string lines_of(const StageRecord& stage, int seq, const std::map<int, int>& times) const;
+    std::string lines_of(const Recorded& stage, int seq, const std::map<int, int>& times) const;
     static void append_measures(const Row& row, std::string& out);
 
     const KernelSet& kernels_;
     std::string engine_, run_;
-    std::vector<StageRecord> stages_;
+    std::vector<Recorded> stages_;
     std::map<std::pair<int, std::string>, std::size_t> places_;  // (layer, stage) -> index in stages_
     std::map<std::size_t, Waiting> waiting_;                     // by width
     std::map<std::pair<int, int>, int> times_recorded_;          // by (seq, position)
