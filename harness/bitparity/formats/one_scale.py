@@ -3,6 +3,7 @@ codes."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,16 @@ from bitparity.formats.rules import DEAD_ZONE, sign_of_maximum
 TAIL_BYTES = 32  # the first four are the float32 scale, the rest keeps the next tensor aligned
 
 
-class OneScaleFormat(BlockFormat):
+class OneScaleFormat(BlockFormat, ABC):
     """A subclass says how codes lie: `_encode` (rows, cols) -> bytes before the tail, and `_decode` back."""
 
     dead_zone: np.floating[Any] = DEAD_ZONE
 
-    def _encode(self, codes: Codes) -> Bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def _encode(self, codes: Codes) -> Bytes: ...
 
-    def _decode(self, data: Bytes, rows: int, cols: int) -> Codes:
-        raise NotImplementedError
+    @abstractmethod
+    def _decode(self, data: Bytes, rows: int, cols: int) -> Codes: ...
 
     def _code_bytes(self, rows: int, cols: int) -> int:
         return rows * cols // 4

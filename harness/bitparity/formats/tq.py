@@ -6,6 +6,8 @@ Source: llama.cpp ggml/src/ggml-quants.c, quantize_row_tq1_0_ref and quantize_ro
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,16 +20,16 @@ SCALE_BYTES = 2
 Stored = NDArray[np.uint8]
 
 
-class TqFormat(BlockFormat):
+class TqFormat(BlockFormat, ABC):
     """A subclass says how codes are stored: `_encode` (n, 256) -> bytes (n, k), and `_decode` back."""
 
     block = BLOCK
 
-    def _encode(self, stored: Stored) -> Stored:
-        raise NotImplementedError
+    @abstractmethod
+    def _encode(self, stored: Stored) -> Stored: ...
 
-    def _decode(self, coded: Stored) -> Stored:
-        raise NotImplementedError
+    @abstractmethod
+    def _decode(self, coded: Stored) -> Stored: ...
 
     def pack(self, values: Floats) -> Bytes:
         """Pack as ggml does: the scale of a block is max |w|, a code is w / max rounded, halves away from 0.
