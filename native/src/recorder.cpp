@@ -10,6 +10,7 @@ namespace bitnet {
 namespace {
 
 constexpr int rows_together = 8;  // as many as a hash has lanes
+constexpr std::size_t most_waiting = 1 << 17;  // values: 512 KB, about what a core's cache holds
 
 const std::uint8_t* bytes_of(const float* values) { return reinterpret_cast<const std::uint8_t*>(values); }
 
@@ -41,6 +42,8 @@ void Recorder::add(ThreadPool& pool, const StageRows& rows) {
         Waiting& waiting = waiting_[rows.width];
         waiting.values.insert(waiting.values.end(), rows.values, rows.values + rows.width);
         waiting.stages.push_back(index);
+        n_waiting_ += rows.width;
+        if (n_waiting_ > most_waiting) measure_waiting(pool);
         return;
     }
     const int tasks = (rows.rows + rows_together - 1) / rows_together;
@@ -64,11 +67,14 @@ void Recorder::measure_waiting(ThreadPool& pool) {
         std::size_t width, first, count;
         const Waiting* waiting;
     };
+    const auto threads = std::size_t(pool.threads());
     std::vector<Task> tasks;
-    for (const auto& [width, waiting] : waiting_) {
-        const std::size_t n = waiting.stages.size();
-        for (std::size_t first = 0; first < n; first += rows_together)
-            tasks.push_back({width, first, std::min(n - first, std::size_t(rows_together)), &waiting});
+    for (auto place = waiting_.rbegin(); place != waiting_.rend(); ++place) {  // the longest tasks first
+        const auto& [width, waiting] = *place;
+        const std::size_t n = waiting.stages.size(), share = (n + threads - 1) / threads;
+        const std::size_t step = std::min(share, std::size_t(rows_together));
+        for (std::size_t first = 0; first < n; first += step)
+            tasks.push_back({width, first, std::min(n - first, step), &waiting});
     }
     pool.run(int(tasks.size()), [&](int index, int) {
         const Task& task = tasks[std::size_t(index)];
@@ -80,6 +86,7 @@ void Recorder::measure_waiting(ThreadPool& pool) {
             stages_[task.waiting->stages[task.first + i]].rows[0] = rows[i];
     });
     for (auto& [width, waiting] : waiting_) waiting.values.clear(), waiting.stages.clear();
+    n_waiting_ = 0;
 }
 
 void Recorder::measure(const StageRows& rows, int from, int to, Row* out) const {

@@ -89,7 +89,7 @@ class TraceWriter:
     def recording(self, session: Session, stages: StageFilter) -> Iterator[None]:
         """Record a session's stages while active: by itself if it can and no values are kept, else here."""
         if self._keep is None and isinstance(session, RecordsTraces):
-            with session.record(stages, self._append, engine=self.engine, run=self.run):
+            with session.record(stages, self._append_later, engine=self.engine, run=self.run):
                 yield
         else:
             with session.tap(stages, self):
@@ -108,11 +108,15 @@ class TraceWriter:
 
     def flush(self) -> None:
         """Hand what is pending to the thread; raises what went wrong there before."""
-        while self._waiting and (self._waiting[0].done() or len(self._waiting) > BACKLOG):
-            self._waiting.popleft().result()
+        self._raise_failures()
         if self._pending:
             self._waiting.append(self._thread.submit(self._write, self._pending))
             self._pending, self._pending_bytes = [], 0
+
+    def _raise_failures(self) -> None:
+        """Of what the thread was given; waits while too much is waiting there."""
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) > BACKLOG):
+            self._waiting.popleft().result()
 
     def close(self) -> None:
         """Write everything; a second call does nothing."""
@@ -141,6 +145,10 @@ class TraceWriter:
             _save(self.path / VALUES / name, kept)
         lines = [json_line(record, name if record.name in kept else None) for record in records]
         self._append("".join(lines).encode("ascii"))
+
+    def _append_later(self, lines: bytes) -> None:
+        self._raise_failures()
+        self._waiting.append(self._thread.submit(self._append, lines))
 
     def _append(self, lines: bytes) -> None:
         self._file.write(lines)

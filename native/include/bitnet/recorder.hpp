@@ -50,8 +50,8 @@ private:
         StageRows first;  // without its values
         std::vector<Row> rows;
     };
-    // A call of one position has hundreds of short rows.  They wait for its end, sorted by width, to be
-    // measured eight together.
+    // A call of one position has hundreds of short rows.  They wait, sorted by width, to be measured several
+    // together.
     struct Waiting {
         std::vector<float> values;        // (stages, width)
         std::vector<std::size_t> stages;  // indices in stages_
@@ -70,6 +70,7 @@ private:
     std::vector<Recorded> stages_;
     std::map<std::pair<int, std::string>, std::size_t> places_;  // (layer, stage) -> index in stages_
     std::map<std::size_t, Waiting> waiting_;                     // by width
+    std::size_t n_waiting_ = 0;                                  // values
     std::map<std::pair<int, int>, int> times_recorded_;          // by (seq, position)
 };
 

@@ -106,12 +106,15 @@ inline void transpose(const std::uint8_t* const (&lanes)[8], Words* out) {
 #endif
 }
 
-// Sixteen little-endian words of each lane's block; beyond its end are zeros.
+// Sixteen little-endian words of each lane's block; beyond its end are zeros.  Lanes are mostly chunks that
+// follow each other, so what lies eight chunks ahead is what the next call reads.
 inline void read_block(const HashInputs& inputs, std::size_t at, std::size_t bytes, Words (&m)[16]) {
+    constexpr std::size_t eight_chunks = 8 * 1024;
     std::uint8_t padded[8][hash_block];
     const std::uint8_t *front[8], *back[8];
     for (int lane = 0; lane < 8; ++lane) {
         front[lane] = inputs.data[lane] + at;
+        __builtin_prefetch(front[lane] + eight_chunks);
         if (bytes < hash_block) {
             std::memset(padded[lane], 0, hash_block);
             std::memcpy(padded[lane], front[lane], bytes);
