@@ -7,8 +7,8 @@ namespace bitnet {
 
 std::span<const WeightFormat* const> weight_formats() {
     using namespace formats;
-    static const std::array all{&bf16, &i2_s,  &i2_s_arm, &i2_s_x4, &i8_s,  &q8_0,
-                                &q8_k, &qk256, &tl1,      &tl2,     &tq1_0, &tq2_0};
+    static const std::array all{&bf16, &f16,  &f32,   &i2_s, &i2_s_arm, &i2_s_x4, &i8_s,
+                                &q8_0, &q8_k, &qk256, &tl1,  &tl2,      &tq1_0,   &tq2_0};
     return all;
 }
 

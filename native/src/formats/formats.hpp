@@ -6,6 +6,8 @@
 namespace bitnet::formats {
 
 extern const WeightFormat bf16;
+extern const WeightFormat f16;
+extern const WeightFormat f32;
 extern const WeightFormat i2_s;
 extern const WeightFormat i2_s_arm;
 extern const WeightFormat i2_s_x4;
