@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from bitparity.formats.base import Bytes, Floats
 from bitparity.fuzz.memory import PLAIN, Arena, Placement
 from bitparity.fuzz.own import DEFINITIONS
+from bitparity_reference.i2_s_layout import LAYOUTS, i2_s_operations, layout_written
 
-TYPES = {"F32": 0, "F16": 1, "Q8_0": 8, "BF16": 30, "TQ1_0": 34, "TQ2_0": 35, "I2_S": 36}
+TYPES = {"F32": 0, "F16": 1, "Q8_0": 8, "BF16": 30, "TQ1_0": 34, "TQ2_0": 35, **dict.fromkeys(LAYOUTS, 36)}
 BY_ROW = {
     "TQ1_0": "dequantize_row_tq1_0",
     "TQ2_0": "dequantize_row_tq2_0",
@@ -52,12 +53,13 @@ class GgmlFunctions:
 
     def supported(self) -> list[tuple[str, str]]:
         """(operation, format) pairs that the libraries export."""
-        pairs = [("pack", name) for name in TYPES if name != "I2_S" or self._has("quantize_i2_s")]
+        pairs = [("pack", name) for name in TYPES if name not in LAYOUTS]
         pairs += [("unpack", name) for name, symbol in BY_ROW.items() if self._has(symbol)]
         pairs += [("multiply", name) for name, symbol in DOTS.items() if self._has(symbol)]
         pairs += [("pack", "Q8_K")] if self._has("quantize_row_q8_K") else []
         if self._has("quantize_i2_s"):
-            pairs += [("pack", "I8_S"), ("unpack", "I2_S"), ("multiply", "I2_S"), ("multiply", "I2_S_X4")]
+            layout = layout_written(lambda values: self.pack("I2_S", values))
+            pairs += [("pack", "I8_S"), *i2_s_operations(layout)]
         return pairs
 
     def pack(self, name: str, values: Floats, placement: Placement = PLAIN) -> Bytes:
@@ -100,7 +102,7 @@ class GgmlFunctions:
     ) -> NDArray[np.int64]:
         arena = Arena(placement)
         data, out = arena.place(packed), arena.output((len(x), rows), np.float32)
-        if name == "I2_S":
+        if name in ("I2_S", "I2_S_ARM"):
             self._multiply_i2_s(data, arena.place(x), out, cols)
         elif name == "I2_S_X4":
             self._multiply_four_rows(data, arena.place(x), out, cols)

@@ -155,6 +155,13 @@ def test_known_defect_that_is_gone_exits_1(monkeypatch: pytest.MonkeyPatch) -> N
     assert present.known[0].message is not None
 
 
+def test_known_defect_of_what_this_build_does_not_have_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = WeightCase(rows=1, cols=64, recipe="plus", magnitude=1.0, seed=0)
+    defect = KnownDefect("planted", "packs_as_defined", "I2_S_ARM", case, "wrong", "no", lambda case: False)
+    monkeypatch.setattr(campaign, "KNOWN_DEFECTS", (defect,))
+    assert campaign.replay_known(("formats",), [_wrong_beyond(0)]) == []
+
+
 def test_known_defects_cover_their_own_reproduction() -> None:
     assert KNOWN_DEFECTS
     for defect in KNOWN_DEFECTS:

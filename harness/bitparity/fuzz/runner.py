@@ -36,6 +36,11 @@ class Target:
     def name(self) -> str:
         return f"{self.implementation.name}: {self.contract.name}[{self.weight_format}]"
 
+    @property
+    def has_operations(self) -> bool:
+        """Whether the implementation does, for this format, what the contract is about."""
+        return all(self.implementation.has(o, self.weight_format) for o in self.contract.operations)
+
 
 @dataclass(frozen=True)
 class Counterexample:
@@ -58,12 +63,12 @@ def targets(
 ) -> list[Target]:
     """Every property with every format and implementation that has what it needs."""
     return [
-        Target(p, name, i)
+        target
         for p in properties
         for name in p.formats
         if formats is None or name in formats
         for i in implementations
-        if p.applies(i) and all(i.has(operation, name) for operation in p.operations)
+        if p.applies(i) and (target := Target(p, name, i)).has_operations
     ]
 
 
