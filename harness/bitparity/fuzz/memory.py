@@ -59,8 +59,8 @@ class Arena:
             touched = np.flatnonzero(np.concatenate([block[:start], block[end:]]) != GUARD_BYTE)
             if touched.size:
                 where = int(touched[0]) - start
-                side = f"{-where} bytes before" if where < 0 else f"{where} bytes past the end of"
-                raise MemoryBroken(f"wrote {side} a buffer of {end - start} bytes")
+                side = f"{-where} before" if where < 0 else f"{where + 1} past the end of"
+                raise MemoryBroken(f"wrote to byte {side} a buffer of {end - start} bytes")
 
     def _carve(self, size: int) -> NDArray[np.uint8]:
         block = np.full(size + 2 * GUARD + 2 * ALIGNMENT, GUARD_BYTE, dtype=np.uint8)
