@@ -125,6 +125,21 @@ def test_campaign_that_ran_nothing_exits_4() -> None:
     assert late.skipped
 
 
+def test_campaign_that_did_not_begin_every_target_exits_4(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def search_too_long(target: Target, **others: Any) -> Outcome:
+        nonlocal now
+        now += 100
+        return Outcome(target, 1, None)
+
+    monkeypatch.setattr(campaign, "search", search_too_long)
+    monkeypatch.setattr(campaign.time, "monotonic", lambda: now)
+    report = run_campaign(("formats",), [numpy_implementation()], examples=1, seed=0, time_limit=60)
+    assert (len(report.outcomes), report.exit_code) == (1, 4)
+    assert report.skipped
+
+
 def test_campaign_shares_its_time_equally_among_targets(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
 

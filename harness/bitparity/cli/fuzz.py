@@ -40,7 +40,7 @@ def command(
     """Search formats, kernels and sessions (default: all three) for inputs that break their contracts.
 
     Failures of earlier runs are tried first.  Exit code 1: an implementation broke a contract, or a known
-    defect is gone.
+    defect is gone.  4: the time was out before all had their turn, or nothing ran.
     """
     from bitparity.fuzz.campaign import run_campaign
     from bitparity.settings import read_settings

@@ -44,10 +44,11 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """1 for a broken contract or a known defect that is gone, 4 when nothing ran, else 0."""
+        """1 for a broken contract or a known defect that is gone, 4 when nothing ran or a target was left
+        out, else 0."""
         if self.broken or self.gone:
             return 1
-        return 0 if any(outcome.examples for outcome in self.outcomes) else 4
+        return 0 if any(outcome.examples for outcome in self.outcomes) and not self.skipped else 4
 
 
 def run_campaign(
