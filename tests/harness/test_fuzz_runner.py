@@ -125,6 +125,13 @@ def test_campaign_that_ran_nothing_exits_4() -> None:
     assert late.skipped
 
 
+def test_search_looks_at_the_clock_before_every_case() -> None:
+    looks = iter(range(10**6))
+    target = targets([PROPERTIES["packs_as_defined"]], [_wrong_beyond(10**9)])[0]
+    outcome = search(target, examples=1000, seed=0, out_of_time=lambda: next(looks) > 7)
+    assert outcome.examples == 7
+
+
 def test_campaign_that_did_not_begin_every_target_exits_4(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
 

@@ -17,7 +17,7 @@ from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.known_defects import defects_of
 from bitparity.fuzz.properties.base import Property
 
-FIRST_CHUNK, CHUNK = 25, 250  # examples between two looks at the clock: few at first, cases may be slow
+FIRST_CHUNK, CHUNK = 25, 250  # examples of one seed: few at first, cases may be slow
 PHASES = (
     hypothesis.Phase.explicit,
     hypothesis.Phase.reuse,
@@ -82,7 +82,7 @@ def search(
 ) -> Outcome:
     """Run up to `examples` generated cases, in chunks with seeds of their own, until one fails or time is
     out."""
-    attempt, failures = _Attempt(target), Failures(database, target.name)
+    attempt, failures = _Attempt(target, out_of_time), Failures(database, target.name)
     for case in failures.cases():
         if not attempt.again(case):
             failures.forget(case)
@@ -99,8 +99,9 @@ def search(
 class _Attempt:
     """Counts the cases that ran, and remembers the last failure: after shrinking, the smallest."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, out_of_time: Callable[[], bool]) -> None:
         self.target = target
+        self._out_of_time = out_of_time
         self.examples = 0
         self.failure: Counterexample | None = None
         # one for all chunks: hypothesis keeps what it has seen of every strategy that is made
@@ -134,6 +135,8 @@ class _Attempt:
                 raise
 
     def _check(self, case: Any) -> None:
+        if self.failure is None and self._out_of_time():
+            return  # what is left of a chunk is drawn, but not run; a failure is still shrunk
         hypothesis.assume(not any(defect.covers(case) for defect in self._known))
         self.examples += 1
         message = failure_of(self.target, case)
