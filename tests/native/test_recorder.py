@@ -87,6 +87,20 @@ def test_records_of_arrays_are_those_of_the_definition(
         assert_same_records(parsed(recorder.take(0)), maker.records(values))
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_step_too_large_to_wait_for_its_end_is_recorded_whole(threads: int) -> None:
+    rng = np.random.default_rng(threads)
+    widths = [640, 2560, 6912] * 20  # 202,240 values; the recorder measures what waits from 131,072 on
+    values = [
+        StageValue(layer, "ffn_out", 3, 0, rng.standard_normal((1, width), np.float32))
+        for layer, width in enumerate(widths)
+    ]
+    recorder, maker = _core.Recorder(engine="e", run="r", threads=threads), RecordMaker("e", "r")
+    for value in values:
+        recorder.add(value.layer, value.stage, value.position, value.values)
+    assert_same_records(parsed(recorder.take(0)), maker.records(values))
+
+
 def test_row_without_a_finite_element_has_no_statistics() -> None:
     recorder = _core.Recorder(engine="e", run="r", threads=1)
     recorder.add(0, "ffn_out", 0, np.full((1, 5), np.nan, np.float32))
@@ -125,6 +139,19 @@ def test_session_records_what_its_tap_gives(model_of, tmp_path: Path, n_prefill:
             [rows._replace(name="", run="", values_file=None) for _, rows in sorted(trace.rows.items())]
         )
     assert_same_records(*traces)
+
+
+def test_failure_to_write_a_recording_is_raised_by_close(model_of, tmp_path: Path, monkeypatch) -> None:
+    def fail(writer: TraceWriter, lines: bytes) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(TraceWriter, "_append", fail)
+    session = NativeEngine().open(model_of(arch="bitnet"), context=32, threads=1)
+    writer = TraceWriter(tmp_path, "native")
+    with writer.recording(session, StageFilter.parse("0:ffn_act")):
+        session.prefill([1, 2])
+    with pytest.raises(OSError, match="no space left"):
+        writer.close()
 
 
 def test_recording_ends_with_its_context_and_is_not_nested(model_of) -> None:
