@@ -44,11 +44,12 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """1 for a broken contract or a known defect that is gone, 4 when nothing ran or a target was left
-        out, else 0."""
+        """1 for a broken contract or a known defect that is gone, 4 when a target was left out or there was
+        none, else 0."""
         if self.broken or self.gone:
             return 1
-        return 0 if any(outcome.examples for outcome in self.outcomes) and not self.skipped else 4
+        ran = self.outcomes and all(outcome.examples for outcome in self.outcomes) and not self.skipped
+        return 0 if ran else 4
 
 
 def run_campaign(
