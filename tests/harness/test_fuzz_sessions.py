@@ -11,22 +11,25 @@ import pytest
 from bitparity.engine import get_engine
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.properties import PROPERTIES
+from bitparity.fuzz.properties.base import Property
 from bitparity.fuzz.runner import Outcome, Target, search
 from bitparity.fuzz.sessions import (
     CONTEXT,
     EngineUnderTest,
     SessionCase,
+    Step,
     engine_under_test,
     relative_l2,
     walk,
 )
 
 WAYS = PROPERTIES["every_way_gives_the_straight_prefill"]
+UNDONE = PROPERTIES["nothing_undone_leaves_a_trace"]
 
 
-def _search(subject: Implementation, examples: int = 60) -> Outcome:
+def _search(subject: Implementation, contract: Property = WAYS, examples: int = 60) -> Outcome:
     try:
-        return search(Target(WAYS, "I2_S", subject), examples=examples, seed=0)
+        return search(Target(contract, "I2_S", subject), examples=examples, seed=0)
     finally:
         subject.close()
 
@@ -44,20 +47,74 @@ def _opening(engine: Any, change: Any) -> Any:
     return engine
 
 
-def test_engine_without_memory_of_its_way_survives(fake_engine: Any) -> None:
-    outcome = _search(engine_under_test(fake_engine()))
+@pytest.mark.parametrize("contract", [WAYS, UNDONE], ids=lambda contract: contract.name)
+def test_engine_without_memory_of_its_way_survives(fake_engine: Any, contract: Property) -> None:
+    outcome = _search(engine_under_test(fake_engine()), contract)
     assert outcome.counterexample is None
     assert outcome.examples == 60
 
 
-def test_rollback_that_forgets_one_token_too_few_is_found(fake_engine: Any) -> None:
+@pytest.mark.parametrize("contract", [WAYS, UNDONE], ids=lambda contract: contract.name)
+def test_rollback_that_forgets_one_token_too_few_is_found(fake_engine: Any, contract: Property) -> None:
     def keep_one(session: Any) -> None:
         rollback = session.rollback
         session.rollback = lambda to: rollback(to if to == 0 else min(to + 1, session.position))
 
-    found = _search(engine_under_test(_opening(fake_engine(), keep_one))).counterexample
+    found = _search(engine_under_test(_opening(fake_engine(), keep_one)), contract).counterexample
     assert found is not None
     assert any(step == "rollback" for step, _ in found.case.steps)
+
+
+def _after_a_rollback(session: Any, altered: Any) -> None:
+    """Change what the session decodes once it has been rolled back to another position than 0."""
+    rollback, decode, dirty = session.rollback, session.decode, [False]
+
+    def remember(to: int) -> None:
+        dirty[0] = to > 0
+        rollback(to)
+
+    session.rollback = remember
+    session.decode = lambda token, **o: altered(decode(token, **o)) if dirty[0] else decode(token, **o)
+
+
+def test_trace_of_a_rollback_is_found_however_small_beside_the_noise(fake_engine: Any) -> None:
+    def noisy(session: Any) -> None:
+        decode = session.decode
+        session.decode = lambda token, **o: decode(token, **o) * np.float32(1.01)
+        _after_a_rollback(session, lambda row: row * np.float32(1 + 1e-6))
+
+    subject = engine_under_test(_opening(fake_engine(), noisy))
+    assert _search(subject).counterexample is None
+    found = _search(engine_under_test(_opening(fake_engine(), noisy)), UNDONE).counterexample
+    assert found is not None
+    assert any(step == "rollback" for step, _ in found.case.steps)
+
+
+def test_engine_whose_repetitions_differ_is_given_their_spread(fake_engine: Any) -> None:
+    def unsteady(session: Any) -> None:
+        rng, prefill, decode = np.random.default_rng(0), session.prefill, session.decode
+        shaken = lambda rows: rows * np.float32(1 + 1e-6 * rng.uniform(-1, 1))  # noqa: E731
+        session.prefill = lambda tokens, **o: shaken(prefill(tokens, **o))
+        session.decode = lambda token, **o: shaken(decode(token, **o))
+
+    subject = engine_under_test(_opening(fake_engine(), unsteady))
+    assert 0 < subject.run("session", "I2_S").spread("I2_S") < 1e-5
+    assert _search(subject, UNDONE).counterexample is None
+
+
+@pytest.mark.parametrize(
+    ("steps", "left"),
+    [
+        ((("prefill", 9), ("rollback", 3), ("decode", 1)), (("prefill", 6), ("decode", 1))),
+        ((("decode", 1), ("prefill", 4), ("rollback", 4)), (("decode", 1),)),
+        ((("prefill", 4), ("rollback", 3)), (("prefill", 2), ("rollback", 1))),
+        ((("prefill", 1), ("reset", 0), ("prefill", 1)), (("prefill", 1),)),
+        ((("prefill", 63), ("prefill", 5), ("decode", 1)), (("prefill", 63), ("prefill", 1))),
+        ((("prefill", 3), ("reset", 0)), ()),
+    ],
+)
+def test_what_was_undone_is_left_out(steps: tuple[Step, ...], left: tuple[Step, ...]) -> None:
+    assert SessionCase(0, steps).without_what_was_undone().steps == left
 
 
 def test_prefill_that_differs_from_position_17_on_is_found_and_shrunk(fake_engine: Any) -> None:
@@ -108,10 +165,10 @@ def _native_is_built() -> bool:
 
 
 @pytest.mark.parametrize("name", WAYS.formats)
-def test_native_sessions_give_the_straight_prefill_whatever_their_way(
-    native: Implementation, name: str
-) -> None:
-    outcome = search(Target(WAYS, name, native), examples=15, seed=0)
+@pytest.mark.parametrize("contract", [WAYS, UNDONE], ids=lambda contract: contract.name)
+def test_native_sessions_keep_their_contracts(native: Implementation, contract: Property, name: str) -> None:
+    outcome = search(Target(contract, name, native), examples=15, seed=0)
     assert outcome.counterexample is None, outcome.counterexample
     opened: EngineUnderTest = native.run("session", name)
     assert np.isfinite(opened.noise(name))
+    assert opened.spread(name) == 0

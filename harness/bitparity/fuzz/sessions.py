@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,33 +43,59 @@ class SessionCase:
         rng = np.random.default_rng(self.seed)
         return [int(token) for token in rng.integers(3, n_vocab, CONTEXT)]
 
+    def without_what_was_undone(self) -> SessionCase:
+        """The same calls at the positions that are left at the end, each as long as what is left of it.
+
+        A row's bits may depend on whether it was computed alone, so of a prefill that is rolled back to
+        its first token two are computed here, and one is rolled back.
+        """
+        computed: list[tuple[int, int]] = []  # of each position: which step, how many tokens it computed
+        for i, (step, count) in enumerate(self.steps):
+            if step in ("reset", "rollback"):
+                del computed[0 if step == "reset" else max(0, len(computed) - count) :]
+            else:
+                n = min(count if step == "prefill" else 1, CONTEXT - len(computed))
+                computed += [(i, n)] * n
+        left: list[Step] = []
+        for (i, n), positions in groupby(computed):
+            kept = len(list(positions))
+            alone = kept == 1 < n
+            left.append((self.steps[i][0], 2 if alone else kept))
+            if alone:
+                left.append(("rollback", 1))
+        return SessionCase(self.seed, tuple(left))
+
 
 class EngineUnderTest:
-    """Opens sessions on synthetic models and remembers each model's straight prefills and the engine's own
-    noise."""
+    """Opens sessions on synthetic models, and remembers the noise that the engine has with itself."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._folder = tempfile.TemporaryDirectory()
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[tuple[str, str], Session] = {}
         self._noise: dict[str, float] = {}
+        self._spread: dict[str, float] = {}
 
     def session(self, weight_format: str) -> Session:
-        """The one session of this format, at position 0."""
-        if weight_format not in self._sessions:
-            path = Path(self._folder.name) / f"{weight_format}.gguf"
-            make_model(path, ModelSpec(weight_format=weight_format, n_layer=2, n_vocab=512))
-            self._sessions[weight_format] = self.engine.open(path, context=CONTEXT, threads=1)
-        session = self._sessions[weight_format]
-        session.rollback(0)
-        return session
+        """The session of this format that goes every way, at position 0."""
+        return self._session(weight_format, "walks")
+
+    def clean_session(self, weight_format: str) -> Session:
+        """Another session of the same model, at position 0."""
+        return self._session(weight_format, "clean")
 
     def noise(self, weight_format: str) -> float:
         """Largest relative L2 between a prefill and single decodes of the same tokens, over some texts."""
         if weight_format not in self._noise:
-            measured = (self._prefill_against_decode(weight_format, seed) for seed in range(TEXTS))
-            self._noise[weight_format] = max(measured)
+            self._noise[weight_format] = max(self._apart(weight_format, seed) for seed in range(TEXTS))
         return self._noise[weight_format]
+
+    def spread(self, weight_format: str) -> float:
+        """Largest relative L2 between a prefill and the start of a longer one, over some texts: 0 where a
+        call gives the same bits whenever it is made, and however many tokens follow."""
+        if weight_format not in self._spread:
+            self._spread[weight_format] = max(self._cut(weight_format, seed) for seed in range(TEXTS))
+        return self._spread[weight_format]
 
     def close(self) -> None:
         for session in self._sessions.values():
@@ -76,13 +103,31 @@ class EngineUnderTest:
         self._sessions.clear()
         self._folder.cleanup()
 
-    def _prefill_against_decode(self, weight_format: str, seed: int) -> float:
-        session = self.session(weight_format)
+    def _session(self, weight_format: str, use: str) -> Session:
+        if (weight_format, use) not in self._sessions:
+            path = Path(self._folder.name) / f"{weight_format}.gguf"
+            if not path.exists():
+                make_model(path, ModelSpec(weight_format=weight_format, n_layer=2, n_vocab=512))
+            self._sessions[weight_format, use] = self.engine.open(path, context=CONTEXT, threads=1)
+        session = self._sessions[weight_format, use]
+        session.rollback(0)
+        return session
+
+    def _apart(self, weight_format: str, seed: int) -> float:
+        session = self.clean_session(weight_format)
         tokens = SessionCase(seed, ()).tokens(session.info.n_vocab)[: CONTEXT // 2]
         together = session.prefill(tokens).copy()
         session.rollback(0)
         apart = np.stack([session.decode(token) for token in tokens])
         return relative_l2(together, apart)
+
+    def _cut(self, weight_format: str, seed: int) -> float:
+        session = self.clean_session(weight_format)
+        tokens = SessionCase(seed, ()).tokens(session.info.n_vocab)[: CONTEXT // 2]
+        longer = session.prefill(tokens).copy()
+        session.rollback(0)
+        kept = 2 + seed
+        return relative_l2(longer[:kept], session.prefill(tokens[:kept]))
 
 
 def relative_l2(expected: NDArray[Any], actual: NDArray[Any]) -> float:
