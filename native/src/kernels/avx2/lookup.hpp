@@ -6,30 +6,36 @@
 // line would make two loads of a cycle collide in one bank of the L1 cache half of the time.
 #pragma once
 
-#include "ternary.hpp"
+#include "one_token.hpp"
 
 namespace bitnet::avx2 {
 namespace {
 
 constexpr int table_tokens = 32;  // tokens of one table
-constexpr int table_bytes = 8;    // packed bytes of a row that are looked up in one pass
+constexpr int entries = 81;       // 3^4
 constexpr int table_rows =
-    1280;                    // rows of one pass: enough to pay for the tables, few enough for the L2 cache
-constexpr int entries = 81;  // 3^4
-constexpr int group_tokens = 64;  // tokens that share the indices of a pass
+    1280;  // rows of one pass: enough to pay for the tables, few enough for the L2 cache
+constexpr int group_tokens = 64;  // tokens that share the offsets of a block
 constexpr int table_groups = group_tokens / table_tokens;
-constexpr int passes_before_widening =
-    7;  // a pass adds 8 entries of at most 4 x 128: 7 x 4096 fits in 16 bits
 
-constexpr int passes_a_visit = 2;  // whose offsets are found at once
+// 16 bytes of a row are looked up in three passes, of 6, 5 and 5 bytes: eight tables at once would not fit in
+// the L1 cache.
+constexpr int most_tables = 6;
+constexpr int block_halves = 2, block_passes = 3 * block_halves;
+
+// What the rows' lookups of 32 tokens add up to: in 16 bits as long as that cannot overflow.
+struct Sums {
+    alignas(64) std::int16_t part[table_rows][table_tokens];  // since the last widening
+    alignas(64) std::int32_t total[table_rows][table_tokens];
+    __m256i largest[2];  // that a part can be, of each token
+    bool part_is_empty, total_is_empty;
+};
 
 struct Tables {
-    alignas(64) std::int16_t entry[table_bytes][entries][table_tokens];
-    alignas(64)
-        std::int8_t columns[table_groups][block_i2_s][table_tokens];  // activations of one block, transposed
-    alignas(64) std::uint16_t offset[passes_a_visit][table_rows][table_bytes];  // of an entry, in bytes
-    alignas(64) std::int16_t part[table_groups][table_rows][table_tokens];  // since the last widening
-    alignas(64) std::int32_t total[table_groups][table_rows][table_tokens];
+    alignas(64) std::int16_t entry[most_tables][entries][table_tokens];
+    alignas(64) std::int8_t columns[block_i2_s][table_tokens];      // activations of one block, transposed
+    alignas(64) std::uint16_t offset[block_passes][table_rows][8];  // of an entry, in bytes
+    Sums sums[table_groups];
 };
 
 // 16 x 16 bytes.
@@ -57,8 +63,9 @@ void transpose_block(const Activations& x, int token, int block,
 }
 
 // All sums c0 v0 + c1 v1 + c2 v2 + c3 v3 with c in -1, 0, 1 for 16 tokens, at 27 c0 + 9 c1 + 3 c2 + c3 + 40.
-void fill_entries(const std::int8_t (&columns)[block_i2_s][table_tokens], int byte, int half,
-                  std::int16_t (&entry)[entries][table_tokens]) {
+// Returns the largest, |v0| + |v1| + |v2| + |v3|.
+__m256i fill_entries(const std::int8_t (&columns)[block_i2_s][table_tokens], int byte, int half,
+                     std::int16_t (&entry)[entries][table_tokens]) {
     __m256i v[4];
     for (int i = 0; i < 4; ++i) {
         const auto* at = reinterpret_cast<const __m128i*>(&columns[byte + 32 * i][half]);
@@ -79,25 +86,44 @@ void fill_entries(const std::int8_t (&columns)[block_i2_s][table_tokens], int by
             }
         }
     }
+    for (__m256i& x : v) x = _mm256_abs_epi16(x);
+    return _mm256_add_epi16(_mm256_add_epi16(v[0], v[1]), _mm256_add_epi16(v[2], v[3]));
 }
 
-// Offsets of the entries that two passes' bytes of every row ask for: rows lie far apart, so a visit should
+__m256i twice(__m128i x) { return _mm256_set_m128i(x, x); }
+
+// Bytes first, first + 1, ... as offsets of entries.
+template <int first>
+__m128i offsets_of(__m128i index) {
+    const __m128i places = _mm_setr_epi8(first, -1, first + 1, -1, first + 2, -1, first + 3, -1, first + 4,
+                                         -1, first == 0 ? 5 : -1, -1, -1, -1, -1, -1);
+    return _mm_slli_epi16(_mm_shuffle_epi8(index, places), 6);
+}
+
+// Offsets of the entries that the bytes of every row's block ask for: rows lie far apart, so a visit should
 // pay.  A byte's high four bits are c0, c1, its low ones c2, c3.
-void find_offsets(const Rows& w, int row, int rows, std::size_t at,
-                  std::uint16_t (&offset)[passes_a_visit][table_rows][table_bytes]) {
-    const __m128i high = _mm_setr_epi8(0, 9, 18, 0, 27, 36, 45, 0, 54, 63, 72, 0, 0, 0, 0, 0);
-    const __m128i low = _mm_setr_epi8(0, 1, 2, 0, 3, 4, 5, 0, 6, 7, 8, 0, 0, 0, 0, 0);
-    const __m128i four_bits = _mm_set1_epi8(15);
-    const bool starts_line = at % 64 == 0;
-    for (int r = 0; r < rows; ++r) {
-        if (starts_line) _mm_prefetch(w.data + (row + r) * w.row_bytes + at + 64, _MM_HINT_T1);
-        const __m128i bytes =
-            _mm_loadu_si128(reinterpret_cast<const __m128i*>(w.data + (row + r) * w.row_bytes + at));
-        const __m128i first = _mm_shuffle_epi8(high, _mm_and_si128(_mm_srli_epi16(bytes, 4), four_bits));
-        const __m128i second = _mm_shuffle_epi8(low, _mm_and_si128(bytes, four_bits));
-        const __m256i index = _mm256_slli_epi16(_mm256_cvtepu8_epi16(_mm_add_epi8(first, second)), 6);
-        _mm_store_si128(reinterpret_cast<__m128i*>(offset[0][r]), _mm256_castsi256_si128(index));
-        _mm_store_si128(reinterpret_cast<__m128i*>(offset[1][r]), _mm256_extracti128_si256(index, 1));
+void find_offsets(const Rows& w, int row, int rows, int block,
+                  std::uint16_t (&offset)[block_passes][table_rows][8]) {
+    const __m256i high = twice(_mm_setr_epi8(0, 9, 18, 0, 27, 36, 45, 0, 54, 63, 72, 0, 0, 0, 0, 0));
+    const __m256i low = twice(_mm_setr_epi8(0, 1, 2, 0, 3, 4, 5, 0, 6, 7, 8, 0, 0, 0, 0, 0));
+    const __m256i four_bits = _mm256_set1_epi8(15);
+    const std::uint8_t* at = w.data + row * w.row_bytes + block * (block_i2_s / 4);
+    for (int r = 0; r < rows; ++r, at += w.row_bytes) {
+        _mm_prefetch(at + 64, _MM_HINT_T1);
+        const __m256i bytes = load(at);
+        const __m256i c01 = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), four_bits);
+        const __m256i c23 = _mm256_and_si256(bytes, four_bits);
+        const __m256i index = _mm256_add_epi8(_mm256_shuffle_epi8(high, c01), _mm256_shuffle_epi8(low, c23));
+        for (int half = 0; half < block_halves; ++half) {
+            const __m128i of_half =
+                half == 0 ? _mm256_castsi256_si128(index) : _mm256_extracti128_si256(index, 1);
+            const auto store = [&](int pass, __m128i offsets) {
+                _mm_store_si128(reinterpret_cast<__m128i*>(offset[3 * half + pass][r]), offsets);
+            };
+            store(0, offsets_of<0>(of_half));
+            store(1, offsets_of<6>(of_half));
+            store(2, offsets_of<11>(of_half));
+        }
     }
 }
 
@@ -110,16 +136,18 @@ void add_entry(const char* tables, std::uint64_t& offsets, __m256i& a, __m256i& 
     offsets >>= 16;
 }
 
-void add_entries(const Tables& tables, int rows, const std::uint16_t (&offset)[table_rows][table_bytes],
-                 bool starts, std::int16_t (&part)[table_rows][table_tokens]) {
+// Adds the entries of one pass to each row's part.
+template <int bytes>
+void add_entries(const Tables& tables, int rows, const std::uint16_t (&offset)[table_rows][8], Sums& sums) {
     static_assert(sizeof tables.entry[0][0] == 1 << 6, "an offset is an index times 64");
     const char* table = reinterpret_cast<const char*>(tables.entry);
+    const bool is_first = sums.part_is_empty;
     for (int r = 0; r < rows; ++r) {
-        // One base register: eight would not fit, and reloading them takes loads, which lookups need most.
+        // One base register: six would not fit, and reloading them takes loads, which lookups need most.
         asm volatile("" : "+r"(table));
-        auto* target = reinterpret_cast<__m256i*>(part[r]);
+        auto* part = reinterpret_cast<__m256i*>(sums.part[r]);
         __m256i a = _mm256_setzero_si256(), b = a;
-        if (!starts) a = _mm256_load_si256(target), b = _mm256_load_si256(target + 1);
+        if (!is_first) a = _mm256_load_si256(part), b = _mm256_load_si256(part + 1);
         std::uint64_t offsets[2];
         __builtin_memcpy(offsets, offset[r], sizeof offsets);
         add_entry<0>(table, offsets[0], a, b);
@@ -127,24 +155,56 @@ void add_entries(const Tables& tables, int rows, const std::uint16_t (&offset)[t
         add_entry<2>(table, offsets[0], a, b);
         add_entry<3>(table, offsets[0], a, b);
         add_entry<4>(table, offsets[1], a, b);
-        add_entry<5>(table, offsets[1], a, b);
-        add_entry<6>(table, offsets[1], a, b);
-        add_entry<7>(table, offsets[1], a, b);
-        _mm256_store_si256(target, a);
-        _mm256_store_si256(target + 1, b);
+        if constexpr (bytes == most_tables) add_entry<5>(table, offsets[1], a, b);
+        _mm256_store_si256(part, a);
+        _mm256_store_si256(part + 1, b);
     }
+    sums.part_is_empty = false;
 }
 
-void widen(int rows, const std::int16_t (&part)[table_rows][table_tokens],
-           std::int32_t (&total)[table_rows][table_tokens]) {
+// Moves the 16-bit parts into the 32-bit totals.
+void widen(int rows, Sums& sums) {
+    const bool is_first = sums.total_is_empty;
     for (int r = 0; r < rows; ++r) {
         for (int t = 0; t < table_tokens; t += 8) {
-            const __m256i more =
-                _mm256_cvtepi16_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(&part[r][t])));
-            auto* sum = reinterpret_cast<__m256i*>(&total[r][t]);
-            _mm256_store_si256(sum, _mm256_add_epi32(_mm256_load_si256(sum), more));
+            const auto* part = reinterpret_cast<const __m128i*>(&sums.part[r][t]);
+            auto* total = reinterpret_cast<__m256i*>(&sums.total[r][t]);
+            const __m256i more = _mm256_cvtepi16_epi32(_mm_load_si128(part));
+            const __m256i sum = is_first ? more : _mm256_add_epi32(_mm256_load_si256(total), more);
+            _mm256_store_si256(total, sum);
         }
     }
+    sums.part_is_empty = true;
+    sums.total_is_empty = false;
+}
+
+bool reaches_limit(__m256i x) {
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi16(x, _mm256_set1_epi16(32767))) != 0;
+}
+
+// Makes room in the parts for sums as large as `more`, of each token.
+void make_room(int rows, const __m256i (&more)[2], Sums& sums) {
+    const __m256i low = _mm256_adds_epi16(sums.largest[0], more[0]);
+    const __m256i high = _mm256_adds_epi16(sums.largest[1], more[1]);
+    const bool fits = !sums.part_is_empty && !reaches_limit(low) && !reaches_limit(high);
+    if (!fits && !sums.part_is_empty) widen(rows, sums);
+    sums.largest[0] = fits ? low : more[0];
+    sums.largest[1] = fits ? high : more[1];
+}
+
+// Looks up the bytes of one pass, of which the block's `byte` is the first.
+template <int bytes>
+void add_pass(Tables& tables, int rows, int byte, int pass, Sums& sums) {
+    __m256i largest[2];
+    for (int half = 0; half < 2; ++half) {
+        largest[half] = _mm256_setzero_si256();
+        for (int i = 0; i < bytes; ++i) {
+            const __m256i of_table = fill_entries(tables.columns, byte + i, 16 * half, tables.entry[i]);
+            largest[half] = _mm256_add_epi16(largest[half], of_table);  // at most 6 x 4 x 128
+        }
+    }
+    make_room(rows, largest, sums);
+    add_entries<bytes>(tables, rows, tables.offset[pass], sums);
 }
 
 // Eight registers of eight: lane j of register i becomes lane i of register j.
@@ -201,30 +261,21 @@ void scale_totals(const Rows& w, int row, int rows, const Activations& x, int to
 void multiply_by_tables(const Rows& w, int row, int rows, const Activations& x, int token, int groups,
                         float* out, std::size_t out_stride) {
     Tables tables;
-    for (int g = 0; g < groups; ++g)
-        __builtin_memset(tables.total[g], 0, std::size_t(rows) * sizeof tables.total[g][0]);
-    const int passes = w.cols / 4 / table_bytes;
-    for (int pass = 0; pass < passes; ++pass) {
-        const int block = pass * table_bytes / 32, byte = pass * table_bytes % 32;
-        if (byte == 0) {
-            for (int g = 0; g < groups; ++g)
-                transpose_block(x, token + g * table_tokens, block, tables.columns[g]);
-        }
-        if (pass % passes_a_visit == 0)
-            find_offsets(w, row, rows, std::size_t(pass) * table_bytes, tables.offset);
-        const bool is_first = pass % passes_before_widening == 0;
-        const bool is_full = (pass + 1) % passes_before_widening == 0 || pass + 1 == passes;
+    for (int g = 0; g < groups; ++g) tables.sums[g].part_is_empty = tables.sums[g].total_is_empty = true;
+    for (int block = 0; block < w.cols / block_i2_s; ++block) {
+        find_offsets(w, row, rows, block, tables.offset);
         for (int g = 0; g < groups; ++g) {
-            for (int i = 0; i < table_bytes; ++i) {
-                fill_entries(tables.columns[g], byte + i, 0, tables.entry[i]);
-                fill_entries(tables.columns[g], byte + i, 16, tables.entry[i]);
+            transpose_block(x, token + g * table_tokens, block, tables.columns);
+            for (int half = 0; half < block_halves; ++half) {
+                add_pass<6>(tables, rows, 16 * half, 3 * half, tables.sums[g]);
+                add_pass<5>(tables, rows, 16 * half + 6, 3 * half + 1, tables.sums[g]);
+                add_pass<5>(tables, rows, 16 * half + 11, 3 * half + 2, tables.sums[g]);
             }
-            add_entries(tables, rows, tables.offset[pass % passes_a_visit], is_first, tables.part[g]);
-            if (is_full) widen(rows, tables.part[g], tables.total[g]);
         }
     }
     for (int g = 0; g < groups; ++g) {
-        scale_totals(w, row, rows, x, token + g * table_tokens, tables.total[g], out, out_stride);
+        widen(rows, tables.sums[g]);
+        scale_totals(w, row, rows, x, token + g * table_tokens, tables.sums[g].total, out, out_stride);
     }
 }
 
@@ -246,6 +297,7 @@ void multiply_i2_s(const Rows& w, const Activations& x, float* out, std::size_t 
     rest.codes += token * x.stride;
     rest.scales += token;
     rest.sums += token;
+    if (rest.tokens == 1) return cover<OneToken, 4, 1>(w, rest, out + token * out_stride, out_stride);
     multiply<I2S, 4, 2, 4>(w, rest, out + token * out_stride, out_stride);
 }
 

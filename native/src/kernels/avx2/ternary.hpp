@@ -15,7 +15,7 @@ __m256i two_bits(__m256i packed, int shift) {
 // maddubs adds two products of a code (0..2) and an int8: at most 512 in magnitude.  63 of them fit in int16.
 constexpr int blocks_before_widening = 15;  // of four each
 
-// One token is bound by memory: rows are fetched somewhat ahead, as they lie.
+// One token is bound by memory: rows are fetched at least so far ahead, as they lie.
 constexpr int bytes_ahead = 4096;
 
 // Sums of the lanes of four registers.
@@ -23,6 +23,20 @@ __m128i add_lanes_of_four(const __m256i (&v)[4]) {
     const __m256i first = _mm256_hadd_epi32(v[0], v[1]), second = _mm256_hadd_epi32(v[2], v[3]);
     const __m256i halves = _mm256_hadd_epi32(first, second);
     return _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+}
+
+// (dot of codes 0..2 - sum of activations) / activation scale * weight scale, for R rows of one token.
+template <int R>
+void store_products(const __m256i (&total)[R], const Activations& x, int token, float weight_scale,
+                    float* out) {
+    const float sum = float(x.sums[token]), scale = x.scales[token];
+    if constexpr (R == 4) {
+        const __m128 dot = _mm_cvtepi32_ps(add_lanes_of_four(total));
+        const __m128 quotient = _mm_div_ps(_mm_sub_ps(dot, _mm_set1_ps(sum)), _mm_set1_ps(scale));
+        _mm_storeu_ps(out, _mm_mul_ps(quotient, _mm_set1_ps(weight_scale)));
+    } else {
+        for (int r = 0; r < R; ++r) out[r] = (float(add_lanes(total[r])) - sum) / scale * weight_scale;
+    }
 }
 
 template <int R, int T>
@@ -41,18 +55,8 @@ struct I2S {
         for (int block = 0; block < blocks; block += blocks_before_widening) {
             add_blocks(packed, codes, block, smaller(block + blocks_before_widening, blocks), total);
         }
-        for (int t = 0; t < T; ++t) {
-            const float sum = float(x.sums[token + t]), scale = x.scales[token + t];
-            float* result = out + (token + t) * out_stride + row;
-            if constexpr (R == 4) {
-                const __m128 dot = _mm_cvtepi32_ps(add_lanes_of_four(total[t]));
-                const __m128 quotient = _mm_div_ps(_mm_sub_ps(dot, _mm_set1_ps(sum)), _mm_set1_ps(scale));
-                _mm_storeu_ps(result, _mm_mul_ps(quotient, _mm_set1_ps(w.scale)));
-            } else {
-                for (int r = 0; r < R; ++r)
-                    result[r] = (float(add_lanes(total[t][r])) - sum) / scale * w.scale;
-            }
-        }
+        for (int t = 0; t < T; ++t)
+            store_products(total[t], x, token + t, w.scale, out + (token + t) * out_stride + row);
     }
 
     static void add_blocks(const std::uint8_t* const (&packed)[R], const std::int8_t* const (&codes)[T],
@@ -64,10 +68,6 @@ struct I2S {
         for (; block < end; ++block) {
             __m256i bytes[R];
             for (int r = 0; r < R; ++r) bytes[r] = load(packed[r] + block * 32);
-            if constexpr (T == 1) {
-                for (int line = 0; line < R * 32; line += 64)
-                    _mm_prefetch(packed[0] + R * block * 32 + line + bytes_ahead, _MM_HINT_T0);
-            }
 #pragma GCC unroll 4
             for (int group = 0; group < 4; ++group) {
                 __m256i weights[R];

@@ -1,0 +1,68 @@
+// I2_S matmul of one token, which is bound by memory: rows are fetched ahead and read as they lie.
+#pragma once
+
+#include "ternary.hpp"
+
+namespace bitnet::avx2 {
+namespace {
+
+// A byte holds four codes.  Those in bits 5-4 and 1-0 are masked out as c, those in bits 7-6 and 3-2 as 4 c:
+// one shift instead of three.  Their products are summed apart, and the first sum is multiplied by 4 too.
+//
+// maddubs adds two products: at most 2 x 4 x 2 x 128, and a block gives two of them.  Eight blocks fit in
+// int16, all codes 2 and all activations -128 included.
+constexpr int blocks_before_adding = 8;
+
+template <int R, int T>
+struct OneToken {
+    static_assert(T == 1);
+
+    static void run(const Rows& w, int row, const Activations& x, int token, float* out,
+                    std::size_t out_stride) {
+        const std::uint8_t* packed = w.data + row * w.row_bytes;
+        const std::int8_t* codes = x.codes + token * x.stride;
+        __m256i total[R];
+        for (int r = 0; r < R; ++r) total[r] = _mm256_setzero_si256();
+        const int blocks = w.cols / block_i2_s;
+        for (int block = 0; block < blocks; block += blocks_before_adding)
+            add_blocks(packed, w.row_bytes, codes, block, smaller(block + blocks_before_adding, blocks),
+                       total);
+        for (int r = 0; r < R; ++r) total[r] = _mm256_srai_epi32(total[r], 2);  // exact: multiples of 4
+        store_products(total, x, token, w.scale, out + token * out_stride + row);
+    }
+
+    static void add_blocks(const std::uint8_t* packed, std::size_t row_bytes, const std::int8_t* codes,
+                           int block, int end, __m256i (&total)[R]) {
+        const __m256i low_two = _mm256_set1_epi8(3), next_two = _mm256_set1_epi8(12);
+        const std::size_t rows_bytes = R * row_bytes;
+        const std::size_t ahead = rows_bytes > bytes_ahead ? rows_bytes : bytes_ahead;
+        __m256i sum[R], sum_of_4[R];
+        for (int r = 0; r < R; ++r) sum[r] = sum_of_4[r] = _mm256_setzero_si256();
+        for (; block < end; ++block) {
+            for (int line = 0; line < R * 32; line += 64)
+                _mm_prefetch(packed + R * block * 32 + line + ahead, _MM_HINT_T0);
+            __m256i values[4];
+            for (int i = 0; i < 4; ++i) values[i] = load(codes + block * block_i2_s + 32 * i);
+            for (int r = 0; r < R; ++r) {
+                const __m256i low = load(packed + r * row_bytes + block * 32);
+                const __m256i high = _mm256_srli_epi16(low, 4);
+                add_products(_mm256_and_si256(low, low_two), values[3], sum[r]);
+                add_products(_mm256_and_si256(low, next_two), values[2], sum_of_4[r]);
+                add_products(_mm256_and_si256(high, low_two), values[1], sum[r]);
+                add_products(_mm256_and_si256(high, next_two), values[0], sum_of_4[r]);
+            }
+        }
+        for (int r = 0; r < R; ++r) {
+            const __m256i times_4 = _mm256_madd_epi16(sum[r], _mm256_set1_epi16(4));
+            const __m256i as_it_is = _mm256_madd_epi16(sum_of_4[r], _mm256_set1_epi16(1));
+            total[r] = _mm256_add_epi32(total[r], _mm256_add_epi32(times_4, as_it_is));
+        }
+    }
+
+    static void add_products(__m256i codes, __m256i values, __m256i& sum) {
+        sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(codes, values));
+    }
+};
+
+}  // namespace
+}  // namespace bitnet::avx2
