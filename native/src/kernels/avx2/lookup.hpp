@@ -18,10 +18,9 @@ constexpr int table_rows =
 constexpr int group_tokens = 64;  // tokens that share the offsets of a block
 constexpr int table_groups = group_tokens / table_tokens;
 
-// 16 bytes of a row are looked up in three passes, of 6, 5 and 5 bytes: eight tables at once would not fit in
-// the L1 cache.
-constexpr int most_tables = 6;
-constexpr int block_halves = 2, block_passes = 3 * block_halves;
+// Packed bytes of a row that are looked up in one pass: their tables fit in the L1 cache, eight would not.
+constexpr int table_bytes = 4;
+constexpr int block_bytes = block_i2_s / 4, passes = block_bytes / table_bytes;
 
 // What the rows' lookups of 32 tokens add up to: in 16 bits as long as that cannot overflow.
 struct Sums {
@@ -32,9 +31,9 @@ struct Sums {
 };
 
 struct Tables {
-    alignas(64) std::int16_t entry[most_tables][entries][table_tokens];
-    alignas(64) std::int8_t columns[block_i2_s][table_tokens];      // activations of one block, transposed
-    alignas(64) std::uint16_t offset[block_passes][table_rows][8];  // of an entry, in bytes
+    alignas(64) std::int16_t entry[table_bytes][entries][table_tokens];
+    alignas(64) std::int8_t columns[block_i2_s][table_tokens];  // activations of one block, transposed
+    alignas(64) std::uint16_t offset[passes][table_rows][table_bytes];  // of an entry, in bytes
     Sums sums[table_groups];
 };
 
@@ -92,38 +91,33 @@ __m256i fill_entries(const std::int8_t (&columns)[block_i2_s][table_tokens], int
 
 __m256i twice(__m128i x) { return _mm256_set_m128i(x, x); }
 
-// Bytes first, first + 1, ... as offsets of entries.
-template <int first>
-__m128i offsets_of(__m128i index) {
-    const __m128i places = _mm_setr_epi8(first, -1, first + 1, -1, first + 2, -1, first + 3, -1, first + 4,
-                                         -1, first == 0 ? 5 : -1, -1, -1, -1, -1, -1);
-    return _mm_slli_epi16(_mm_shuffle_epi8(index, places), 6);
+// Eight of the bytes as offsets of entries, for two passes.
+void store_offsets(__m128i eight, std::uint16_t* first, std::uint16_t* second) {
+    const __m128i offsets = _mm_slli_epi16(_mm_cvtepu8_epi16(eight), 6);
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(first), offsets);
+    _mm_storeh_pd(reinterpret_cast<double*>(second), _mm_castsi128_pd(offsets));
 }
 
 // Offsets of the entries that the bytes of every row's block ask for: rows lie far apart, so a visit should
 // pay.  A byte's high four bits are c0, c1, its low ones c2, c3.
 void find_offsets(const Rows& w, int row, int rows, int block,
-                  std::uint16_t (&offset)[block_passes][table_rows][8]) {
-    const __m256i high = twice(_mm_setr_epi8(0, 9, 18, 0, 27, 36, 45, 0, 54, 63, 72, 0, 0, 0, 0, 0));
-    const __m256i low = twice(_mm_setr_epi8(0, 1, 2, 0, 3, 4, 5, 0, 6, 7, 8, 0, 0, 0, 0, 0));
+                  std::uint16_t (&offset)[passes][table_rows][table_bytes]) {
+    const __m256i of_c01 = twice(_mm_setr_epi8(0, 9, 18, 0, 27, 36, 45, 0, 54, 63, 72, 0, 0, 0, 0, 0));
+    const __m256i of_c23 = twice(_mm_setr_epi8(0, 1, 2, 0, 3, 4, 5, 0, 6, 7, 8, 0, 0, 0, 0, 0));
     const __m256i four_bits = _mm256_set1_epi8(15);
-    const std::uint8_t* at = w.data + row * w.row_bytes + block * (block_i2_s / 4);
+    const std::uint8_t* at = w.data + row * w.row_bytes + block * block_bytes;
     for (int r = 0; r < rows; ++r, at += w.row_bytes) {
         _mm_prefetch(at + 64, _MM_HINT_T1);
         const __m256i bytes = load(at);
         const __m256i c01 = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), four_bits);
         const __m256i c23 = _mm256_and_si256(bytes, four_bits);
-        const __m256i index = _mm256_add_epi8(_mm256_shuffle_epi8(high, c01), _mm256_shuffle_epi8(low, c23));
-        for (int half = 0; half < block_halves; ++half) {
-            const __m128i of_half =
-                half == 0 ? _mm256_castsi256_si128(index) : _mm256_extracti128_si256(index, 1);
-            const auto store = [&](int pass, __m128i offsets) {
-                _mm_store_si128(reinterpret_cast<__m128i*>(offset[3 * half + pass][r]), offsets);
-            };
-            store(0, offsets_of<0>(of_half));
-            store(1, offsets_of<6>(of_half));
-            store(2, offsets_of<11>(of_half));
-        }
+        const __m256i index =
+            _mm256_add_epi8(_mm256_shuffle_epi8(of_c01, c01), _mm256_shuffle_epi8(of_c23, c23));
+        const __m128i low = _mm256_castsi256_si128(index), high = _mm256_extracti128_si256(index, 1);
+        store_offsets(low, offset[0][r], offset[1][r]);
+        store_offsets(_mm_unpackhi_epi64(low, low), offset[2][r], offset[3][r]);
+        store_offsets(high, offset[4][r], offset[5][r]);
+        store_offsets(_mm_unpackhi_epi64(high, high), offset[6][r], offset[7][r]);
     }
 }
 
@@ -137,25 +131,22 @@ void add_entry(const char* tables, std::uint64_t& offsets, __m256i& a, __m256i& 
 }
 
 // Adds the entries of one pass to each row's part.
-template <int bytes>
-void add_entries(const Tables& tables, int rows, const std::uint16_t (&offset)[table_rows][8], Sums& sums) {
+void add_entries(const Tables& tables, int rows, const std::uint16_t (&offset)[table_rows][table_bytes],
+                 Sums& sums) {
     static_assert(sizeof tables.entry[0][0] == 1 << 6, "an offset is an index times 64");
     const char* table = reinterpret_cast<const char*>(tables.entry);
     const bool is_first = sums.part_is_empty;
     for (int r = 0; r < rows; ++r) {
-        // One base register: six would not fit, and reloading them takes loads, which lookups need most.
-        asm volatile("" : "+r"(table));
         auto* part = reinterpret_cast<__m256i*>(sums.part[r]);
         __m256i a = _mm256_setzero_si256(), b = a;
         if (!is_first) a = _mm256_load_si256(part), b = _mm256_load_si256(part + 1);
-        std::uint64_t offsets[2];
-        __builtin_memcpy(offsets, offset[r], sizeof offsets);
-        add_entry<0>(table, offsets[0], a, b);
-        add_entry<1>(table, offsets[0], a, b);
-        add_entry<2>(table, offsets[0], a, b);
-        add_entry<3>(table, offsets[0], a, b);
-        add_entry<4>(table, offsets[1], a, b);
-        if constexpr (bytes == most_tables) add_entry<5>(table, offsets[1], a, b);
+        std::uint64_t offsets;
+        static_assert(sizeof offsets == sizeof offset[r]);
+        __builtin_memcpy(&offsets, offset[r], sizeof offsets);
+        add_entry<0>(table, offsets, a, b);
+        add_entry<1>(table, offsets, a, b);
+        add_entry<2>(table, offsets, a, b);
+        add_entry<3>(table, offsets, a, b);
         _mm256_store_si256(part, a);
         _mm256_store_si256(part + 1, b);
     }
@@ -184,27 +175,27 @@ bool reaches_limit(__m256i x) {
 
 // Makes room in the parts for sums as large as `more`, of each token.
 void make_room(int rows, const __m256i (&more)[2], Sums& sums) {
-    const __m256i low = _mm256_adds_epi16(sums.largest[0], more[0]);
-    const __m256i high = _mm256_adds_epi16(sums.largest[1], more[1]);
-    const bool fits = !sums.part_is_empty && !reaches_limit(low) && !reaches_limit(high);
-    if (!fits && !sums.part_is_empty) widen(rows, sums);
-    sums.largest[0] = fits ? low : more[0];
-    sums.largest[1] = fits ? high : more[1];
+    __m256i(&largest)[2] = sums.largest;
+    if (!sums.part_is_empty) {
+        for (int half = 0; half < 2; ++half) largest[half] = _mm256_adds_epi16(largest[half], more[half]);
+        if (!reaches_limit(largest[0]) && !reaches_limit(largest[1])) return;
+        widen(rows, sums);
+    }
+    for (int half = 0; half < 2; ++half) largest[half] = more[half];
 }
 
-// Looks up the bytes of one pass, of which the block's `byte` is the first.
-template <int bytes>
-void add_pass(Tables& tables, int rows, int byte, int pass, Sums& sums) {
+void add_pass(Tables& tables, int rows, int pass, Sums& sums) {
     __m256i largest[2];
     for (int half = 0; half < 2; ++half) {
         largest[half] = _mm256_setzero_si256();
-        for (int i = 0; i < bytes; ++i) {
-            const __m256i of_table = fill_entries(tables.columns, byte + i, 16 * half, tables.entry[i]);
-            largest[half] = _mm256_add_epi16(largest[half], of_table);  // at most 6 x 4 x 128
+        for (int i = 0; i < table_bytes; ++i) {
+            const __m256i of_table =
+                fill_entries(tables.columns, pass * table_bytes + i, 16 * half, tables.entry[i]);
+            largest[half] = _mm256_add_epi16(largest[half], of_table);  // at most 4 x 4 x 128
         }
     }
     make_room(rows, largest, sums);
-    add_entries<bytes>(tables, rows, tables.offset[pass], sums);
+    add_entries(tables, rows, tables.offset[pass], sums);
 }
 
 // Eight registers of eight: lane j of register i becomes lane i of register j.
@@ -266,11 +257,7 @@ void multiply_by_tables(const Rows& w, int row, int rows, const Activations& x, 
         find_offsets(w, row, rows, block, tables.offset);
         for (int g = 0; g < groups; ++g) {
             transpose_block(x, token + g * table_tokens, block, tables.columns);
-            for (int half = 0; half < block_halves; ++half) {
-                add_pass<6>(tables, rows, 16 * half, 3 * half, tables.sums[g]);
-                add_pass<5>(tables, rows, 16 * half + 6, 3 * half + 1, tables.sums[g]);
-                add_pass<5>(tables, rows, 16 * half + 11, 3 * half + 2, tables.sums[g]);
-            }
+            for (int pass = 0; pass < passes; ++pass) add_pass(tables, rows, pass, tables.sums[g]);
         }
     }
     for (int g = 0; g < groups; ++g) {
