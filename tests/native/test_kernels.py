@@ -282,6 +282,17 @@ def test_rms_norm_is_within_rounding_of_float64(kernel_set, guarded, n, kind):
     guarded.check()
 
 
+def test_rms_norm_adds_one_by_one_where_the_order_decides(kernel_set):
+    # One by one the eight small squares vanish, and the mean is 0.5 + 2^-25, halfway between two floats;
+    # added to each other first, they take it beyond.
+    x = np.float32([1] * 7 + [1 + 2**-22] + [2**-26] * 8)
+    out, portable = np.empty_like(x), np.empty_like(x)
+    kernels.rms_norm(kernel_set, x, np.ones_like(x), 0.0, out)
+    kernels.rms_norm("portable", x, np.ones_like(x), 0.0, portable)
+    assert portable[0] == np.float32(1) / np.sqrt(np.float32(0.5))
+    assert same_bits(out, portable)
+
+
 @pytest.mark.parametrize("n", [8, 16, 24, 256, 4096])
 @pytest.mark.parametrize("spread", [0.1, 10.0, 300.0])
 def test_softmax_is_within_rounding_of_float64(kernel_set, guarded, n, spread):
