@@ -147,6 +147,8 @@ def ternary_case(rows: int, cols: int, tokens: int, kind: str) -> tuple[NDArray[
         weights[rows // 2 :] = -1
         codes[:] = -128
         codes[tokens // 2 :] = 127
+    if kind == "lowest":  # as far down as 16 bits go
+        weights[:], codes[:] = 1, -128
     if kind == "zero":
         weights[:] = 0
     return weights, codes
@@ -157,7 +159,7 @@ TERNARY_SHAPES = [(1, 1), (2, 1), (3, 2), (4, 1), (5, 4), (7, 5), (9, 13), (16, 
 TABLE_SHAPES = [(255, 32), (256, 31), (256, 32), (257, 33), (300, 64), (263, 97), (1283, 100)]
 
 
-@pytest.mark.parametrize("kind", ["random", "extreme", "zero"])
+@pytest.mark.parametrize("kind", ["random", "extreme", "lowest", "zero"])
 @pytest.mark.parametrize("cols", [128, 256, 1920, 2048, 6912])
 @pytest.mark.parametrize(("rows", "tokens"), TERNARY_SHAPES)
 def test_i2_s_matmul_is_exact(kernel_set, guarded, rows, tokens, cols, kind):
@@ -175,7 +177,7 @@ def test_i2_s_matmul_is_exact(kernel_set, guarded, rows, tokens, cols, kind):
     guarded.check()
 
 
-@pytest.mark.parametrize("kind", ["random", "extreme"])
+@pytest.mark.parametrize("kind", ["random", "extreme", "lowest"])
 @pytest.mark.parametrize("cols", [128, 384, 1024])
 @pytest.mark.parametrize(("rows", "tokens"), TABLE_SHAPES)
 def test_i2_s_matmul_of_many_tokens_is_exact(kernel_set, guarded, rows, tokens, cols, kind):

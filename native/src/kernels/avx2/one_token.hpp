@@ -9,8 +9,8 @@ namespace {
 // A byte holds four codes.  Those in bits 5-4 and 1-0 are masked out as c, those in bits 7-6 and 3-2 as 4 c:
 // one shift instead of three.  Their products are summed apart, and the first sum is multiplied by 4 too.
 //
-// maddubs adds two products: at most 2 x 4 x 2 x 128, and a block gives two of them.  Eight blocks fit in
-// int16, all codes 2 and all activations -128 included.
+// maddubs adds two products, of at most 4 x 2 x 127 or -4 x 2 x 128, and a block gives two such sums: eight
+// blocks reach 32512 or -32768, and fit in int16.
 constexpr int blocks_before_adding = 8;
 
 template <int R, int T>
