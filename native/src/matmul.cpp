@@ -6,7 +6,7 @@
 namespace bitnet {
 namespace {
 
-constexpr int smallest_task = 64;  // rows
+constexpr int smallest_task = 128;  // rows
 
 int whole_tasks(int rows) { return (rows + smallest_task - 1) / smallest_task * smallest_task; }
 

@@ -22,9 +22,26 @@ void cover(const Rows& w, const Activations& x, float* out, std::size_t out_stri
     for (; row < w.rows; ++row) cover_tokens<Tile, 1, T>(w, row, x, out, out_stride);
 }
 
-// Tiles of R1 rows where there are fewer than T tokens, of R rows x T tokens where there are more.
+// One token, which is bound by memory.  The rows of a tile are far apart, so that the CPU sees R long reads
+// and fetches ahead in each; neighbouring rows would be one read, which it does not follow fast enough.
+template <template <int, int> class Tile, int R>
+void cover_in_streams(const Rows& w, const Activations& x, float* out) {
+    const int rows = w.rows / R;  // of a stream
+    const std::size_t stream_bytes = std::size_t(rows) * w.row_bytes;
+    for (int row = 0; row < rows; ++row) {
+        const Rows apart{w.data + std::size_t(row) * w.row_bytes, stream_bytes, R, w.cols, w.scale};
+        float products[R];
+        Tile<R, 1>::run(apart, 0, x, 0, products, R);
+        for (int r = 0; r < R; ++r) out[r * rows + row] = products[r];
+    }
+    for (int row = R * rows; row < w.rows; ++row) Tile<1, 1>::run(w, row, x, 0, out, std::size_t(w.rows));
+}
+
+// R1 streams for one token, tiles of R1 rows where there are fewer than T tokens, of R rows x T tokens where
+// there are more.
 template <template <int, int> class Tile, int R1, int R, int T>
 void multiply(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
+    if (x.tokens == 1) return cover_in_streams<Tile, R1>(w, x, out);
     if (x.tokens < T) return cover<Tile, R1, 1>(w, x, out, out_stride);
     cover<Tile, R, T>(w, x, out, out_stride);
 }

@@ -206,7 +206,7 @@ struct InOne {
 
 // One token is bound by memory, and its rows are read once.
 void multiply_f16_dot(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
-    if (x.tokens == 1) return cover<InFour<F16>::Tile, 4, 1>(w, x, out, out_stride);
+    if (x.tokens == 1) return cover_in_streams<InFour<F16>::Tile, 4>(w, x, out);
     cover<InFourByHalves<F16>::Tile, 3, 2>(w, x, out, out_stride);
 }
 

@@ -284,7 +284,7 @@ void multiply_i2_s(const Rows& w, const Activations& x, float* out, std::size_t 
     rest.codes += token * x.stride;
     rest.scales += token;
     rest.sums += token;
-    if (rest.tokens == 1) return cover<OneToken, 4, 1>(w, rest, out + token * out_stride, out_stride);
+    if (rest.tokens == 1) return cover_in_streams<OneToken, 4>(w, rest, out + token * out_stride);
     multiply<I2S, 4, 2, 4>(w, rest, out + token * out_stride, out_stride);
 }
 

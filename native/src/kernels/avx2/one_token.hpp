@@ -1,4 +1,4 @@
-// I2_S matmul of one token, which is bound by memory: rows are fetched ahead and read as they lie.
+// I2_S matmul of one token, which is bound by memory: as few instructions a byte as possible.
 #pragma once
 
 #include "ternary.hpp"
@@ -34,13 +34,9 @@ struct OneToken {
     static void add_blocks(const std::uint8_t* packed, std::size_t row_bytes, const std::int8_t* codes,
                            int block, int end, __m256i (&total)[R]) {
         const __m256i low_two = _mm256_set1_epi8(3), next_two = _mm256_set1_epi8(12);
-        const std::size_t rows_bytes = R * row_bytes;
-        const std::size_t ahead = rows_bytes > bytes_ahead ? rows_bytes : bytes_ahead;
         __m256i sum[R], sum_of_4[R];
         for (int r = 0; r < R; ++r) sum[r] = sum_of_4[r] = _mm256_setzero_si256();
         for (; block < end; ++block) {
-            for (int line = 0; line < R * 32; line += 64)
-                _mm_prefetch(packed + R * block * 32 + line + ahead, _MM_HINT_T0);
             __m256i values[4];
             for (int i = 0; i < 4; ++i) values[i] = load(codes + block * block_i2_s + 32 * i);
             for (int r = 0; r < R; ++r) {

@@ -15,9 +15,6 @@ __m256i two_bits(__m256i packed, int shift) {
 // maddubs adds two products of a code (0..2) and an int8: at most 512 in magnitude.  63 of them fit in int16.
 constexpr int blocks_before_widening = 15;  // of four each
 
-// One token is bound by memory: rows are fetched at least so far ahead, as they lie.
-constexpr int bytes_ahead = 4096;
-
 // Sums of the lanes of four registers.
 __m128i add_lanes_of_four(const __m256i (&v)[4]) {
     const __m256i first = _mm256_hadd_epi32(v[0], v[1]), second = _mm256_hadd_epi32(v[2], v[3]);

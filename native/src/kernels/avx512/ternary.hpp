@@ -44,7 +44,6 @@ struct I2S {
             }
         }
         for (int block = 0; block < w.cols / block_i2_s; ++block) {
-            if constexpr (T == 1) _mm_prefetch(packed[0] + block * 32 + avx2::bytes_ahead, _MM_HINT_T0);
 #pragma GCC unroll 2
             for (int half = 0; half < 2; ++half) {
                 __m512i weights[R];
