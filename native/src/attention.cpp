@@ -27,15 +27,26 @@ int heads_a_task(const HyperParameters& hyper, int blocks, int threads) {
     return 1;
 }
 
+// Fetches the beginning of each row: a column is a read of its own, too short for the CPU to see it coming.
+void fetch(const Rows& rows) {
+    constexpr int line = 64, most = 8 * line;
+    const int bytes = std::min(most, rows.cols * int(sizeof(std::uint16_t)));
+    for (int row = 0; row < rows.rows; ++row) {
+        const std::uint8_t* data = rows.data + std::size_t(row) * rows.row_bytes;
+        for (int at = 0; at < bytes; at += line) __builtin_prefetch(data + at, 0, 2);
+    }
+}
+
 }  // namespace
 
 KvCache::KvCache(const HyperParameters& hyper, int context)
     : n_layer_(std::size_t(hyper.n_layer)),
-      width_(std::size_t(hyper.n_embd_kv())),
+      n_head_(std::size_t(hyper.n_head_kv)),
+      dim_(std::size_t(hyper.head_dim)),
       context_(std::size_t(context)),
       stride_(std::size_t(padded(context) + padding)),  // not a power of two: columns would share cache sets
-      keys_(allocate(n_layer_ * context_ * width_)),
-      values_(allocate(n_layer_ * width_ * stride_)) {}
+      keys_(allocate(n_layer_ * n_head_ * context_ * dim_)),
+      values_(allocate(n_layer_ * n_head_ * dim_ * stride_)) {}
 
 KvCache::Lazy KvCache::allocate(std::size_t n) {
     Lazy memory(static_cast<std::uint16_t*>(std::calloc(n, sizeof(std::uint16_t))));
@@ -44,30 +55,38 @@ KvCache::Lazy KvCache::allocate(std::size_t n) {
 }
 
 void KvCache::store(const KernelSet& kernels, int layer, int position, const float* k, const float* v) {
-    const std::size_t at = std::size_t(layer) * context_ + std::size_t(position);
-    kernels.to_f16(k, int(width_), keys_.get() + at * width_);
-    std::uint16_t* column = values_.get() + std::size_t(layer) * width_ * stride_ + std::size_t(position);
-    constexpr int some = 64;
+    const std::size_t first = std::size_t(layer) * n_head_, width = n_head_ * dim_;
+    std::uint16_t* column = values_.get() + first * dim_ * stride_ + std::size_t(position);
+    for (std::size_t i = 0; i < width; ++i) __builtin_prefetch(column + i * stride_, 1);
+    for (std::size_t head = 0; head < n_head_; ++head) {
+        const std::size_t row = (first + head) * context_ + std::size_t(position);
+        kernels.to_f16(k + head * dim_, int(dim_), keys_.get() + row * dim_);
+    }
+    constexpr std::size_t some = 64;
     std::uint16_t half[some];
-    for (std::size_t start = 0; start < width_; start += some) {
-        const int n = int(std::min<std::size_t>(some, width_ - start));
-        kernels.to_f16(v + start, n, half);
-        for (int i = 0; i < n; ++i) column[(start + std::size_t(i)) * stride_] = half[i];
+    for (std::size_t start = 0; start < width; start += some) {
+        const std::size_t n = std::min(some, width - start);
+        kernels.to_f16(v + start, int(n), half);
+        for (std::size_t i = 0; i < n; ++i) column[(start + i) * stride_] = half[i];
     }
 }
 
 void KvCache::clear(int from, int end) {
-    for (std::size_t row = 0; row < n_layer_ * width_; ++row) {
+    for (std::size_t row = 0; row < n_layer_ * n_head_ * dim_; ++row) {
         std::fill_n(values_.get() + row * stride_ + std::size_t(from), end - from, std::uint16_t(0));
     }
 }
 
-const std::uint16_t* KvCache::key(int layer, int position) const {
-    return keys_.get() + (std::size_t(layer) * context_ + std::size_t(position)) * width_;
+Rows KvCache::keys(int layer, int head, int end) const {
+    const std::size_t at = std::size_t(layer) * n_head_ + std::size_t(head);
+    const auto data = reinterpret_cast<const std::uint8_t*>(keys_.get() + at * context_ * dim_);
+    return {data, dim_ * sizeof(std::uint16_t), end, int(dim_), 1.0f};
 }
 
-const std::uint16_t* KvCache::value(int layer, int channel) const {
-    return values_.get() + (std::size_t(layer) * width_ + std::size_t(channel)) * stride_;
+Rows KvCache::values(int layer, int head, int end) const {
+    const std::size_t at = std::size_t(layer) * n_head_ + std::size_t(head);
+    const auto data = reinterpret_cast<const std::uint8_t*>(values_.get() + at * dim_ * stride_);
+    return {data, stride_ * sizeof(std::uint16_t), int(dim_), end, 1.0f};
 }
 
 Attention::Attention(const HyperParameters& hyper, const KernelSet& kernels, Numerics numerics,
@@ -104,8 +123,8 @@ void Attention::run_queries(const KvCache& cache, const AttentionCall& call, con
     const int n = queries.tokens * queries.heads;
     float* scores = scratch.scores.data();
 
-    const auto keys = reinterpret_cast<const std::uint8_t*>(cache.key(call.layer, 0) + kv_head * dim);
-    const Rows k{keys, cache.key_stride() * 2, end, dim, 1.0f};
+    const Rows k = cache.keys(call.layer, kv_head, end), v = cache.values(call.layer, kv_head, width);
+    if (call.tokens == 1) fetch(v);
     // bitnet.cpp tiles this product only where Q's permuted view happens to be contiguous: with one head.
     const bool is_llama = numerics_ == Numerics::llama_cpp;
     const bool tile = call.in_batch && dim % 8 == 0 && (is_llama || hyper_.n_head == 1);
@@ -125,8 +144,6 @@ void Attention::run_queries(const KvCache& cache, const AttentionCall& call, con
         }
         if (!call.in_batch || is_llama) kernels_.round_to_f16(row, width, row);
     }
-    const auto values = reinterpret_cast<const std::uint8_t*>(cache.value(call.layer, kv_head * dim));
-    const Rows v{values, cache.value_stride() * 2, dim, width, 1.0f};
     const Activations probs{.tokens = n, .stride = std::size_t(width), .f32 = scores};
     (call.in_batch ? kernels_.f16_tile : kernels_.f16_dot)(v, probs, scratch.context.data(),
                                                            std::size_t(dim));

@@ -12,7 +12,7 @@
 
 namespace bitnet {
 
-// F16 keys as rows and F16 values as columns of each layer, as ggml keeps them without flash attention, so
+// F16 keys as rows and F16 values as columns of each KV head, as ggml computes without flash attention, so
 // that both products of attention are dot products of contiguous memory.  Columns at and beyond the end are
 // zero.
 class KvCache {
@@ -23,10 +23,9 @@ public:
     // Forget positions from .. end - 1.
     void clear(int from, int end);
 
-    const std::uint16_t* key(int layer, int position) const;
-    const std::uint16_t* value(int layer, int channel) const;
-    std::size_t key_stride() const { return width_; }
-    std::size_t value_stride() const { return stride_; }
+    // The first `end` keys (end, head_dim) and values (head_dim, end) of a KV head.
+    Rows keys(int layer, int head, int end) const;
+    Rows values(int layer, int head, int end) const;
 
 private:
     struct Free {
@@ -35,9 +34,9 @@ private:
     using Lazy = std::unique_ptr<std::uint16_t[], Free>;  // zeros that take memory only once touched
     static Lazy allocate(std::size_t n);
 
-    std::size_t n_layer_, width_, context_, stride_;
-    Lazy keys_;    // (layer, context, n_embd_kv)
-    Lazy values_;  // (layer, n_embd_kv, stride)
+    std::size_t n_layer_, n_head_, dim_, context_, stride_;
+    Lazy keys_;    // (layer, head, context, dim)
+    Lazy values_;  // (layer, head, dim, stride)
 };
 
 struct AttentionCall {
