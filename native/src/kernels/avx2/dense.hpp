@@ -89,21 +89,18 @@ struct InFour {
     };
 };
 
-// Six sums at once, each as add_lanes_as_pairs: [row][token], stored to out[token * out_stride + row].
-void store_sums_of_pairs(const __m256 (&lane)[3][2], float* out, std::size_t out_stride) {
-    __m256 four[3];  // the low half for one token, the high half for the other
-    for (int r = 0; r < 3; ++r) {
-        four[r] = _mm256_add_ps(_mm256_permute2f128_ps(lane[r][0], lane[r][1], 0x20),
-                                _mm256_permute2f128_ps(lane[r][0], lane[r][1], 0x31));
+// Six sums at once, each as add_lanes_as_pairs.
+[[gnu::always_inline]] inline void add_lanes_of_six(const __m256* lane, float (&sums)[6]) {
+    __m256 four[3];  // the low half for an even one, the high half for the odd one behind it
+    for (int i = 0; i < 3; ++i) {
+        four[i] = _mm256_add_ps(_mm256_permute2f128_ps(lane[2 * i], lane[2 * i + 1], 0x20),
+                                _mm256_permute2f128_ps(lane[2 * i], lane[2 * i + 1], 0x31));
     }
-    const __m256 sums =
-        _mm256_hadd_ps(_mm256_hadd_ps(four[0], four[1]), _mm256_hadd_ps(four[2], four[2]));
-    const __m128i first_three = _mm_setr_epi32(-1, -1, -1, 0);
-    _mm_maskstore_ps(out, first_three, _mm256_castps256_ps128(sums));
-    _mm_maskstore_ps(out + out_stride, first_three, _mm256_extractf128_ps(sums, 1));
+    alignas(32) float pairs[8];
+    _mm256_store_ps(pairs,
+                    _mm256_hadd_ps(_mm256_hadd_ps(four[0], four[1]), _mm256_hadd_ps(four[2], four[2])));
+    for (int i = 0; i < 6; ++i) sums[i] = pairs[i % 2 * 4 + i / 2];
 }
-
-constexpr int fetch_distance = 4096;  // bytes
 
 // The same sums as InFour, two accumulators at a time, so that those of more rows and tokens fit in
 // registers.
@@ -119,17 +116,16 @@ struct InFourByHalves {
             for (int t = 0; t < T; ++t) values[t] = x.f32 + (token + t) * x.stride;
             const int whole = w.cols / 32 * 32;
             __m256 even[R][T], odd[R][T];
-            const int row_values = w.cols * Weight::bytes;
-            const int rows_ahead = (fetch_distance + row_values - 1) / row_values;
-            const std::size_t ahead = std::size_t(rows_ahead) * w.row_bytes;
-            add_products<true>(weights, values, 0, whole, ahead, even);
-            add_products<false>(weights, values, 8, whole, ahead, odd);
+            add_products(weights, values, 0, whole, even);
+            add_products(weights, values, 8, whole, odd);
             for (int r = 0; r < R; ++r) {
                 for (int t = 0; t < T; ++t) even[r][t] = _mm256_add_ps(even[r][t], odd[r][t]);
             }
-            if constexpr (R == 3 && T == 2) {
-                if (whole == w.cols)
-                    return store_sums_of_pairs(even, out + token * out_stride + row, out_stride);
+            if (R * T == 6 && whole == w.cols) {
+                float sums[6];
+                add_lanes_of_six(even[0], sums);
+                for (int i = 0; i < R * T; ++i) out[(token + i % T) * out_stride + row + i / T] = sums[i];
+                return;
             }
             for (int r = 0; r < R; ++r) {
                 for (int t = 0; t < T; ++t) {
@@ -139,11 +135,9 @@ struct InFourByHalves {
             }
         }
 
-        // Sums of accumulators start / 8 and start / 8 + 2.  Rows may lie so far apart that the CPU does not
-        // see which it will need: `ahead` is the distance in bytes of the rows to fetch meanwhile.
-        template <bool fetches>
+        // Sums of accumulators start / 8 and start / 8 + 2.
         static void add_products(const std::uint8_t* const (&weights)[R], const float* const (&values)[T],
-                                 int start, int end, std::size_t ahead, __m256 (&result)[R][T]) {
+                                 int start, int end, __m256 (&result)[R][T]) {
             __m256 first[R][T], second[R][T];
             for (int r = 0; r < R; ++r) {
                 for (int t = 0; t < T; ++t) first[r][t] = second[r][t] = _mm256_setzero_ps();
@@ -151,11 +145,6 @@ struct InFourByHalves {
             for (int i = start; i < end; i += 32) {
                 add_eights(weights, values, i, first);
                 add_eights(weights, values, i + 16, second);
-                if constexpr (fetches) {
-#pragma GCC unroll 4
-                    for (int r = 0; r < R; ++r)
-                        _mm_prefetch(weights[r] + i * Weight::bytes + ahead, _MM_HINT_T0);
-                }
             }
             for (int r = 0; r < R; ++r) {
                 for (int t = 0; t < T; ++t) result[r][t] = _mm256_add_ps(first[r][t], second[r][t]);
@@ -164,11 +153,10 @@ struct InFourByHalves {
 
         static void add_eights(const std::uint8_t* const (&weights)[R], const float* const (&values)[T],
                                int i, __m256 (&sum)[R][T]) {
-            __m256 value[T];
-            for (int t = 0; t < T; ++t) value[t] = _mm256_loadu_ps(values[t] + i);
             for (int r = 0; r < R; ++r) {
                 const __m256 weight = Weight::load8(weights[r] + i * Weight::bytes);
-                for (int t = 0; t < T; ++t) sum[r][t] = _mm256_fmadd_ps(weight, value[t], sum[r][t]);
+                for (int t = 0; t < T; ++t)
+                    sum[r][t] = _mm256_fmadd_ps(weight, _mm256_loadu_ps(values[t] + i), sum[r][t]);
             }
         }
     };
@@ -204,10 +192,17 @@ struct InOne {
     };
 };
 
-// One token is bound by memory, and its rows are read once.
+// One token is bound by memory, and its rows are read once.  Six share the conversion of a row's weights,
+// which costs as much as two products.
 void multiply_f16_dot(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
     if (x.tokens == 1) return cover_in_streams<InFour<F16>::Tile, 4>(w, x, out);
-    cover<InFourByHalves<F16>::Tile, 3, 2>(w, x, out, out_stride);
+    Activations some = x;
+    some.tokens = x.tokens / 6 * 6;
+    cover<InFourByHalves<F16>::Tile, 1, 6>(w, some, out, out_stride);
+    out += std::size_t(some.tokens) * out_stride;
+    some.f32 += std::size_t(some.tokens) * x.stride;
+    some.tokens = x.tokens % 6;
+    cover<InFourByHalves<F16>::Tile, 3, 2>(w, some, out, out_stride);
 }
 
 }  // namespace

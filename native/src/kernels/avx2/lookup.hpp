@@ -15,7 +15,7 @@ constexpr int table_tokens = 32;  // tokens of one table
 constexpr int entries = 81;       // 3^4
 constexpr int table_rows =
     1280;  // rows of one pass: enough to pay for the tables, few enough for the L2 cache
-constexpr int group_tokens = 64;  // tokens that share the offsets of a block
+constexpr int group_tokens = 128;  // tokens that share the offsets of a block
 constexpr int table_groups = group_tokens / table_tokens;
 
 // Packed bytes of a row that are looked up in one pass: their tables fit in the L1 cache, eight would not.
