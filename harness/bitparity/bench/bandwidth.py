@@ -32,10 +32,12 @@ class ReadBandwidth:
 
     def __init__(self, size: int | None = None) -> None:
         wanted = _CACHE_SIZES * (last_level_cache() or 0) if size is None else size
-        self.size = min(_LARGEST, max(_SMALLEST, wanted)) if size is None else size
+        bytes_wanted = min(_LARGEST, max(_SMALLEST, wanted)) if size is None else size
         threads = processors()
-        buffer = np.full(self.size, 1, dtype=np.uint8)  # written, since untouched pages all are one of zeros
-        self._slices = np.array_split(buffer, threads * _SLICES)
+        slices = threads * _SLICES
+        shape = (slices, 2, bytes_wanted // (slices * 2 * 4))
+        self._buffer = np.ones(shape, dtype=np.float32)  # written, since untouched pages all are one of zeros
+        self.size = self._buffer.nbytes
         self._threads = ThreadPoolExecutor(threads)
 
     def __enter__(self) -> ReadBandwidth:
@@ -50,9 +52,13 @@ class ReadBandwidth:
         return self.size / min(self._read() for _ in range(_READS))
 
     def _read(self) -> float:
-        """Seconds of one read; the largest of bytes is one instruction a vector, and NumPy frees the GIL."""
+        """Seconds of one read.
+
+        A dot product reads two stretches at once, and memory answers two reads faster than one; it is one
+        instruction a vector, and NumPy frees the GIL.
+        """
         started = time.perf_counter()
-        list(self._threads.map(np.max, self._slices))
+        list(self._threads.map(lambda pair: np.dot(*pair), self._buffer))
         return time.perf_counter() - started
 
 
