@@ -154,9 +154,10 @@ def ternary_case(rows: int, cols: int, tokens: int, kind: str) -> tuple[NDArray[
     return weights, codes
 
 
-TERNARY_SHAPES = [(1, 1), (2, 1), (3, 2), (4, 1), (5, 4), (7, 5), (9, 13), (16, 3)]  # rows, tokens
-# where tables of sums replace products: at least 256 rows and 32 tokens, in passes of 1280 and 64
-TABLE_SHAPES = [(255, 32), (256, 31), (256, 32), (257, 33), (300, 64), (263, 97), (1283, 100)]
+# rows, tokens; rows of one token are read in up to four streams of equal length, and what is left one by one
+TERNARY_SHAPES = [(1, 1), (2, 1), (3, 2), (4, 1), (11, 1), (20, 1), (5, 4), (7, 5), (9, 13), (16, 3)]
+# where tables of sums replace products: at least 256 rows and 32 tokens, in passes of 1280 and 128
+TABLE_SHAPES = [(255, 32), (256, 31), (256, 32), (257, 33), (300, 64), (263, 129), (1283, 161)]
 
 
 @pytest.mark.parametrize("kind", ["random", "extreme", "lowest", "zero"])

@@ -10,7 +10,7 @@
 namespace bitnet::avx512 {
 
 const TernaryKernels ternary{
-    .i2_s = multiply<I2S, 1, 4, 4>,
+    .i2_s = multiply<I2S, 4, 4, 4>,
     .tq1_0 = multiply<Q8K<Tq1, true>::Tile, 1, 1, 4>,
     .tq2_0 = multiply<Q8K<Tq2, true>::Tile, 1, 1, 4>,
     .tq1_0_apart = multiply<Q8K<Tq1, false>::Tile, 1, 1, 4>,
