@@ -74,6 +74,14 @@ def test_lanes_take_turns_in_every_round() -> None:
     assert diary == ["A prefill 4", "B prefill 4"] * (PLAN.repetitions + 1)
 
 
+def test_every_measurement_waits_for_the_one_before_to_settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, turns, diary, _ = make_turns()
+    monkeypatch.setattr("bitparity.bench.run.time.sleep", lambda seconds: diary.append("settle"))
+    turns.decode([0] * 8, 6)
+    assert diary[::2] == ["settle"] * 3 * (PLAN.repetitions + 1)
+    assert diary[1:6:2] == ["A decode 2 at 6", "B decode 2 at 6", "bandwidth"]
+
+
 def test_bandwidth_takes_its_turn_beside_decode() -> None:
     _, turns, diary, _ = make_turns()
     turns.decode([0] * 8, 6)

@@ -85,8 +85,12 @@ class Turns:
     def decode(self, tokens: Sequence[int], depth: int) -> tuple[dict[str, Spread], Spread]:
         """Label -> tokens a second, and the bytes a second that the machine read meanwhile."""
         bandwidths: list[float] = []
-        measure: Callable[[Timer], float] = lambda timer: timer.decode(tokens, depth)  # noqa: E731
-        seconds = self._rounds(measure, after=lambda: bandwidths.append(self._bandwidth()))
+
+        def measure_bandwidth() -> None:
+            time.sleep(self._settle)
+            bandwidths.append(self._bandwidth())
+
+        seconds = self._rounds(lambda timer: timer.decode(tokens, depth), after=measure_bandwidth)
         rates = {label: _rates(len(tokens) - depth, values) for label, values in seconds.items()}
         return rates, Spread.of(bandwidths[1:])
 
