@@ -3,21 +3,25 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/tiling.hpp"
+
 namespace bitnet {
 namespace {
 
-constexpr int smallest_task = 128;  // rows
+constexpr int smallest_task = 128;    // rows
+constexpr int tokens_of_task = 128;  // what a kernel prepares for them pays (tables of sums, see
+                                     // kernels/avx2/lookup.hpp), and its sums fit in the L2 cache
 
 int whole_tasks(int rows) { return (rows + smallest_task - 1) / smallest_task * smallest_task; }
 
 // Few tokens: a thread reads as long a stretch as it can, for the sake of the memory, but tasks shrink as
 // fewer rows remain in the round, so that no thread waits for the last.
-// Many: tasks large enough that what a kernel prepares for its tokens (tables of sums, see
-// kernels/avx2/lookup.hpp) pays.
+// Many: as many rows as pay for what a kernel prepares, unless a thread would get no task.
 int rows_a_task(int rows, int rows_of_round, int tokens, int threads) {
     constexpr int largest = 1280, many_tokens = 32;
     if (tokens < many_tokens) return std::max(smallest_task, whole_tasks(rows_of_round / (2 * threads)));
-    return std::clamp(whole_tasks(rows / threads), smallest_task, largest);
+    const int groups = (tokens + tokens_of_task - 1) / tokens_of_task;
+    return std::clamp(whole_tasks(rows * groups / threads), smallest_task, largest);
 }
 
 // Fault truncate_codes: as the kernel's quantisation, but rounded towards zero.
@@ -166,7 +170,7 @@ void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, b
               Numerics numerics, std::initializer_list<MatMulJob> jobs) {
     struct Task {
         MatMul multiply;
-        const Activations* x;
+        Activations x;
         Rows rows;
         float* out;
         std::size_t out_stride;
@@ -182,14 +186,19 @@ void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, b
             const int step = rows_a_task(w.rows, remaining, encoded.tokens, pool.threads());
             const int n = std::min(step, w.rows - row);
             const Rows rows{w.data + std::size_t(row) * w.row_bytes, w.row_bytes, n, w.cols, w.scale};
-            tasks.push_back({plan.multiply, &encoded, rows, job.out + row, std::size_t(w.rows)});
+            for (int token = 0; token < encoded.tokens; token += tokens_of_task) {
+                const int tokens = std::min(tokens_of_task, encoded.tokens - token);
+                tasks.push_back({plan.multiply, part_of(encoded, w.cols, token, tokens), rows,
+                                 job.out + std::size_t(token) * std::size_t(w.rows) + row,
+                                 std::size_t(w.rows)});
+            }
             row += n;
             remaining -= n;
         }
     }
     pool.run(int(tasks.size()), [&](int index, int) {
         const Task& task = tasks[std::size_t(index)];
-        task.multiply(task.rows, *task.x, task.out, task.out_stride);
+        task.multiply(task.rows, task.x, task.out, task.out_stride);
     });
 }
 

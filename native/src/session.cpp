@@ -8,9 +8,9 @@
 namespace bitnet {
 namespace {
 
-// Enough that reading the weights is cheap beside multiplying, few enough that activations stay in the L2
-// cache.
-constexpr int chunk_tokens = 128;
+// Enough that each matmul makes several tasks a thread, so that a slower processor takes fewer; few enough
+// that activations take little memory beside the weights.
+constexpr int chunk_tokens = 256;
 
 int widest(const HyperParameters& hyper) { return std::max({hyper.n_embd, hyper.n_embd_q(), hyper.n_ff}); }
 

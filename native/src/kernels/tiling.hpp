@@ -8,6 +8,19 @@ namespace {  // every file has its own, compiled for its own instruction set
 
 inline int smaller(int a, int b) { return a < b ? a : b; }
 
+// The tokens first .. first + count - 1 of activations of `cols` columns.
+inline Activations part_of(const Activations& x, int cols, int first, int count) {
+    Activations part = x;
+    part.tokens = count;
+    const std::size_t start = std::size_t(first) * x.stride;
+    if (x.f32) part.f32 += start;
+    if (x.codes) part.codes += start;
+    if (x.sums) part.sums += first;
+    if (x.block_sums) part.block_sums += first * (cols / 16);
+    if (x.scales) part.scales += x.block_sums ? first * (cols / block_q8_k) : first;
+    return part;
+}
+
 template <template <int, int> class Tile, int R, int T>
 void cover_tokens(const Rows& w, int row, const Activations& x, float* out, std::size_t out_stride) {
     int token = 0;

@@ -196,13 +196,10 @@ struct InOne {
 // which costs as much as two products.
 void multiply_f16_dot(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
     if (x.tokens == 1) return cover_in_streams<InFour<F16>::Tile, 4>(w, x, out);
-    Activations some = x;
-    some.tokens = x.tokens / 6 * 6;
-    cover<InFourByHalves<F16>::Tile, 1, 6>(w, some, out, out_stride);
-    out += std::size_t(some.tokens) * out_stride;
-    some.f32 += std::size_t(some.tokens) * x.stride;
-    some.tokens = x.tokens % 6;
-    cover<InFourByHalves<F16>::Tile, 3, 2>(w, some, out, out_stride);
+    const int rest = x.tokens % 6, sixes = x.tokens - rest;
+    cover<InFourByHalves<F16>::Tile, 1, 6>(w, part_of(x, w.cols, 0, sixes), out, out_stride);
+    cover<InFourByHalves<F16>::Tile, 3, 2>(w, part_of(x, w.cols, sixes, rest), out + sixes * out_stride,
+                                           out_stride);
 }
 
 }  // namespace

@@ -279,11 +279,7 @@ void multiply_i2_s(const Rows& w, const Activations& x, float* out, std::size_t 
         token += groups * table_tokens;
     }
     if (token == x.tokens) return;
-    Activations rest = x;
-    rest.tokens -= token;
-    rest.codes += token * x.stride;
-    rest.scales += token;
-    rest.sums += token;
+    const Activations rest = part_of(x, w.cols, token, x.tokens - token);
     if (rest.tokens == 1) return cover_in_streams<OneToken, 4>(w, rest, out + token * out_stride);
     multiply<I2S, 4, 2, 4>(w, rest, out + token * out_stride, out_stride);
 }
