@@ -8,7 +8,7 @@
 namespace bitnet {
 namespace {
 
-constexpr int smallest_task = 128;    // rows
+constexpr int smallest_task = 128;   // rows
 constexpr int tokens_of_task = 128;  // what a kernel prepares for them pays (tables of sums, see
                                      // kernels/avx2/lookup.hpp), and its sums fit in the L2 cache
 
