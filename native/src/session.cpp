@@ -10,7 +10,7 @@ namespace {
 
 // Enough that each matmul makes several tasks a thread, so that a slower processor takes fewer; few enough
 // that activations take little memory beside the weights.
-constexpr int chunk_tokens = 256;
+constexpr int chunk_tokens = 512;
 
 int widest(const HyperParameters& hyper) { return std::max({hyper.n_embd, hyper.n_embd_q(), hyper.n_ff}); }
 
