@@ -118,12 +118,12 @@ def test_array_of_the_wrong_kind_is_refused() -> None:
         recorder.add(0, "ffn_out", 0, np.zeros((1, 5)))
 
 
-@pytest.mark.parametrize("n_prefill", [6, 133], ids=["one chunk", "two chunks"])
+@pytest.mark.parametrize("n_prefill", [6, 517], ids=["one chunk", "two chunks"])
 def test_session_records_what_its_tap_gives(model_of, tmp_path: Path, n_prefill: int) -> None:
     ids = [int(i) for i in np.random.default_rng(3).integers(0, 500, n_prefill)]
     traces = []
     for keep_values in (False, True):  # by itself, and through the tap
-        session = NativeEngine().open(model_of(arch="bitnet-b1.58"), context=400, threads=2)
+        session = NativeEngine().open(model_of(arch="bitnet-b1.58"), context=640, threads=2)
         assert isinstance(session, RecordsTraces)
         with (
             TraceWriter(tmp_path, "native", keep_values=keep_values) as writer,

@@ -21,7 +21,7 @@ def tokens(n: int, seed: int = 0, n_vocab: int = 512) -> list[int]:
     return [int(t) for t in np.random.default_rng(seed).integers(0, n_vocab, n)]
 
 
-def open_native(path: Path, threads: int = 1, context: int = 320, **engine: str) -> NativeSession:
+def open_native(path: Path, threads: int = 1, context: int = 640, **engine: str) -> NativeSession:
     return NativeEngine(**engine).open(path, context=context, threads=threads)  # type: ignore[arg-type]
 
 
@@ -57,9 +57,9 @@ def test_number_of_threads_changes_no_bit(model_of: ModelOf, weight_format: str,
 
 @pytest.mark.parametrize("numerics", ["bitnet.cpp", "llama.cpp"])
 def test_batches_of_any_cut_are_equal_where_the_order_is_that_of_a_batch(model_of: ModelOf, numerics: str):
-    path, ids = model_of(), tokens(300)
+    path, ids = model_of(), tokens(600)
     whole = open_native(path, numerics=numerics).prefill(ids)  # longer than the engine works on at once
-    for cut in (2, 127, 128, 129, 256):
+    for cut in (2, 128, 129, 511, 512, 513):
         session = open_native(path, numerics=numerics)
         assert same_bits(np.concatenate([session.prefill(ids[:cut]), session.prefill(ids[cut:])]), whole)
 
@@ -74,7 +74,7 @@ def test_decode_is_a_batch_of_one(model_of: ModelOf):
 
 def test_last_logits_are_the_last_of_all(model_of: ModelOf):
     path = model_of(n_embd=256)
-    for n in (1, 2, 128, 130, 256):
+    for n in (1, 2, 129, 512, 513, 640):
         every = open_native(path).prefill(tokens(n))
         last = open_native(path).prefill(tokens(n), logits="last")
         assert every.shape == (n, 512)

@@ -21,7 +21,7 @@ def record(session, text: str, run) -> list[StageValue]:
 
 @pytest.fixture
 def session(model_of):
-    return NativeEngine().open(model_of(arch="bitnet-b1.58"), context=400, threads=2)
+    return NativeEngine().open(model_of(arch="bitnet-b1.58"), context=640, threads=2)
 
 
 def test_every_stage_of_a_prefill_arrives_in_graph_order(session):
@@ -71,11 +71,11 @@ def test_decode_steps_are_numbered_and_see_all_positions(session):
 
 
 def test_long_prefill_is_one_value_a_stage(session, model_of):
-    ids = (IDS * 40)[:300]  # longer than the engine works on at once
+    ids = IDS * 75  # longer than the engine works on at once
     values = {(v.layer, v.stage): v.values for v in record(session, "*:*", lambda s: s.prefill(ids))}
-    assert values[1, "attn_probs"].shape == (300, 4, 300)
-    assert len(values[1, "ffn_out"]) == 300
-    short = NativeEngine().open(model_of(arch="bitnet-b1.58"), context=400, threads=1)
+    assert values[1, "attn_probs"].shape == (600, 4, 600)
+    assert len(values[1, "ffn_out"]) == 600
+    short = NativeEngine().open(model_of(arch="bitnet-b1.58"), context=640, threads=1)
     first = {(v.layer, v.stage): v.values for v in record(short, "*:*", lambda s: s.prefill(ids[:150]))}
     for pair, value in first.items():
         whole = values[pair][:150]
@@ -96,7 +96,7 @@ def test_logits_stage_is_what_the_call_returns(session):
 
 
 def test_recording_changes_no_bit_and_ends_with_the_tap(session, model_of):
-    plain = NativeEngine().open(model_of(arch="bitnet-b1.58"), context=400, threads=2).prefill(IDS)
+    plain = NativeEngine().open(model_of(arch="bitnet-b1.58"), context=640, threads=2).prefill(IDS)
     tapped = {}
     values = record(session, "*:*", lambda s: tapped.update(logits=s.prefill(IDS)))
     assert np.array_equal(tapped["logits"], plain)
