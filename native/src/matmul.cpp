@@ -33,6 +33,12 @@ void truncate_to_i8(const float* x, int n, std::int8_t* codes, float scale, std:
     }
 }
 
+template <typename T>
+const T* grown(std::vector<T>& buffer, std::size_t size) {
+    if (buffer.size() < size) buffer.resize(size);
+    return buffer.data();
+}
+
 bool is_tile(const Matrix& weights, bool in_batch, Numerics numerics) {
     if (!in_batch || weights.cols % 8 != 0) return false;
     if (numerics == Numerics::llama_cpp) return weights.rows % 4 == 0;
@@ -80,13 +86,8 @@ MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, bool in_
     return {kernels.f16_tile, is_llama ? Encoding::as_f16 : Encoding::f32};
 }
 
-ActivationBuffer::ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Faults& faults,
-                                   int max_tokens, int max_cols)
-    : kernels_(kernels),
-      pool_(pool),
-      faults_(faults),
-      max_values_(std::size_t(max_tokens) * std::size_t(max_cols)),
-      max_tokens_(std::size_t(max_tokens)) {}
+ActivationBuffer::ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Faults& faults)
+    : kernels_(kernels), pool_(pool), faults_(faults) {}
 
 void ActivationBuffer::set(const float* values, int tokens, int cols) {
     values_ = values;
@@ -107,33 +108,26 @@ const Activations& ActivationBuffer::as(Encoding encoding) {
 
 Activations ActivationBuffer::make(Encoding encoding) {
     Activations made{.tokens = tokens_, .stride = std::size_t(cols_)};
+    const std::size_t tokens = std::size_t(tokens_), values = tokens * made.stride;
     switch (encoding) {
         case Encoding::f32:
             made.f32 = values_;
             break;
         case Encoding::as_f16:
-            as_f16_.resize(max_values_);
-            made.f32 = as_f16_.data();
+            made.f32 = grown(as_f16_, values);
             break;
         case Encoding::as_bf16:
-            as_bf16_.resize(max_values_);
-            made.f32 = as_bf16_.data();
+            made.f32 = grown(as_bf16_, values);
             break;
         case Encoding::i8:
-            i8_codes_.resize(max_values_);
-            i8_scales_.resize(max_tokens_);
-            sums_.resize(max_tokens_);
-            made.codes = i8_codes_.data();
-            made.scales = i8_scales_.data();
-            made.sums = sums_.data();
+            made.codes = grown(i8_codes_, values);
+            made.scales = grown(i8_scales_, tokens);
+            made.sums = grown(sums_, tokens);
             break;
         case Encoding::q8_k:
-            q8_k_codes_.resize(max_values_);
-            q8_k_scales_.resize(max_values_ / block_q8_k);
-            block_sums_.resize(max_values_ / 16);
-            made.codes = q8_k_codes_.data();
-            made.scales = q8_k_scales_.data();
-            made.block_sums = block_sums_.data();
+            made.codes = grown(q8_k_codes_, values);
+            made.scales = grown(q8_k_scales_, values / block_q8_k);
+            made.block_sums = grown(block_sums_, values / 16);
             break;
     }
     return made;

@@ -12,8 +12,6 @@ namespace {
 // that activations take little memory beside the weights.
 constexpr int chunk_tokens = 512;
 
-int widest(const HyperParameters& hyper) { return std::max({hyper.n_embd, hyper.n_embd_q(), hyper.n_ff}); }
-
 void unpack_row(const Matrix& matrix, int row, float* out) {
     const std::uint8_t* data = matrix.data + std::size_t(row) * matrix.row_bytes;
     if (matrix.format == Format::f32) {
@@ -39,20 +37,25 @@ Session::Session(Model model, const KernelSet& kernels, const SessionOptions& op
       cache_(model_.hyper, options.context),
       attention_(model_.hyper, kernels, options.numerics, options.faults, options.threads, options.context),
       rotation_(model_.hyper, model_.rope_factors),
-      activations_(kernels, pool_, faults_, std::min(chunk_tokens, options.context), widest(model_.hyper)),
-      tap_(pool_, model_.hyper.n_layer) {
-    const HyperParameters& hyper = model_.hyper;
-    const auto rows = std::size_t(std::min(chunk_tokens, context_));
-    for (std::vector<float>* buffer : {&stream_, &normed_, &projected_})
-        buffer->resize(rows * std::size_t(hyper.n_embd));
-    for (std::vector<float>* buffer : {&q_, &context_values_, &sub_normed_}) {
-        buffer->resize(rows * std::size_t(hyper.n_embd_q()));
-    }
-    for (std::vector<float>* buffer : {&k_, &v_}) buffer->resize(rows * std::size_t(hyper.n_embd_kv()));
-    for (std::vector<float>* buffer : {&gate_, &up_}) buffer->resize(rows * std::size_t(hyper.n_ff));
+      activations_(kernels, pool_, faults_),
+      tap_(pool_, model_.hyper.n_layer) {}
+
+// Buffers grow with the longest call, so that short ones take little memory.
+void Session::make_room(int tokens) {
+    const HyperParameters& shape = hyper();
+    const auto rows = std::size_t(std::min(chunk_tokens, tokens));
+    const auto grow = [rows](int width, std::initializer_list<std::vector<float>*> buffers) {
+        for (std::vector<float>* buffer : buffers)
+            buffer->resize(std::max(buffer->size(), rows * std::size_t(width)));
+    };
+    grow(shape.n_embd, {&stream_, &normed_, &projected_});
+    grow(shape.n_embd_q(), {&q_, &context_values_, &sub_normed_});
+    grow(shape.n_embd_kv(), {&k_, &v_});
+    grow(shape.n_ff, {&gate_, &up_});
 }
 
 void Session::run(const std::int32_t* tokens, int n, bool only_last, float* logits) {
+    make_room(n);
     for (int first = 0; first < n; first += chunk_tokens) {
         const Chunk chunk{position_ + first, std::min(chunk_tokens, n - first), first, n, n > 1};
         run_chunk(tokens + first, chunk);

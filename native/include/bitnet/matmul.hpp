@@ -26,8 +26,7 @@ MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, bool in_
 // Some tokens' activations; each encoding is made when it is first asked for.
 class ActivationBuffer {
 public:
-    ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Faults& faults, int max_tokens,
-                     int max_cols);
+    ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Faults& faults);
 
     // Take values (tokens, cols), which must stay until the next call of set.
     void set(const float* values, int tokens, int cols);
@@ -48,8 +47,6 @@ private:
     std::vector<std::int8_t> i8_codes_, q8_k_codes_;
     std::vector<std::int32_t> sums_;
     std::vector<std::int16_t> block_sums_;
-    const std::size_t max_values_;
-    const std::size_t max_tokens_;
 };
 
 struct MatMulJob {

@@ -48,6 +48,7 @@ private:
         bool in_batch;
     };
 
+    void make_room(int tokens);  // of a call
     void run_chunk(const std::int32_t* tokens, const Chunk& chunk);
     void embed(const std::int32_t* tokens, const Chunk& chunk);
     void attention_block(int layer, const Chunk& chunk);
