@@ -209,7 +209,8 @@ class NativeSession:
                 self._core.stop_recording()
 
     def close(self) -> None:
-        self._core = None
+        """Let go of the core and of the file, whose vocabulary is a view of the map too."""
+        self._core, self._metadata, self._tokenizer = None, {}, None
 
     def _run(self, tokens: Sequence[int], *, only_last: bool, seq: int) -> Floats:
         core = self._open_core()
@@ -257,6 +258,7 @@ class NativeSession:
         return self._core
 
     def _tokens(self) -> Tokenizer:
+        self._open_core()
         if self._tokenizer is None:
             self._tokenizer = Tokenizer.from_gguf(self._metadata)
         return self._tokenizer

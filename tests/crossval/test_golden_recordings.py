@@ -10,7 +10,8 @@ from bitparity.cli.choose import choose_model
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.judging import compare
-from bitparity.compare.recording import OURS, RecordedEngine
+from bitparity.compare.recorder import OURS
+from bitparity.compare.recording import RecordedEngine
 from bitparity.engine import get_engine
 from bitparity.model import open_model
 from bitparity.report.failure import explain

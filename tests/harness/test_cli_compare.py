@@ -12,7 +12,7 @@ import pytest
 
 from bitparity import cli
 from bitparity.compare.noise_floor import Levels, NoiseFloor, SelfComparison
-from bitparity.compare.recording import make_recording
+from bitparity.compare.recorder import make_recording
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.trace import read_trace, trace_runs
 
@@ -154,7 +154,7 @@ def test_recording_stands_in_for_its_engine(
     engine = OracleEngine()
     engine.name = "reference"
     quiet = NoiseFloor("reference", (SelfComparison("self", "none", (Levels(),), {}),))
-    monkeypatch.setattr("bitparity.compare.recording.measure_noise", lambda *_, **__: quiet)
+    monkeypatch.setattr("bitparity.compare.recorder.measure_noise", lambda *_, **__: quiet)
     path = tmp_path / "reference.npz"
     made = make_recording(
         engine, open_model(Path(models[0])), [Prompt(text="Hi there")], settings=read_settings()

@@ -16,11 +16,11 @@ from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.judging import compare
 from bitparity.compare.noise_floor import Levels, NoiseFloor, SelfComparison
 from bitparity.compare.prompts import Prompt
+from bitparity.compare.recorder import make_recording
 from bitparity.compare.recording import (
     RecordedEngine,
     RecordedSequence,
     Recording,
-    make_recording,
     read_recording,
     save_recording,
     weights_digest,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bitparity.errors import BadInput
 from bitparity_native.engine import NativeEngine, NativeSession
 
 FORMATS = ("I2_S", "TQ1_0", "TQ2_0", "F16", "BF16", "F32")
+MAPS = Path("/proc/self/maps")
 ModelOf = Callable[..., Path]
 
 
@@ -185,6 +187,18 @@ def test_closed_session_says_so(model_of: ModelOf):
     session.close()
     with pytest.raises(BadInput, match="the session is closed"):
         session.decode(1)
+    with pytest.raises(BadInput, match="the session is closed"):
+        session.tokenize("abc", add_bos=False, parse_special=False)
+
+
+@pytest.mark.skipif(not MAPS.exists(), reason="this system has no /proc/self/maps")
+def test_closed_session_lets_go_of_the_file(model_of: ModelOf, tmp_path: Path):
+    path = Path(shutil.copy(model_of(), tmp_path))
+    session = open_native(path)
+    session.tokenize("abc", add_bos=False, parse_special=False)
+    assert str(path) in MAPS.read_text()
+    session.close()
+    assert str(path) not in MAPS.read_text()
 
 
 def test_text_goes_to_ids_and_back(model_of: ModelOf):

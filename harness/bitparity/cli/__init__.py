@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 
@@ -62,3 +63,5 @@ def main() -> None:
     except click.Abort:
         click.echo("bitparity: interrupted", err=True)
         sys.exit(130)
+    finally:
+        gc.freeze()  # the process ends, and looking for garbage would take a twentieth of a second

@@ -5,25 +5,28 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bitparity.cli.choose import choose_engine, choose_model, choose_prompts, choose_tokenizer, open_chosen
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.repeat import command_line
-from bitparity.compare.blame import BlameReport
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.judging import compare
 from bitparity.compare.prompts import Prompt
-from bitparity.compare.recording import make_recording, save_recording
 from bitparity.compare.result import ComparisonResult
 from bitparity.engine import Engine, resolve_reference
 from bitparity.model.types import Model
 from bitparity.settings import Settings, read_settings
 from bitparity.stages import StageFilter
+
+if TYPE_CHECKING:
+    from bitparity.compare.blame import BlameReport
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -132,14 +135,15 @@ def command(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _compare(comparison: Comparison, options: Options) -> ComparisonResult:
-    from bitparity.report.blame import print_blame
-
     reports: list[BlameReport] = []
+    Thread(target=import_module, args=["bitparity.report.terminal"]).start()  # while the engines open
     with progress_bar("comparing") as progress:
         result = compare(
             comparison, limit=options.limit, blame=options.blame, on_blame=reports.append, progress=progress
         )
     for report in reports:
+        from bitparity.report.blame import print_blame
+
         print_blame(report)
     return result
 
@@ -159,6 +163,9 @@ def _report(result: ComparisonResult, options: Options) -> None:
 def _record(
     file: Path, options: Options, reference: Engine, prompts: Sequence[Prompt], settings: Settings
 ) -> None:
+    from bitparity.compare.recorder import make_recording
+    from bitparity.compare.recording import save_recording
+
     model = open_chosen(options.reference_model or choose_model(options.model, [reference]), settings)
     threads, device_id = options.threads, options.device_id
     recording = make_recording(

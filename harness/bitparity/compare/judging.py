@@ -1,4 +1,7 @@
-"""A comparison from beginning to end: measure, find the noise floor if it matters, judge, and blame."""
+"""A comparison from beginning to end: measure, find the noise floor if it matters, judge, and blame.
+
+What measures noise and what judges stages is imported by the runs that need it: most agree, and end sooner.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from bitparity.compare.bisect import blame_sessions
-from bitparity.compare.blame import BlameReport
 from bitparity.compare.comparison import Comparison, Measured, Progress, measure, measure_sessions, open_sides
-from bitparity.compare.noise import MAX_POSITIONS, measure_noise
 from bitparity.compare.noise_floor import NoiseFloor, pool
 from bitparity.compare.recording import RecordedEngine
 from bitparity.compare.result import ComparisonResult, ModelFile, PositionResult, PromptSpan
@@ -19,6 +20,9 @@ from bitparity.compare.verdict import Verdict, judge_position
 from bitparity.engine import Session
 from bitparity.model.types import Model
 from bitparity.runs import file_digest
+
+if TYPE_CHECKING:
+    from bitparity.compare.blame import BlameReport
 
 Sessions = tuple[Session, Session]
 
@@ -99,6 +103,8 @@ def conclude(comparison: Comparison, measured: Measured, criterion: Criterion) -
 
 def find_noise(comparison: Comparison, tokens: Sequence[Sequence[int]]) -> NoiseFloor:
     """The reference's noise on the tokens that it ran, on MAX_POSITIONS or so; a recording has its own."""
+    from bitparity.compare.noise import MAX_POSITIONS, measure_noise
+
     engine = comparison.reference.engine
     if isinstance(engine, RecordedEngine):
         return engine.recording.noise
@@ -124,6 +130,8 @@ def _blame(
     comparison: Comparison, measured: Measured, first: PositionResult | None, sessions: Sessions | None
 ) -> BlameReport:
     """Judge the stages of the prompt that diverged first, or of the first one."""
+    from bitparity.compare.bisect import blame_sessions
+
     tokens = [record.token for record in measured.records[first.prompt if first else 0]]
     opened: AbstractContextManager[Sessions]
     opened = open_sides(comparison) if sessions is None else nullcontext(sessions)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -25,6 +28,14 @@ class PositionRecord:
 def logits_by_position(session: Session, tokens: Sequence[int], chunking: Chunking) -> Iterator[Floats]:
     """Forget what the session holds, run tokens, and yield (n_vocab,) float32 a position, in order.
 
+    Raises as logits_by_chunk does.
+    """
+    return chain.from_iterable(logits_by_chunk(session, tokens, chunking))
+
+
+def logits_by_chunk(session: Session, tokens: Sequence[int], chunking: Chunking) -> Iterator[Floats]:
+    """Forget what the session holds, run tokens, and yield (n positions, n_vocab) float32 a chunk, in order.
+
     Raises, before anything runs, BadInput for no tokens, more than the context holds, or an id outside the
     vocabulary; and NotCompared when the session answers with fewer rows than it was given tokens.
     """
@@ -33,7 +44,7 @@ def logits_by_position(session: Session, tokens: Sequence[int], chunking: Chunki
     for chunk in chunking.chunks(len(tokens)):
         ids = tokens[chunk.first : chunk.last]
         if chunk.decode:
-            yield session.decode(ids[0])
+            yield session.decode(ids[0])[np.newaxis]
             continue
         rows = session.prefill(ids)
         if len(rows) != len(ids):
@@ -41,7 +52,7 @@ def logits_by_position(session: Session, tokens: Sequence[int], chunking: Chunki
                 f"{session.info.fingerprint.engine} gave logits for {len(rows)} of {len(ids)} positions "
                 f"from position {chunk.first}"
             )
-        yield from rows
+        yield rows
 
 
 def check_tokens(tokens: Sequence[int], session: Session, *, steps: int = 0) -> None:
@@ -73,15 +84,18 @@ def compare_positions(
     """
     for session in (expected, actual):
         check_tokens(tokens, session, steps=steps)
-    pairs = zip(
-        logits_by_position(expected, tokens, chunking),
-        logits_by_position(actual, tokens, chunking),
+    chunks = zip(
+        logits_by_chunk(expected, tokens, chunking),
+        logits_by_chunk(actual, tokens, chunking),
         strict=True,
     )
-    best = 0
-    for position, (expected_row, actual_row) in enumerate(pairs):
-        best = int(np.argmax(expected_row))
-        yield PositionRecord(position, tokens[position], compare_logits(expected_row, actual_row))
+    position, best = 0, 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for expected_rows, actual_rows in chunks:
+            best = int(np.argmax(expected_rows[-1]))
+            for metrics in pool.map(compare_logits, expected_rows, actual_rows):
+                yield PositionRecord(position, tokens[position], metrics)
+                position += 1
     for position in range(len(tokens), len(tokens) + steps):
         token = best
         expected_row, actual_row = expected.decode(token), actual.decode(token)

@@ -2,7 +2,8 @@
 
 The file is an .npz: `header` is JSON as bytes, `logits_0`, `logits_1`, ... are the float32 logits of each
 sequence with byte k of every value together (uint8 (4, positions, n_vocab)), which compresses better and
-loses nothing.  Every prompt is kept twice, as prefill and as decode, so that a recording has a noise floor.
+loses nothing.  Every prompt is kept twice, as prefill and as decode, so that a recording has a noise floor;
+recorder.py makes it.
 """
 
 from __future__ import annotations
@@ -19,22 +20,16 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from bitparity.compare.chunking import Chunking
-from bitparity.compare.noise import measure_noise
-from bitparity.compare.noise_floor import NoiseFloor, pool
-from bitparity.compare.positions import logits_by_position
-from bitparity.compare.prompts import Prompt, tokenize
-from bitparity.engine import Availability, Engine, Fingerprint, Floats, ModelInfo, Session, Sink
+from bitparity.compare.noise_floor import NoiseFloor
+from bitparity.compare.prompts import Prompt
+from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Session, Sink
 from bitparity.errors import BadInput, NotCompared
 from bitparity.model import open_model
 from bitparity.model.types import Model
-from bitparity.runs import choose_context, open_session
-from bitparity.settings import Settings
 from bitparity.stages import StageFilter
 
 FORMAT = 1
-OURS = ("native", "oracle")  # golden data never comes from what it is to check
-_CHUNKS = ("prefill", "decode")
+CHUNKS = ("prefill", "decode")
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ class Recording:
         return [
             Prompt(text=s.text) if s.text is not None else Prompt(tokens=s.tokens)
             for s in self.sequences
-            if s.chunks == _CHUNKS[0]
+            if s.chunks == CHUNKS[0]
         ]
 
 
@@ -77,44 +72,6 @@ def weights_digest(model: Model) -> str:
         digest.update(f"{name} {tensor.shape} {tensor.format}\n".encode())
         digest.update(tensor.data.data)
     return digest.hexdigest()
-
-
-def make_recording(
-    engine: Engine,
-    model: Model,
-    prompts: Sequence[Prompt],
-    *,
-    settings: Settings,
-    threads: int | None = None,
-    device_id: int | None = None,
-) -> Recording:
-    """Run the prompts on a reference, as prefill and as decode, keep every logit and measure the noise.
-
-    Raises BadInput for one of our own engines.
-    """
-    if engine.name in OURS:
-        raise BadInput(
-            f"{engine.name} is bitparity's own; a recording is made from a reference such as llama.cpp"
-        )
-    context = choose_context(model, max(p.largest_length() for p in prompts))
-    with open_session(
-        engine, model, context=context, settings=settings, threads=threads, device_id=device_id
-    ) as session:
-        info = session.info
-        sequences = [s for prompt in prompts for s in _record(session, prompt)]
-    floors = [
-        measure_noise(engine, model, s.tokens, settings=settings, threads=threads, device_id=device_id)
-        for s in sequences
-        if s.chunks == _CHUNKS[0]
-    ]
-    return Recording(info, weights_digest(model), tuple(sequences), pool(floors))
-
-
-def _record(session: Session, prompt: Prompt) -> Iterator[RecordedSequence]:
-    tokens = tokenize(prompt, session, session)
-    for chunks in _CHUNKS:
-        rows = np.stack([row.copy() for row in logits_by_position(session, tokens, Chunking(chunks))])
-        yield RecordedSequence(prompt.text, tuple(tokens), chunks, rows)
 
 
 def is_recording(name: str) -> bool:

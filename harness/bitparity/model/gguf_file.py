@@ -53,11 +53,11 @@ class StringArray(Sequence[str]):
 
     def _decoded(self) -> list[str]:
         if self._strings is None:
-            data, start, strings = self._data.tobytes(), 0, []
+            data, end, strings, length_at = self._data.tobytes(), 0, [], _LENGTH.unpack_from
             for _ in range(self._count):
-                (length,) = _LENGTH.unpack_from(data, start)
-                strings.append(data[start + 8 : start + 8 + length].decode("utf-8", errors="replace"))
-                start += 8 + length
+                start = end + 8
+                end = start + length_at(data, end)[0]
+                strings.append(data[start:end].decode("utf-8", "replace"))
             self._strings = strings
         return self._strings
 

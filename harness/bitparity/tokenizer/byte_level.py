@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from tokenizers import Regex, models, pre_tokenizers
-from tokenizers import Tokenizer as Merger
 
 from bitparity.errors import BadInput
 from bitparity.tokenizer.pre_tokenizers import PreTokenizer
@@ -15,32 +13,61 @@ from bitparity.tokenizer.pre_tokenizers import PreTokenizer
 _UNCOVERED = "\0uncovered"
 
 
-def make_merger(tokens: Sequence[str], metadata: Mapping[str, Any], pre: PreTokenizer) -> Merger:
+class ByteLevelMerger:
     """Cuts words by the named pre-tokenizer and merges by rank.
 
-    Ids >= len(tokens) in its output stand for characters that the vocabulary lacks; the reference drops them.
-    Raises BadInput for a merge that is not two words, or that makes no token.
+    merges  "left right", the most frequent first; BadInput for one that is not two words, or makes no token
+
+    The `tokenizers` package takes a second to take in Llama 3's vocabulary.  A merge makes a part of a word,
+    so each text is merged with the tokens that are part of one of its words, and gets the same ids.
     """
-    vocabulary = {token: i for i, token in enumerate(tokens)}
-    merges = [_parse_merge(line, vocabulary) for line in metadata.get("tokenizer.ggml.merges", ())]
-    vocabulary[_UNCOVERED] = len(tokens)
-    merger = Merger(models.BPE(vocabulary, merges, unk_token=_UNCOVERED, ignore_merges=pre.ignore_merges))
-    cuts = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in pre.patterns]
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    merger.pre_tokenizer = pre_tokenizers.Sequence([*cuts, byte_level])
-    return merger
 
+    def __init__(self, tokens: Sequence[str], merges: Iterable[str], pre: PreTokenizer) -> None:
+        self._ids = {token: i for i, token in enumerate(tokens)}
+        self._n_vocab, self._longest = len(tokens), max(map(len, tokens))
+        self._ranks = {line: rank for rank, line in enumerate(merges)}
+        for line in self._ranks:
+            self._check(line)
+        self._ignore_merges = pre.ignore_merges
+        cuts = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in pre.patterns]
+        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        self._cut = pre_tokenizers.Sequence([*cuts, byte_level])
 
-def _parse_merge(line: str, vocabulary: Mapping[str, int]) -> tuple[str, str]:
-    left, space, right = line.partition(" ")
-    if not space or " " in right:
-        raise BadInput(f"tokenizer.ggml.merges: {line!r} is not two words")
-    for token in (left, right, left + right):
-        if token not in vocabulary:
-            raise BadInput(
-                f"tokenizer.ggml.merges: {line!r} needs the token {token!r}, which the vocabulary lacks"
-            )
-    return left, right
+    def encode(self, text: str) -> list[int]:
+        """Ids >= len(tokens) stand for characters that the vocabulary lacks; the reference drops them."""
+        words = [word for word, _ in self._cut.pre_tokenize_str(text)]
+        merger = self._merger_of(set(words))
+        return [token.id for word in words for token in merger.tokenize(word)]
+
+    def _merger_of(self, words: set[str]) -> models.BPE:
+        tokens = {part for word in words for part in self._parts(word)}
+        ranked = {}
+        for token in tokens:
+            for i in range(1, len(token)):
+                pair = token[:i], token[i:]
+                if (rank := self._ranks.get(" ".join(pair))) is not None:
+                    ranked[rank] = pair
+        vocabulary = {token: self._ids[token] for token in tokens} | {_UNCOVERED: self._n_vocab}
+        merges = [ranked[rank] for rank in sorted(ranked)]
+        return models.BPE(vocabulary, merges, unk_token=_UNCOVERED, ignore_merges=self._ignore_merges)
+
+    def _parts(self, word: str) -> Iterable[str]:
+        """All parts of a word that are tokens."""
+        for start in range(len(word)):
+            for end in range(start + 1, min(len(word), start + self._longest) + 1):
+                if word[start:end] in self._ids:
+                    yield word[start:end]
+
+    def _check(self, line: str) -> None:
+        left, space, right = line.partition(" ")
+        if left in self._ids and right in self._ids and left + right in self._ids:
+            return
+        if not space or " " in right:
+            raise BadInput(f"tokenizer.ggml.merges: {line!r} is not two words")
+        token = next(token for token in (left, right, left + right) if token not in self._ids)
+        raise BadInput(
+            f"tokenizer.ggml.merges: {line!r} needs the token {token!r}, which the vocabulary lacks"
+        )
 
 
 def _alphabet() -> dict[str, int]:

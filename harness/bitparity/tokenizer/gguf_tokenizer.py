@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from bitparity.errors import BadInput
 from bitparity.tokenizer import byte_level, sentencepiece
@@ -16,16 +16,23 @@ _NAMED = TokenType.CONTROL, TokenType.UNKNOWN, TokenType.USER_DEFINED
 _SENTENCEPIECE_BOS = 1  # llama.cpp's default where the file names none
 
 
+class Merger(Protocol):
+    """Merges a fragment of a text; ids >= n_vocab stand for characters that the vocabulary lacks."""
+
+    def encode(self, text: str) -> list[int]: ...
+
+
 class GgufTokenizer(Tokenizer):
     def __init__(self, metadata: Mapping[str, Any]) -> None:
         model = metadata.get("tokenizer.ggml.model")
         if model == _BYTE_LEVEL:
             pre = get_pre_tokenizer(metadata.get("tokenizer.ggml.pre"))
             self._vocabulary = Vocabulary.from_metadata(metadata, bos=None, add_bos=pre.add_bos)
-            self._merger = byte_level.make_merger(self._vocabulary.tokens, metadata, pre)
+            merges = metadata.get("tokenizer.ggml.merges", ())
+            self._merger: Merger = byte_level.ByteLevelMerger(self._vocabulary.tokens, merges, pre)
         elif model == _SENTENCEPIECE:
             self._vocabulary = Vocabulary.from_metadata(metadata, bos=_SENTENCEPIECE_BOS, add_bos=True)
-            self._merger = sentencepiece.make_merger(self._vocabulary.tokens, metadata)
+            self._merger = sentencepiece.SentencePieceMerger(self._vocabulary.tokens, metadata)
         else:
             raise BadInput(
                 f"tokenizer.ggml.model is {model!r}, but only {_BYTE_LEVEL!r} and {_SENTENCEPIECE!r} can be "
@@ -54,7 +61,7 @@ class GgufTokenizer(Tokenizer):
         if not self._is_byte_level:
             prefix = " " if self._adds_space and after_special else ""
             fragment = (prefix + fragment).replace(" ", sentencepiece.SPACE)
-        return [i for i in self._merger.encode(fragment).ids if i < self.n_vocab]
+        return [i for i in self._merger.encode(fragment) if i < self.n_vocab]
 
     def piece_bytes(self, token: int) -> bytes:
         text, kind = self._vocabulary.tokens[token], self._vocabulary.types[token]

@@ -11,23 +11,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tokenizers import Tokenizer as Merger
-from tokenizers import models
+from tokenizers import Tokenizer, models
 
 from bitparity.errors import BadInput
 
 SPACE = "\u2581"  # stands for a space in tokens
 
 
-def make_merger(tokens: Sequence[str], metadata: Mapping[str, Any]) -> Merger:
+class SentencePieceMerger:
     """Merges one fragment of text, spaces already replaced.  BadInput unless each token has a score."""
-    scores = list(metadata.get("tokenizer.ggml.scores", ()))
-    if len(scores) != len(tokens):
-        raise BadInput(f"tokenizer.ggml.scores has {len(scores)} entries for {len(tokens)} tokens")
-    vocabulary = {token: i for i, token in enumerate(tokens)}
-    by_score = sorted((t for t in tokens if len(t) > 1), key=lambda t: -scores[vocabulary[t]])
-    merges = [cut for token in by_score for cut in _cuts(token, vocabulary)]
-    return Merger(models.BPE(vocabulary, merges, byte_fallback=True))
+
+    def __init__(self, tokens: Sequence[str], metadata: Mapping[str, Any]) -> None:
+        scores = list(metadata.get("tokenizer.ggml.scores", ()))
+        if len(scores) != len(tokens):
+            raise BadInput(f"tokenizer.ggml.scores has {len(scores)} entries for {len(tokens)} tokens")
+        vocabulary = {token: i for i, token in enumerate(tokens)}
+        by_score = sorted((t for t in tokens if len(t) > 1), key=lambda t: -scores[vocabulary[t]])
+        merges = [cut for token in by_score for cut in _cuts(token, vocabulary)]
+        self._tokenizer = Tokenizer(models.BPE(vocabulary, merges, byte_fallback=True))
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text).ids
+        return ids
 
 
 def _cuts(token: str, vocabulary: Mapping[str, int]) -> list[tuple[str, str]]:

@@ -27,6 +27,7 @@ _ALWAYS_CONTROL = frozenset(
     {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>", "<EOT>"}
     | {"</s>", "<|end_of_text|>"}
 )
+_CONTROL = int(TokenType.CONTROL)
 _NAMED = TokenType.CONTROL, TokenType.UNKNOWN  # only found in a text when special tokens are parsed
 
 
@@ -46,7 +47,7 @@ class Vocabulary:
     _special: list[int] = field(init=False, repr=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        wanted = (*_NAMED, TokenType.USER_DEFINED)
+        wanted = {*map(int, _NAMED), int(TokenType.USER_DEFINED)}
         ids = [i for i, kind in enumerate(self.types) if kind in wanted and self.tokens[i]]
         self._special.extend(sorted(ids, key=lambda i: -len(self.tokens[i].encode())))
 
@@ -58,12 +59,13 @@ class Vocabulary:
             raise BadInput(
                 "tokenizer.ggml.tokens is missing or empty; give token ids, or the model's tokenizer.json"
             )
-        types = list(metadata.get("tokenizer.ggml.token_type", ())) or [int(TokenType.NORMAL)] * len(tokens)
+        given = metadata.get("tokenizer.ggml.token_type", ())
+        types = list(map(int, given)) or [int(TokenType.NORMAL)] * len(tokens)
         if len(types) != len(tokens):
             raise BadInput(f"tokenizer.ggml.token_type has {len(types)} entries for {len(tokens)} tokens")
         return cls(
             tokens=tokens,
-            types=[_effective_type(t, int(k)) for t, k in zip(tokens, types, strict=True)],
+            types=[_CONTROL if t in _ALWAYS_CONTROL else k for t, k in zip(tokens, types, strict=True)],
             bos=_special_id(metadata, "bos", len(tokens), bos),
             eos=_special_id(metadata, "eos", len(tokens), None),
             add_bos=bool(metadata.get("tokenizer.ggml.add_bos_token", add_bos)),
@@ -93,10 +95,6 @@ def _split_at(fragment: str | int, token: str, token_id: int) -> list[str | int]
         parts += [token_id] * (index > 0)
         parts += [text] * bool(text)
     return parts
-
-
-def _effective_type(token: str, kind: int) -> int:
-    return int(TokenType.CONTROL) if token in _ALWAYS_CONTROL else kind
 
 
 def _special_id(metadata: Mapping[str, Any], name: str, count: int, default: int | None) -> int | None:

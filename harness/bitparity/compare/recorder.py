@@ -1,0 +1,59 @@
+"""Run a reference and keep what it gives in a recording (recording.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from bitparity.compare.chunking import Chunking
+from bitparity.compare.noise import measure_noise
+from bitparity.compare.noise_floor import pool
+from bitparity.compare.positions import logits_by_position
+from bitparity.compare.prompts import Prompt, tokenize
+from bitparity.compare.recording import CHUNKS, RecordedSequence, Recording, weights_digest
+from bitparity.engine import Engine, Session
+from bitparity.errors import BadInput
+from bitparity.model.types import Model
+from bitparity.runs import choose_context, open_session
+from bitparity.settings import Settings
+
+OURS = ("native", "oracle")  # golden data never comes from what it is to check
+
+
+def make_recording(
+    engine: Engine,
+    model: Model,
+    prompts: Sequence[Prompt],
+    *,
+    settings: Settings,
+    threads: int | None = None,
+    device_id: int | None = None,
+) -> Recording:
+    """Run the prompts on a reference, as prefill and as decode, keep every logit and measure the noise.
+
+    Raises BadInput for one of our own engines.
+    """
+    if engine.name in OURS:
+        raise BadInput(
+            f"{engine.name} is bitparity's own; a recording is made from a reference such as llama.cpp"
+        )
+    context = choose_context(model, max(p.largest_length() for p in prompts))
+    with open_session(
+        engine, model, context=context, settings=settings, threads=threads, device_id=device_id
+    ) as session:
+        info = session.info
+        sequences = [s for prompt in prompts for s in _record(session, prompt)]
+    floors = [
+        measure_noise(engine, model, s.tokens, settings=settings, threads=threads, device_id=device_id)
+        for s in sequences
+        if s.chunks == CHUNKS[0]
+    ]
+    return Recording(info, weights_digest(model), tuple(sequences), pool(floors))
+
+
+def _record(session: Session, prompt: Prompt) -> Iterator[RecordedSequence]:
+    tokens = tokenize(prompt, session, session)
+    for chunks in CHUNKS:
+        rows = np.stack([row.copy() for row in logits_by_position(session, tokens, Chunking(chunks))])
+        yield RecordedSequence(prompt.text, tuple(tokens), chunks, rows)
