@@ -1,4 +1,4 @@
-// All distances of a position in three sweeps over vectors that fit in the cache.
+// All distances of a position in at most three sweeps over vectors that fit in the cache.
 //
 // The definition is compare/metrics.py of the harness; this computes the same formulas.  A file that includes
 // this one compiles it for its own instruction set: everything is in an anonymous namespace, and nothing of
@@ -279,15 +279,13 @@ PositionMetrics unmeasurable(bool expected_is_finite, bool actual_is_finite) {
             -1,  -1,  nan, nan, nan, nan, nan, expected_is_finite, actual_is_finite};
 }
 
-PositionMetrics compare(const float* expected, const float* actual, int n, double* kept) {
-    const auto squares = sweep<Squares>(expected, actual, n, kept);
-    const bool finite_e = __builtin_isfinite(squares.expected), finite_a = __builtin_isfinite(squares.actual);
-    if (!finite_e || !finite_a) return unmeasurable(finite_e, finite_a);
-    const double norm_e = sqrt(squares.expected), norm_a = sqrt(squares.actual);
-    const double l2 = sqrt(squares.delta);
-    const Best best_e = find_best(expected, n), best_a = find_best(actual, n);
-    const double highest_e = best_e.value[0], highest_a = best_a.value[0];
+struct Divergence {
+    double apart, kl;  // 1 - cosine, and KL(softmax(expected) || softmax(actual))
+};
 
+Divergence diverge(const float* expected, const float* actual, int n, double* kept,
+                   const Squares<double>& squares, double highest_e, double highest_a) {
+    const double norm_e = sqrt(squares.expected), norm_a = sqrt(squares.actual);
     const auto weights = sweep<Weights>(expected, actual, n, kept, highest_e, 1.0 / norm_e, 1.0 / norm_a);
     double apart = 0.5 * weights.apart;
     if (norm_e == 0.0 || norm_a == 0.0) apart = norm_e == norm_a ? 0.0 : 1.0;
@@ -300,13 +298,28 @@ PositionMetrics compare(const float* expected, const float* actual, int n, doubl
         const auto far = sweep<Far>(expected, actual, n, kept, highest_e, highest_a);
         kl = far.sum / weights.total + log(far.total_actual / weights.total);
     }
+    return {apart, kl < 0.0 ? 0.0 : kl};  // rounding alone can make it negative; NaN stays
+}
+
+PositionMetrics compare(const float* expected, const float* actual, int n, double* kept) {
+    const auto squares = sweep<Squares>(expected, actual, n, kept);
+    const bool finite_e = __builtin_isfinite(squares.expected), finite_a = __builtin_isfinite(squares.actual);
+    if (!finite_e || !finite_a) return unmeasurable(finite_e, finite_a);
+    const double norm_e = sqrt(squares.expected), l2 = sqrt(squares.delta);
+    const Best best_e = find_best(expected, n), best_a = find_best(actual, n);
+    const double highest_e = best_e.value[0], highest_a = best_a.value[0];
+
+    // Of equal vectors, which exact engines give, there is nothing more to measure.
+    const bool are_equal = squares.highest_delta == 0.0 && squares.lowest_delta == 0.0;
+    const auto [apart, kl] = are_equal ? Divergence{0.0, 0.0}
+                                       : diverge(expected, actual, n, kept, squares, highest_e, highest_a);
     return {
         .cosine = 1.0 - apart,
         .one_minus_cosine = apart,
         .l2 = l2,
         .relative_l2 = norm_e != 0.0 ? l2 / norm_e : (l2 != 0.0 ? infinity : 0.0),
         .max_abs = larger(squares.highest_delta, -squares.lowest_delta),
-        .kl = kl < 0.0 ? 0.0 : kl,  // rounding alone can make it negative; NaN stays
+        .kl = kl,
         .argmax_expected = best_e.index[0],
         .argmax_actual = best_a.index[0],
         .margin_expected = best_e.lead(),
