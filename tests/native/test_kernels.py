@@ -149,6 +149,11 @@ def ternary_case(rows: int, cols: int, tokens: int, kind: str) -> tuple[NDArray[
         codes[tokens // 2 :] = 127
     if kind == "lowest":  # as far down as 16 bits go
         weights[:], codes[:] = 1, -128
+    if kind == "late":  # small at first, so that many blocks fit in 16 bits, and then as low as it goes
+        weights[:], codes[:, : cols // 2], codes[:, cols // 2 :] = 1, 1, -128
+    if kind == "odd groups":  # of 32 columns, whose codes a kernel may weigh otherwise than those of the even
+        weights[:], codes[:] = 1, -128
+        codes.reshape(tokens, -1, 32)[:, ::2] = 0
     if kind == "zero":
         weights[:] = 0
     return weights, codes
@@ -160,7 +165,7 @@ TERNARY_SHAPES = [(1, 1), (2, 1), (3, 2), (4, 1), (11, 1), (20, 1), (5, 4), (7, 
 TABLE_SHAPES = [(255, 32), (256, 31), (256, 32), (257, 33), (300, 64), (263, 129), (1283, 161)]
 
 
-@pytest.mark.parametrize("kind", ["random", "extreme", "lowest", "zero"])
+@pytest.mark.parametrize("kind", ["random", "extreme", "lowest", "late", "odd groups", "zero"])
 @pytest.mark.parametrize("cols", [128, 256, 1920, 2048, 6912])
 @pytest.mark.parametrize(("rows", "tokens"), TERNARY_SHAPES)
 def test_i2_s_matmul_is_exact(kernel_set, guarded, rows, tokens, cols, kind):

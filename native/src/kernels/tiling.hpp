@@ -37,8 +37,8 @@ void cover(const Rows& w, const Activations& x, float* out, std::size_t out_stri
 
 // One token, which is bound by memory.  The rows of a tile are far apart, so that the CPU sees R long reads
 // and fetches ahead in each; neighbouring rows would be one read, which it does not follow fast enough.
-template <template <int, int> class Tile, int R>
-void cover_in_streams(const Rows& w, const Activations& x, float* out) {
+template <template <int, int> class Tile, int R, typename Token>
+void cover_in_streams(const Rows& w, const Token& x, float* out) {
     const int rows = w.rows / R;  // of a stream
     const std::size_t stream_bytes = std::size_t(rows) * w.row_bytes;
     for (int row = 0; row < rows; ++row) {

@@ -280,7 +280,8 @@ void multiply_i2_s(const Rows& w, const Activations& x, float* out, std::size_t 
     }
     if (token == x.tokens) return;
     const Activations rest = part_of(x, w.cols, token, x.tokens - token);
-    if (rest.tokens == 1) return cover_in_streams<OneToken, 4>(w, rest, out + token * out_stride);
+    if (rest.tokens == 1)
+        return cover_in_streams<OneToken, 4>(w, in_stretches(rest, w.cols), out + token * out_stride);
     multiply<I2S, 4, 2, 4>(w, rest, out + token * out_stride, out_stride);
 }
 

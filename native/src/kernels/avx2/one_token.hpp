@@ -11,22 +11,53 @@ namespace {
 //
 // maddubs adds two products, of at most 4 x 2 x 127 or -4 x 2 x 128, and a block gives two such sums: eight
 // blocks reach 32512 or -32768, and fit in int16.
-constexpr int blocks_before_adding = 8;
+constexpr int fewest_blocks = 8;
+
+// One token, and how many blocks of it may be summed in int16, whatever the weights.
+struct InStretches : Activations {
+    int blocks;
+};
+
+// Whether a stretch of blocks could reach the limit of int16 in any lane, even if all codes were 3.
+bool could_overflow(const std::int8_t* codes, int blocks) {
+    __m256i reach = _mm256_setzero_si256(), reach_of_4 = reach;
+    for (int i = 0; i < 4 * blocks; i += 2) {
+        const __m256i first = _mm256_abs_epi8(load(codes + 32 * i));
+        const __m256i next = _mm256_abs_epi8(load(codes + 32 * i + 32));
+        reach_of_4 = _mm256_adds_epi16(reach_of_4, _mm256_maddubs_epi16(first, _mm256_set1_epi8(12)));
+        reach = _mm256_adds_epi16(reach, _mm256_maddubs_epi16(next, _mm256_set1_epi8(3)));
+    }
+    const __m256i limit = _mm256_set1_epi16(32767);  // where sums saturate
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi16(_mm256_max_epi16(reach, reach_of_4), limit)) != 0;
+}
+
+// The values that a model computes are small beside the largest of them: most rows are one stretch or two.
+InStretches in_stretches(const Activations& x, int cols) {
+    const int blocks = cols / block_i2_s;
+    const auto fits = [&](int stretch) {
+        for (int block = 0; block < blocks; block += stretch) {
+            if (could_overflow(x.codes + block * block_i2_s, smaller(stretch, blocks - block))) return false;
+        }
+        return true;
+    };
+    int stretch = blocks;
+    while (stretch > fewest_blocks && !fits(stretch)) stretch = stretch < 16 ? fewest_blocks : (stretch + 1) / 2;
+    return {x, stretch};
+}
 
 template <int R, int T>
 struct OneToken {
     static_assert(T == 1);
 
-    static void run(const Rows& w, int row, const Activations& x, int token, float* out,
+    static void run(const Rows& w, int row, const InStretches& x, int token, float* out,
                     std::size_t out_stride) {
         const std::uint8_t* packed = w.data + row * w.row_bytes;
         const std::int8_t* codes = x.codes + token * x.stride;
         __m256i total[R];
         for (int r = 0; r < R; ++r) total[r] = _mm256_setzero_si256();
         const int blocks = w.cols / block_i2_s;
-        for (int block = 0; block < blocks; block += blocks_before_adding)
-            add_blocks(packed, w.row_bytes, codes, block, smaller(block + blocks_before_adding, blocks),
-                       total);
+        for (int block = 0; block < blocks; block += x.blocks)
+            add_blocks(packed, w.row_bytes, codes, block, smaller(block + x.blocks, blocks), total);
         for (int r = 0; r < R; ++r) total[r] = _mm256_srai_epi32(total[r], 2);  // exact: multiples of 4
         store_products(total, x, token, w.scale, out + token * out_stride + row);
     }
