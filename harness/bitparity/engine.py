@@ -15,16 +15,17 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from bitparity.errors import BadInput, BitparityError, EngineUnavailable
 from bitparity.stages import StageFilter
 
+if TYPE_CHECKING:  # an engine's process starts before NumPy is imported, see OpensAside
+    import numpy as np
+    from numpy.typing import NDArray
+
 ENTRY_POINT_GROUP = "bitparity.engines"
-Floats = NDArray[np.float32]
+Floats: TypeAlias = "NDArray[np.float32]"
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,19 @@ class Engine(Protocol):
 
         Raises EngineUnavailable, BadInput (the file, or a device that does not exist) or EngineFailed.
         """
+        ...
+
+
+@runtime_checkable
+class OpensAside(Protocol):
+    """What an engine may have besides: its sessions open in a process of their own, beside other work."""
+
+    def start(self) -> None:
+        """Start the process of the next session, before it is known what to open; returns at once."""
+        ...
+
+    def begin(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> Session:
+        """As `open`, but at once: what is first asked of the session waits, and raises what `open` would."""
         ...
 
 

@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def reference_engine(request: pytest.FixtureRequest) -> Engine:
-    from bitparity.cli.choose import choose_engine
+    from bitparity.cli.engine import choose_engine
     from bitparity.engine import resolve_reference
     from bitparity.settings import read_settings
 
@@ -57,7 +57,7 @@ def reference_engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(scope="session")
 def candidate_engine(request: pytest.FixtureRequest) -> Engine:
-    from bitparity.cli.choose import choose_engine
+    from bitparity.cli.engine import choose_engine
 
     return choose_engine(request.config.getoption("--parity-candidate"))
 

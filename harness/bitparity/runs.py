@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from bitparity.engine import Engine, Session
+from bitparity.engine import Engine, OpensAside, Session
 from bitparity.errors import EngineUnavailable, NotCompared
 from bitparity.model.types import Model
 from bitparity.settings import Settings
@@ -27,15 +27,19 @@ def open_session(
     settings: Settings,
     threads: int | None = None,
     device_id: int | None = None,
+    wait: bool = True,
 ) -> Iterator[Session]:
     """Open a model with an engine and close the session afterwards.
 
     BITNET_DETERMINISTIC=1 means one thread, whatever was asked.
+    Without `wait`, an engine that opens aside may still be opening: the first use of its session waits then,
+    and raises what opening raises.
     Raises EngineUnavailable with what to type, and NotCompared when the engine refuses this kind of model.
     """
     require_runnable(engine, model)
     threads = settings.threads if settings.deterministic or threads is None else threads
-    session = engine.open(model.path, context=context, threads=threads, device_id=device_id)
+    opens = engine.begin if isinstance(engine, OpensAside) and not wait else engine.open
+    session = opens(model.path, context=context, threads=threads, device_id=device_id)
     try:
         yield session
     finally:

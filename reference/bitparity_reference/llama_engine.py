@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bitparity.engine import Availability, Fingerprint, ModelInfo
 from bitparity.errors import BadInput, EngineUnavailable
-from bitparity.model import open_model
-from bitparity.model.types import Model
 from bitparity.settings import read_settings
 from bitparity_reference.build import bridge_dir, build_bridge, compiler_version, find_compiler
 from bitparity_reference.discover import Library
 from bitparity_reference.nodes import NodeTable
 from bitparity_reference.session import open_bridge
 from bitparity_reference.worker import TIME_LIMIT, WorkerSession
+from bitparity_reference.worker_process import WorkerProcess
+
+if TYPE_CHECKING:
+    from bitparity.model.types import Model
 
 
 class LlamaEngine(ABC):
@@ -30,6 +33,7 @@ class LlamaEngine(ABC):
 
     def __init__(self, time_limit: float = TIME_LIMIT) -> None:
         self._time_limit = time_limit
+        self._started: WorkerProcess | None = None
 
     @abstractmethod
     def find(self) -> Library:
@@ -59,6 +63,18 @@ class LlamaEngine(ABC):
         return None
 
     def open(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> WorkerSession:
+        return self.begin(model, context=context, threads=threads, device_id=device_id).wait()
+
+    def start(self) -> None:
+        """As bitparity.engine.OpensAside says."""
+        self._started = self._started or WorkerProcess()
+
+    def begin(
+        self, model: Path, *, context: int, threads: int, device_id: int | None = None
+    ) -> WorkerSession:
+        """As bitparity.engine.OpensAside says; a library, model or device that is wrong is told at once."""
+        from bitparity.model import open_model  # imports NumPy, and `start` comes first
+
         if device_id is not None:
             raise BadInput(f"{self.name} runs on the CPU here; it has no device {device_id}")
         if context < 1 or threads < 1:
@@ -77,7 +93,8 @@ class LlamaEngine(ABC):
             "info": info,
             "nodes": self.graphs[info.arch],
         }
-        return WorkerSession(self.name, open_bridge, arguments, time_limit=self._time_limit)
+        process, self._started = self._started, None
+        return WorkerSession(self.name, open_bridge, arguments, process=process, time_limit=self._time_limit)
 
     def fingerprint(self, library: Library, threads: int) -> Fingerprint:
         """What is known before a session is open; the library itself then tells its instruction sets."""

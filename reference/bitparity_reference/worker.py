@@ -8,33 +8,27 @@ The opener is called in the worker and returns a session; pickle must find it by
 
 from __future__ import annotations
 
-import re
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 from bitparity.engine import Floats, ModelInfo, RecordSink, Session, Sink
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.stages import StageFilter
-from bitparity_reference.channel import Channel
+from bitparity_reference.worker_process import WorkerProcess
 
 TIME_LIMIT = 600.0
-_LAST_LINES = 3
-_FRAME = re.compile(r"^\s*(#?\d+[: ]\s*0x|.*\[0x[0-9a-f]+\]$|\[New LWP|\[Thread debugging|\[Inferior)")
-_SIGNALS = {signal.SIGABRT: "aborted (SIGABRT)", signal.SIGSEGV: "crashed (SIGSEGV)"}
 
 
 class WorkerSession:
-    """A session that lives in a worker process.
+    """A session that lives in a worker process; it opens there while the parent does other work.
 
+    process       one that was started before; None starts one
     time_limit    seconds of silence within one call after which the worker is killed; may be changed
     call_seconds  what the last call took in the worker (before any: opening), transport not counted
-    Every method may raise EngineFailed, and does so for good once the worker is gone.
+    What is first asked of it waits until it is open, and raises what the opener raised.  Every method may
+    raise EngineFailed, and does so for good once the worker is gone.
     """
 
     def __init__(
@@ -43,36 +37,33 @@ class WorkerSession:
         opener: Callable[..., Session],
         arguments: Mapping[str, Any],
         *,
+        process: WorkerProcess | None = None,
         time_limit: float = TIME_LIMIT,
     ) -> None:
         self._engine, self.time_limit = engine, time_limit
         self._receiver: tuple[str, Callable[[Any], None]] | None = None
         self._failure: EngineFailed | None = None
+        self._info: ModelInfo
+        self._is_open = False
         self._position = 0
         self.call_seconds = 0.0
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - it is open as long as the worker lives
-        ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "bitparity_reference.worker_child", str(theirs.fileno())]
-        with theirs:
-            self._process = subprocess.Popen(
-                command,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=self._words,
-                stderr=self._words,
-            )
-        self._channel = Channel(ours)
-        self._info: ModelInfo
-        try:
-            self._exchange(sys.path)  # so that the worker finds the opener's module
-            self._info, self.call_seconds = self._exchange((engine, opener, dict(arguments)))
-        except BaseException:
-            self.close()
-            raise
+        self._process = process or WorkerProcess()
+        with self._closed_by_errors():
+            self._send(sys.path)  # so that the worker finds the opener's module
+            self._send((engine, opener, dict(arguments)))
+
+    def wait(self) -> Self:
+        """Wait until the session is open, and raise what the opener raised."""
+        if not self._is_open:
+            self._require_alive()
+            with self._closed_by_errors():
+                self._info, self.call_seconds = self._answer()
+            self._is_open = True
+        return self
 
     @property
     def info(self) -> ModelInfo:
-        return self._info
+        return self.wait()._info
 
     @property
     def position(self) -> int:
@@ -126,31 +117,43 @@ class WorkerSession:
 
     def close(self) -> None:
         """End the worker; harmless when it is gone."""
-        self._channel.close()
-        try:
-            self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._words.close()
+        self._process.close()
         self._failure = self._failure or EngineFailed(self._engine, "is closed")
 
+    @contextmanager
+    def _closed_by_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
     def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
-        value, self._position, self.call_seconds = self._exchange((method, arguments, options))
+        self.wait()
+        self._require_alive()
+        self._send((method, arguments, options))
+        value, self._position, self.call_seconds = self._answer()
         return value
 
-    def _exchange(self, request: Any) -> Any:
-        """Send a request; pass on what is received until the answer comes; return it or raise it."""
+    def _require_alive(self) -> None:
         if self._failure is not None:
             raise self._failure
+
+    def _send(self, message: Any) -> None:
         try:
-            self._channel.send(request)
+            self._process.send(message)
+        except OSError:
+            raise self._failed() from None
+
+    def _answer(self) -> Any:
+        """Pass on what is received until the answer comes; return it or raise it."""
+        try:
             answer, trouble = self._listen()
         except TimeoutError:
             self._process.kill()
             raise self._failed(f"gave no answer in {self.time_limit:g} s") from None
         except (EOFError, OSError):
-            raise self._failed(None) from None
+            raise self._failed() from None
         except (KeyboardInterrupt, SystemExit):
             self._process.kill()  # an answer is still under way; nobody could tell it from the next one
             self._failure = EngineFailed(self._engine, "was interrupted")
@@ -165,7 +168,7 @@ class WorkerSession:
         """The answer (an exception if the call raised), and what the receiver raised on the way."""
         trouble: Exception | None = None
         while True:
-            kind, value = self._channel.receive(self.time_limit)
+            kind, value = self._process.receive(self.time_limit)
             if kind == "answer":
                 return value, trouble
             try:
@@ -174,24 +177,7 @@ class WorkerSession:
             except Exception as error:  # read on to the answer, so that the session stays usable
                 trouble = error
 
-    def _failed(self, how: str | None) -> EngineFailed:
-        try:
-            code = self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
-        self._failure = EngineFailed(self._engine, how or _describe(code), self._last_words())
+    def _failed(self, how: str = "") -> EngineFailed:
+        ended = self._process.how_it_ended()
+        self._failure = EngineFailed(self._engine, how or ended, self._process.last_words())
         return self._failure
-
-    def _last_words(self) -> str:
-        self._words.seek(0)
-        lines = self._words.read().decode(errors="replace").splitlines()
-        spoken = [line.strip() for line in lines if line.strip() and not _FRAME.match(line)]
-        return " | ".join(spoken[-_LAST_LINES:])
-
-
-def _describe(code: int) -> str:
-    if code >= 0:
-        return f"exited with code {code}"
-    number = signal.Signals(-code)
-    return _SIGNALS.get(number, f"was killed ({number.name})")

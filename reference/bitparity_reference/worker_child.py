@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -27,8 +28,6 @@ def main(fd: int) -> None:
     _keep_debuggers_away()
     channel = Channel(socket.socket(fileno=fd))
     requests = _requests(channel)
-    sys.path[:] = requests.get()
-    channel.send(("answer", None))
     engine, opener, arguments = requests.get()
     started = time.perf_counter()
     try:
@@ -92,15 +91,22 @@ class _Server:
 
 
 def _requests(channel: Channel) -> queue.SimpleQueue[Any]:
-    """Requests as they come.  When the parent is gone the process ends at once, whatever it is doing."""
+    """What follows the parent's module search path, as it comes.
+
+    When the parent is gone the process ends at once, whatever it is doing; also when a request means nothing.
+    """
     received: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def read() -> None:
-        while True:
-            try:
+        try:
+            sys.path[:] = channel.receive()
+            while True:
                 received.put(channel.receive())
-            except (EOFError, OSError):
-                os._exit(0)
+        except (EOFError, OSError):
+            os._exit(0)
+        except Exception:
+            traceback.print_exc()
+            os._exit(1)
 
     threading.Thread(target=read, daemon=True).start()
     return received

@@ -161,6 +161,22 @@ def test_engine_refuses_a_model_or_device_it_does_not_run(model_file: Callable[.
         engine.open(model_file(), context=8, threads=1, device_id=0)
 
 
+def test_engine_begins_in_the_process_that_it_started(
+    engine: LlamaEngine, model_file: Callable[..., Path]
+) -> None:
+    path = model_file(arch="bitnet", weight_format="TQ2_0")
+    engine.start()
+    started = engine._started
+    engine.start()  # does not start another
+    session = engine.begin(path, context=16, threads=1)
+    another = engine.begin(path, context=16, threads=1)
+    assert started is not None
+    assert session.process_id == started.pid != another.process_id
+    assert np.array_equal(session.prefill(TOKENS[:8]), another.prefill(TOKENS[:8]))
+    session.close()
+    another.close()
+
+
 def test_engine_model_that_does_not_load_quotes_the_loader(
     engine: LlamaEngine, model_file: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -168,7 +184,7 @@ def test_engine_model_that_does_not_load_quotes_the_loader(
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(whole.read_bytes().replace(b"llama-bpe", b"lorem-bpe"))
     with pytest.raises(BadInput, match=r"cannot load it: .*unknown pre-tokenizer type: 'lorem-bpe'"):
-        open_past_the_checks(engine, whole, broken)
+        open_past_the_checks(engine, whole, broken).wait()
 
 
 def test_engine_model_that_makes_it_abort_is_exit_5_with_the_assertion(

@@ -1,4 +1,4 @@
-"""What a command runs on: the engine, model, prompts and tokenizer that were named, or the defaults."""
+"""What a command runs on: the model, prompts and tokenizer that were named, or the defaults."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from bitparity.compare.prompts import Prompt, parse_tokens, read_prompts, text_prompt
-from bitparity.compare.recording import RecordedEngine, is_recording
-from bitparity.engine import Engine, get_engine
+from bitparity.compare.recording import RecordedEngine
+from bitparity.engine import Engine
 from bitparity.errors import BadInput, NotCompared
 from bitparity.model import open_model
 from bitparity.model.types import Model
@@ -27,11 +27,6 @@ DEFAULT_PROMPT = (
     "A dictionary maps keys to values, and the keys of a dictionary must be hashable. "
     "The class defines a method that takes two arguments and returns a string."
 )
-
-
-def choose_engine(name: str) -> Engine:
-    """The engine of that name, or one that answers from the recording of that name."""
-    return RecordedEngine(Path(name)) if is_recording(name) else get_engine(name)
 
 
 def choose_prompts(

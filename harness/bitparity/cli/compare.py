@@ -1,32 +1,21 @@
-"""`bitparity compare`: run two engines on the same tokens and compare every position."""
+"""`bitparity compare`: run two engines on the same tokens and compare every position.
+
+What can be typed is here, comparing.py does it: the reference starts before that is imported.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from bitparity.cli.choose import choose_engine, choose_model, choose_prompts, choose_tokenizer, open_chosen
-from bitparity.cli.progress import progress_bar
+from bitparity.cli.engine import start_engine
 from bitparity.cli.repeat import command_line
-from bitparity.compare.chunking import Chunking
-from bitparity.compare.comparison import Comparison, Side
-from bitparity.compare.judging import compare
-from bitparity.compare.prompts import Prompt
-from bitparity.compare.result import ComparisonResult
-from bitparity.engine import Engine, resolve_reference
-from bitparity.model.types import Model
-from bitparity.settings import Settings, read_settings
-from bitparity.stages import StageFilter
-
-if TYPE_CHECKING:
-    from bitparity.compare.blame import BlameReport
+from bitparity.engine import resolve_reference
+from bitparity.settings import read_settings
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -107,76 +96,10 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     options = Options(**given)
     settings = read_settings()
     name = resolve_reference(options.reference, bitnet_cpp_is_set=settings.bitnet_cpp_dir is not None)
-    reference = choose_engine(name)
-    prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, reference)
+    reference = start_engine(name)
+    from bitparity.cli.comparing import record_reference, run_comparison
+
     if options.record is not None:
-        _record(options.record, options, reference, prompts, settings)
-        return
-    candidate = choose_engine(options.candidate)
-    model = open_chosen(choose_model(options.model, [reference, candidate]), settings)
-    comparison = Comparison(
-        reference=Side(reference, _other(options.reference_model, model, settings)),
-        candidate=Side(candidate, _other(options.candidate_model, model, settings)),
-        prompts=prompts,
-        settings=settings,
-        model=model,
-        chunking=Chunking.parse(options.chunks),
-        steps=options.steps,
-        context=options.context,
-        threads=options.threads,
-        device_id=options.device_id,
-        tokenizer=choose_tokenizer(options.tokenizer, model),
-        trace_filter=StageFilter.parse(options.trace_filter).text,
-        command=command_line(ctx),
-    )
-    result = _compare(comparison, options)
-    _report(result, options)
-    sys.exit(result.exit_code)
-
-
-def _compare(comparison: Comparison, options: Options) -> ComparisonResult:
-    reports: list[BlameReport] = []
-    Thread(target=import_module, args=["bitparity.report.terminal"]).start()  # while the engines open
-    with progress_bar("comparing") as progress:
-        result = compare(
-            comparison, limit=options.limit, blame=options.blame, on_blame=reports.append, progress=progress
-        )
-    for report in reports:
-        from bitparity.report.blame import print_blame
-
-        print_blame(report)
-    return result
-
-
-def _report(result: ComparisonResult, options: Options) -> None:
-    from bitparity.report.terminal import print_result
-
-    print_result(result)
-    if options.json_file is not None:
-        result.save(options.json_file)
-    if options.html_file is not None:
-        from bitparity.report.html import write_page
-
-        write_page(result, options.html_file)
-
-
-def _record(
-    file: Path, options: Options, reference: Engine, prompts: Sequence[Prompt], settings: Settings
-) -> None:
-    from bitparity.compare.recorder import make_recording
-    from bitparity.compare.recording import save_recording
-
-    model = open_chosen(options.reference_model or choose_model(options.model, [reference]), settings)
-    threads, device_id = options.threads, options.device_id
-    recording = make_recording(
-        reference, model, prompts, settings=settings, threads=threads, device_id=device_id
-    )
-    save_recording(recording, file)
-    click.echo(
-        f"recorded {sum(len(s.tokens) for s in recording.sequences)} positions of {reference.name}, "
-        f"prefill and decode, in {file}: {file.stat().st_size:,} bytes"
-    )
-
-
-def _other(path: Path | None, model: Model, settings: Settings) -> Model:
-    return model if path is None else open_chosen(path, settings)
+        record_reference(options.record, options, reference, settings)
+    else:
+        sys.exit(run_comparison(options, reference, settings, command_line(ctx)))

@@ -13,9 +13,10 @@ from typing import Any
 import click
 import numpy as np
 
-from bitparity.cli.choose import choose_engine, choose_model, choose_tokenizer, open_chosen
+from bitparity.cli.choose import choose_model, choose_tokenizer, open_chosen
+from bitparity.cli.engine import choose_engine
 from bitparity.compare.positions import check_tokens
-from bitparity.compare.prompts import Prompt, parse_tokens, text_prompt
+from bitparity.compare.prompts import Prompt, encode, parse_tokens, text_prompt
 from bitparity.engine import Session
 from bitparity.errors import BadInput
 from bitparity.model.types import Model
@@ -77,7 +78,7 @@ def command(**given: Any) -> None:
         threads=options.threads,
         device_id=options.device_id,
     ) as session:
-        tokens = _tokenize(prompt, session, external)
+        tokens = encode(prompt, session, external)
         check_tokens(tokens, session, steps=options.max_tokens)
         stages = StageFilter.parse(options.trace_filter).text
         with tracing(session, settings, run=engine.name, stages=stages, tokens=tokens):
@@ -125,13 +126,6 @@ def _choose_prompt(options: Options) -> Prompt:
     if (options.prompt is None) == (options.tokens is None):
         raise BadInput("say what to continue, in one way: --prompt or --tokens")
     return parse_tokens(options.tokens) if options.tokens is not None else text_prompt(options.prompt or "")
-
-
-def _tokenize(prompt: Prompt, session: Session, external: Tokenizer | None) -> list[int]:
-    if prompt.tokens is not None:
-        return list(prompt.tokens)
-    encode = session.tokenize if external is None else external.encode
-    return encode(prompt.text or "", add_bos=True, parse_special=True)
 
 
 def _end_tokens(model: Model) -> frozenset[int]:

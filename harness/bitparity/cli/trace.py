@@ -11,16 +11,16 @@ from typing import Any
 import click
 import numpy as np
 
-from bitparity.cli.choose import choose_engine, choose_model, choose_prompts, choose_tokenizer, open_chosen
+from bitparity.cli.choose import choose_model, choose_prompts, choose_tokenizer, open_chosen
+from bitparity.cli.engine import choose_engine
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.positions import check_tokens, logits_by_position
-from bitparity.compare.prompts import Prompt
+from bitparity.compare.prompts import encode
 from bitparity.engine import Session
 from bitparity.errors import BadInput
 from bitparity.runs import choose_context, file_digest, open_session
 from bitparity.settings import Settings, read_settings
 from bitparity.stages import StageFilter
-from bitparity.tokenizer import Tokenizer
 from bitparity.trace import TraceWriter, ValueWindow, read_trace
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -119,7 +119,7 @@ def _record(options: Options, settings: Settings) -> Path:
         threads=options.threads,
         device_id=options.device_id,
     ) as session:
-        tokens = _tokenize(prompt, session, external)
+        tokens = encode(prompt, session, external)
         check_tokens(tokens, session, steps=options.steps)
         meta = {
             "model": {"path": str(model.path), "blake3": file_digest(model.path)},
@@ -148,10 +148,3 @@ def _window(options: Options) -> ValueWindow | bool:
         return options.values
     positions = None if options.values_positions is None else parse_positions(options.values_positions)
     return ValueWindow(StageFilter.parse(options.values_filter or "*:*"), positions)
-
-
-def _tokenize(prompt: Prompt, session: Session, external: Tokenizer | None) -> list[int]:
-    if prompt.tokens is not None:
-        return list(prompt.tokens)
-    encode = session.tokenize if external is None else external.encode
-    return encode(prompt.text or "", add_bos=True, parse_special=True)

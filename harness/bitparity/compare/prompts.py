@@ -76,18 +76,28 @@ def tokenize(
 ) -> list[int]:
     """Turn a prompt into ids that both engines agree on; special tokens in the text are parsed, BOS is added.
 
-    Raises TokenMismatch, with the first offset and both pieces, when they do not.
+    Raises BadInput when their vocabularies are of unequal size, and TokenMismatch, with the first offset and
+    both pieces, when they do not agree.
     """
-    if prompt.tokens is not None:
-        return list(prompt.tokens)
-    text = prompt.text or ""
-    if external is not None:
-        return external.encode(text, add_bos=True, parse_special=True)
-    expected = reference.tokenize(text, add_bos=True, parse_special=True)
-    actual = candidate.tokenize(text, add_bos=True, parse_special=True)
+    actual = encode(prompt, candidate, external)  # first: the reference may be opening aside
+    ours, theirs = candidate.info, reference.info
+    if ours.n_vocab != theirs.n_vocab:
+        raise BadInput(
+            f"the models have vocabularies of unequal size: {theirs.n_vocab} tokens in "
+            f"{theirs.fingerprint.engine}, {ours.n_vocab} in {ours.fingerprint.engine}"
+        )
+    expected = encode(prompt, reference, external)
     if expected != actual:
         raise TokenMismatch(_explain_mismatch(reference, expected, candidate, actual))
     return expected
+
+
+def encode(prompt: Prompt, session: Session, external: ExternalTokenizer | None = None) -> list[int]:
+    """The ids of a prompt: its own, else those of the external tokenizer, else those of the session."""
+    if prompt.tokens is not None:
+        return list(prompt.tokens)
+    tokenize = session.tokenize if external is None else external.encode
+    return tokenize(prompt.text or "", add_bos=True, parse_special=True)
 
 
 def _explain_mismatch(

@@ -10,7 +10,7 @@ from bitparity.compare.chunking import Chunking
 from bitparity.compare.noise import measure_noise
 from bitparity.compare.noise_floor import pool
 from bitparity.compare.positions import logits_by_position
-from bitparity.compare.prompts import Prompt, tokenize
+from bitparity.compare.prompts import Prompt, encode
 from bitparity.compare.recording import CHUNKS, RecordedSequence, Recording, weights_digest
 from bitparity.engine import Engine, Session
 from bitparity.errors import BadInput
@@ -53,7 +53,7 @@ def make_recording(
 
 
 def _record(session: Session, prompt: Prompt) -> Iterator[RecordedSequence]:
-    tokens = tokenize(prompt, session, session)
+    tokens = encode(prompt, session)
     for chunks in CHUNKS:
         rows = np.stack([row.copy() for row in logits_by_position(session, tokens, Chunking(chunks))])
         yield RecordedSequence(prompt.text, tuple(tokens), chunks, rows)

@@ -74,11 +74,6 @@ def weights_digest(model: Model) -> str:
     return digest.hexdigest()
 
 
-def is_recording(name: str) -> bool:
-    """Whether the name given for an engine is that of a recording."""
-    return name.endswith(".npz")
-
-
 def save_recording(recording: Recording, path: Path) -> None:
     header = {
         "format": FORMAT,

@@ -1,0 +1,24 @@
+"""The engine that a command was given by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitparity.engine import Engine, OpensAside, get_engine
+
+
+def choose_engine(name: str) -> Engine:
+    """The engine of that name, or one that answers from the recording (.npz) of that name."""
+    if not name.endswith(".npz"):
+        return get_engine(name)
+    from bitparity.compare.recording import RecordedEngine
+
+    return RecordedEngine(Path(name))
+
+
+def start_engine(name: str) -> Engine:
+    """The engine of that name, whose process, if it has one, starts while the command goes on."""
+    engine = choose_engine(name)
+    if isinstance(engine, OpensAside):
+        engine.start()
+    return engine
