@@ -8,10 +8,9 @@ tensor types are known.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from gguf import GGUFReader, GGUFValueType, ReaderField
@@ -19,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from bitparity.errors import BadInput
 from bitparity.formats.table_lookup import Tilings
+from bitparity.model.string_array import StringArray, end_of_strings
 from bitparity.model.tensor_info import TensorInfo, require_in_tail, without_tail_scales
 from bitparity.model.tensor_types import tensor_size, type_name
 from bitparity.model.types import Tensor
@@ -27,39 +27,7 @@ MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 _HEADER_BYTES = 24
 _VALUE_TYPES = frozenset(int(value_type) for value_type in GGUFValueType)
-_LENGTH = struct.Struct("<Q")
 _AGAIN = "download it again"
-
-
-class StringArray(Sequence[str]):
-    """Strings of a metadata array, decoded when they are first asked for."""
-
-    def __init__(self, data: NDArray[np.uint8], count: int) -> None:
-        self._data, self._count = data, count
-        self._strings: list[str] | None = None
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        return self._decoded()[index]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._decoded())
-
-    def _decoded(self) -> list[str]:
-        if self._strings is None:
-            data, end, strings, length_at = self._data.tobytes(), 0, [], _LENGTH.unpack_from
-            for _ in range(self._count):
-                start = end + 8
-                end = start + length_at(data, end)[0]
-                strings.append(data[start:end].decode("utf-8", "replace"))
-            self._strings = strings
-        return self._strings
 
 
 class GgufFile(GGUFReader):
@@ -122,13 +90,10 @@ class GgufFile(GGUFReader):
         return end - orig_offs, [np.array([count]), body], [1], [GGUFValueType.ARRAY, GGUFValueType(item)]
 
     def _end_of_strings(self, start: int, count: int) -> int:
-        unpack, buffer = _LENGTH.unpack_from, self.data.data
         try:
-            for _ in range(count):
-                start += 8 + unpack(buffer, start)[0]
+            return end_of_strings(np.asarray(self.data), start, count)
         except (struct.error, OverflowError):  # a length beyond the file, beyond an address
             raise BadInput(f"the header ends inside an array of {count:,} strings; {_AGAIN}") from None
-        return start
 
     def _build_tensors(self, start_offs: int, fields: list[ReaderField]) -> None:
         infos, scales = without_tail_scales([TensorInfo(field, start_offs) for field in fields])
