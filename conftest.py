@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
-from bitparity.engine import engine_names, get_engine
 from bitparity.errors import BitparityError
+from bitparity.registry import engine_names, get_engine
 
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

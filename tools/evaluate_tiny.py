@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bitparity.engine import Session, get_engine
+from bitparity.engine import Session
 from bitparity.model import open_model
+from bitparity.registry import get_engine
 from bitparity.settings import read_settings
 from bitparity.tokenizer import Tokenizer
 

@@ -1,11 +1,7 @@
-"""The engine contract, and the registry that finds engines.
+"""The engine contract; registry.py finds engines by name.
 
 An engine turns token ids into logits.  A session is one engine with one model open and the KV cache
 of one sequence.
-A stranger's engine is a class with the methods of `Engine`, announced in its own package:
-
-    [project.entry-points."bitparity.engines"]
-    my-engine = "my_package.engine:MyEngine"
 """
 
 from __future__ import annotations
@@ -13,18 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
-from bitparity.errors import BadInput, BitparityError, EngineUnavailable
 from bitparity.stages import StageFilter
 
 if TYPE_CHECKING:  # an engine's process starts before NumPy is imported, see OpensAside
     import numpy as np
     from numpy.typing import NDArray
 
-ENTRY_POINT_GROUP = "bitparity.engines"
 Floats: TypeAlias = "NDArray[np.float32]"
 
 
@@ -177,32 +170,3 @@ class Availability:
     what: str
     advice: str = ""
     details: dict[str, str] = field(default_factory=dict)
-
-
-def engine_names() -> list[str]:
-    """Names of all engines that any installed package announces, sorted."""
-    return sorted({e.name for e in entry_points(group=ENTRY_POINT_GROUP)})
-
-
-def get_engine(name: str) -> Engine:
-    """Return the engine of that name.
-
-    Raises BadInput when none is announced, EngineUnavailable when it cannot load.
-    """
-    found = list(entry_points(group=ENTRY_POINT_GROUP, name=name))
-    if not found:
-        raise BadInput(f"no engine is named {name!r}; there are {', '.join(engine_names())}")
-    try:
-        engine: Engine = found[0].load()()
-    except BitparityError:
-        raise
-    except Exception as error:
-        raise EngineUnavailable(f"engine {name!r} cannot be loaded from {found[0].value}: {error}") from error
-    return engine
-
-
-def resolve_reference(name: str, *, bitnet_cpp_is_set: bool) -> str:
-    """Turn `auto` into a name: bitnet.cpp when BITNET_CPP_DIR is set, else llama.cpp."""
-    if name != "auto":
-        return name
-    return "bitnet.cpp" if bitnet_cpp_is_set else "llama.cpp"

@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def reference_engine(request: pytest.FixtureRequest) -> Engine:
     from bitparity.cli.engine import choose_engine
-    from bitparity.engine import resolve_reference
+    from bitparity.registry import resolve_reference
     from bitparity.settings import read_settings
 
     bitnet_cpp_is_set = read_settings().bitnet_cpp_dir is not None

@@ -12,8 +12,8 @@ from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.judging import compare
 from bitparity.compare.recorder import OURS
 from bitparity.compare.recording import RecordedEngine
-from bitparity.engine import get_engine
 from bitparity.model import open_model
+from bitparity.registry import get_engine
 from bitparity.report.failure import explain
 from bitparity.settings import read_settings
 

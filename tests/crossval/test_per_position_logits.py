@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from bitparity.cli.choose import DEFAULT_PROMPT
-from bitparity.engine import get_engine, resolve_reference
 from bitparity.model import open_model
 from bitparity.model.bundled import ARCHS, bundled_model
 from bitparity.model.hyperparameters import ARCHITECTURES
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.pytest_plugin import Parity
+from bitparity.registry import get_engine, resolve_reference
 from bitparity.runs import open_session
 from bitparity.settings import read_settings
 

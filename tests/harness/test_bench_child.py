@@ -12,11 +12,11 @@ import pytest
 
 from bitparity.bench.child import ChildTimer
 from bitparity.bench.lane import Lane
-from bitparity.engine import get_engine
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model
+from bitparity.registry import get_engine
 from bitparity.settings import read_settings
 
 

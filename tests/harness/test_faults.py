@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from bitparity.cli.selftest import command
-from bitparity.engine import get_engine
 from bitparity.errors import BadInput
 from bitparity.faults import catalogue
 from bitparity.faults.catalogue import CATALOGUE, Fault
 from bitparity.faults.plant import find, plant
 from bitparity.model.synthetic import ModelSpec, make_model
+from bitparity.registry import get_engine
 
 TOKENS = [(37 * i + 11) % 320 for i in range(8)]
 FAULT = {fault.name: fault for fault in CATALOGUE}

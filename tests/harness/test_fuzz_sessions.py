@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitparity.engine import get_engine
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.properties import PROPERTIES
 from bitparity.fuzz.properties.base import Property
@@ -22,6 +21,7 @@ from bitparity.fuzz.sessions import (
     relative_l2,
     walk,
 )
+from bitparity.registry import get_engine
 
 WAYS = PROPERTIES["every_way_gives_the_straight_prefill"]
 UNDONE = PROPERTIES["nothing_undone_leaves_a_trace"]

@@ -15,7 +15,7 @@ import pytest
 
 import bitparity
 from bitparity.cli import COMMANDS, group
-from bitparity.engine import engine_names, get_engine
+from bitparity.registry import engine_names, get_engine
 
 HARNESS = Path(bitparity.__file__).parent
 HEAVY = ("pandas", "hypothesis", "jinja2", "tokenizers", "gguf", "rich")

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitparity.engine import Session, get_engine
+from bitparity.engine import Session
 from bitparity.errors import EngineUnavailable
+from bitparity.registry import get_engine
 from bitparity.stages import StageFilter
 from bitparity_native._core import kernels
 from bitparity_native.engine import NativeEngine

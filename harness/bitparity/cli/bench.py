@@ -11,10 +11,11 @@ from bitparity.bench.lane import OURS, Lane, make_lanes
 from bitparity.cli.choose import DEFAULT_PROMPT, choose_model
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.repeat import command_line
-from bitparity.engine import Engine, engine_names, get_engine
+from bitparity.engine import Engine
 from bitparity.errors import BadInput, EngineUnavailable, NotCompared
 from bitparity.model import open_model
 from bitparity.model.types import Model
+from bitparity.registry import engine_names, get_engine
 from bitparity.runs import require_runnable
 from bitparity.settings import read_settings
 

@@ -14,7 +14,7 @@ import click
 
 from bitparity.cli.engine import start_engine
 from bitparity.cli.repeat import command_line
-from bitparity.engine import resolve_reference
+from bitparity.registry import resolve_reference
 from bitparity.settings import read_settings
 
 _FILE = click.Path(dir_okay=False, path_type=Path)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
-from bitparity.engine import Availability, engine_names, get_engine, resolve_reference
+from bitparity.engine import Availability
 from bitparity.errors import EngineUnavailable, NotCompared
+from bitparity.registry import engine_names, get_engine, resolve_reference
 from bitparity.settings import read_settings
 
 _OURS = ("native", "oracle")  # any other engine can be a reference

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitparity.engine import Engine, OpensAside, get_engine
+from bitparity.engine import Engine, OpensAside
+from bitparity.registry import get_engine
 
 
 def choose_engine(name: str) -> Engine:

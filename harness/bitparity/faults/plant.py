@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 from bitparity.compare.bisect import blame_sessions
 from bitparity.compare.blame import BlameReport
 from bitparity.compare.chunking import Chunking
-from bitparity.engine import Engine, get_engine
+from bitparity.engine import Engine
 from bitparity.errors import BadInput
 from bitparity.faults.catalogue import Fault
 from bitparity.model import open_model
@@ -18,6 +18,7 @@ from bitparity.model.types import Model
 from bitparity.oracle.definition import Definition
 from bitparity.oracle.engine import OracleEngine
 from bitparity.oracle.numerics import Numerics
+from bitparity.registry import get_engine
 
 
 @runtime_checkable

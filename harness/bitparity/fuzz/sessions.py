@@ -17,11 +17,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bitparity.engine import Engine, Session, engine_names, get_engine
+from bitparity.engine import Engine, Session
 from bitparity.errors import EngineUnavailable
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.violation import expect
 from bitparity.model.synthetic import ModelSpec, make_model
+from bitparity.registry import engine_names, get_engine
 from bitparity.settings import Settings
 
 CONTEXT = 64
