@@ -33,6 +33,12 @@ def test_end_is_behind_the_last_string(before: bytes, strings: list[bytes], afte
     assert end_of_strings(array(content + after), len(before), len(strings)) == len(content)
 
 
+@given(strings=ARRAYS)
+def test_strings_are_those_of_decoding_each(strings: list[bytes]) -> None:
+    decoded = StringArray(array(packed(strings)), len(strings))
+    assert list(decoded) == [string.decode("utf-8", "replace") for string in strings]
+
+
 @given(strings=st.lists(WORDS | ODD, min_size=1, max_size=9), data=st.data())
 def test_array_that_is_cut_off_never_ends_inside_the_data(strings: list[bytes], data: st.DataObject) -> None:
     """Within the last string the end is known, and lies beyond; the reader of the file says so."""

@@ -39,12 +39,7 @@ class StringArray(Sequence[str]):
 
     def _decoded(self) -> list[str]:
         if self._strings is None:
-            data, end, strings, length_at = self._data.tobytes(), 0, [], _LENGTH.unpack_from
-            for _ in range(self._count):
-                start = end + 8
-                end = start + length_at(data, end)[0]
-                strings.append(data[start:end].decode("utf-8", "replace"))
-            self._strings = strings
+            self._strings = _decode_at_once(self._data, self._count) or _decode_each(self._data, self._count)
         return self._strings
 
 
@@ -53,12 +48,15 @@ def end_of_strings(data: NDArray[np.uint8], start: int, count: int) -> int:
 
     Raises struct.error or OverflowError when it does not end within `data`.
     """
-    end = _leap(data[start : start + min(_ROOM * count, _MOST)], count)
-    return _walk(data, start, count) if end is None else start + end
+    room = data[start : start + min(_ROOM * count, _MOST)]
+    starts = _find_starts(room, count)
+    if starts is None:
+        return list(_walk(data, start, count))[-1] if count else start
+    return start + int(starts[-1]) + _LENGTH.size + int(room[starts[-1]])
 
 
-def _leap(data: NDArray[np.uint8], count: int) -> int | None:
-    """All strings at once; None when that cannot be sure.
+def _find_starts(data: NDArray[np.uint8], count: int) -> NDArray[np.intp] | None:
+    """Where the length of each string lies, found for all at once; None when that cannot be sure.
 
     Wherever a length below 256 lies, the 64 bits there are below 256.  If each string ends where the next of
     those places is, they are the lengths and nothing else is.
@@ -70,11 +68,37 @@ def _leap(data: NDArray[np.uint8], count: int) -> int | None:
     ends = starts + _LENGTH.size + data[starts]
     if len(starts) < count or starts[0] != 0 or not np.array_equal(ends[:-1], starts[1:]):
         return None
-    return int(ends[-1])
+    return starts
 
 
-def _walk(data: NDArray[np.uint8], start: int, count: int) -> int:
+def _walk(data: NDArray[np.uint8], start: int, count: int) -> Iterator[int]:
+    """The end of each string."""
     unpack, buffer = _LENGTH.unpack_from, data.data
     for _ in range(count):
         start += _LENGTH.size + unpack(buffer, start)[0]
-    return start
+        yield start
+
+
+def _decode_at_once(data: NDArray[np.uint8], count: int) -> list[str] | None:
+    """Decode as one text, with a zero for each length; None for strings that this could not tell apart."""
+    starts = _find_starts(data, count)
+    if starts is None:
+        return None
+    text = data.copy()
+    text[starts] = 0
+    keep = np.ones(len(data), bool)
+    keep[starts[:, None] + np.arange(1, _LENGTH.size)] = False
+    try:
+        strings = text[keep].tobytes().decode().split("\0")[1:]
+    except UnicodeDecodeError:
+        return None
+    return strings if len(strings) == count else None
+
+
+def _decode_each(data: NDArray[np.uint8], count: int) -> list[str]:
+    """Decode one by one; what is not UTF-8 is shown as U+FFFD."""
+    content, start, strings = data.tobytes(), 0, list[str]()
+    for end in _walk(data, 0, count):
+        strings.append(content[start + _LENGTH.size : end].decode("utf-8", "replace"))
+        start = end
+    return strings
