@@ -171,7 +171,10 @@ def test_sentencepiece_space_is_added_at_the_start_and_after_special_tokens() ->
         ({"tokens": None}, "tokenizer.ggml.tokens is missing"),
         ({"token_type": [1, 2]}, "2 entries for 261 tokens"),
         ({"merges": ["h e x"]}, "not two words"),
+        ({"merges": ["h e", "Ġ h e"]}, "'Ġ h e' is not two words"),
+        ({"merges": ["h e", "he"]}, "'he' is not two words"),
         ({"merges": ["h x"]}, "needs the token 'hx'"),
+        ({"merges": ["h e", "Ġh e"]}, "needs the token 'Ġh'"),
         ({"model": "llama"}, "tokenizer.ggml.scores has 0 entries for 261 tokens"),
     ],
 )

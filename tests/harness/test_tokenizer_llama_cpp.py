@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import pytest
 from gguf import GGUFWriter
@@ -15,7 +17,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as HuggingFace
 from tokenizers import models, pre_tokenizers, trainers
 
-from bitparity.tokenizer import Tokenizer
+from bitparity.tokenizer import Tokenizer, unicode_16
+from bitparity.tokenizer.byte_level import BYTE_OF
 from bitparity.tokenizer.pre_tokenizers import PRE_TOKENIZERS
 
 llama_cpp = pytest.importorskip(
@@ -108,6 +111,27 @@ def bpe_metadata(trained: HuggingFace) -> dict[str, Any]:
     }
 
 
+def words_in_the_ids() -> dict[str, Any]:
+    """Every byte, and a merge of "b", "1" and "!" with each: the ids show what is in one word with them."""
+    pairs = list(product("b1!", BYTE_OF))
+    tokens = [*BYTE_OF, *map("".join, pairs), "<bos>"]
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [NORMAL] * (len(tokens) - 1) + [CONTROL],
+        "tokenizer.ggml.merges": sorted(map(" ".join, pairs)),
+        "tokenizer.ggml.bos_token_id": len(tokens) - 1,
+    }
+
+
+def borders_of_classes() -> list[str]:
+    """Characters whose Unicode category is not that of the one before or after them."""
+    codes = [code for code in range(0x80, 0x110000) if not 0xD800 <= code < 0xE000]
+    borders = {code for a, b in pairwise(codes) if category(chr(a)) != category(chr(b)) for code in (a, b)}
+    borders |= {code + step for ends in unicode_16.RANGES for code in ends for step in (-1, 0, 1)}
+    return list(map(chr, sorted(borders)))
+
+
 def train_sentencepiece() -> dict[str, Any]:
     trained = HuggingFace(models.BPE())
     trained.train_from_iterator(
@@ -184,6 +208,11 @@ def both(
     reference.close()
 
 
+def batched(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
 def assert_equal_ids(reference: LlamaCppVocabulary, tokenizer: Tokenizer, text: str) -> None:
     for add_bos in (False, True):
         for parse_special in (False, True):
@@ -204,6 +233,17 @@ def test_random_text_has_the_ids_of_llama_cpp(both: tuple[LlamaCppVocabulary, To
         assert_equal_ids(*both, text)
 
     check()
+
+
+@pytest.mark.parametrize("pre", ["gpt-2", "qwen35", "falcon"])  # letters and digits, marks, punctuation
+def test_characters_are_of_the_class_that_they_are_of_in_llama_cpp(pre: str, tmp_path: Path) -> None:
+    metadata = words_in_the_ids() | {"tokenizer.ggml.pre": pre}
+    write_vocabulary(tmp_path / "vocabulary.gguf", metadata)
+    reference, tokenizer = LlamaCppVocabulary(tmp_path / "vocabulary.gguf"), Tokenizer.from_gguf(metadata)
+    for characters in batched(borders_of_classes(), 64):
+        for head in "b1!":
+            assert_equal_ids(reference, tokenizer, "\n".join(head + c for c in characters))
+    reference.close()
 
 
 def test_every_piece_has_the_bytes_of_llama_cpp(both: tuple[LlamaCppVocabulary, Tokenizer]) -> None:

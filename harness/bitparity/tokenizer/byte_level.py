@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 from tokenizers import Regex, models, pre_tokenizers
 
 from bitparity.errors import BadInput
 from bitparity.tokenizer.pre_tokenizers import PreTokenizer
+from bitparity.tokenizer.unicode_16 import as_unicode_15
 
 # A character that no token covers becomes this one, one id beyond the vocabulary: its neighbours stay apart.
 _UNCOVERED = "\0uncovered"
@@ -22,20 +24,19 @@ class ByteLevelMerger:
     so each text is merged with the tokens that are part of one of its words, and gets the same ids.
     """
 
-    def __init__(self, tokens: Sequence[str], merges: Iterable[str], pre: PreTokenizer) -> None:
-        self._ids = {token: i for i, token in enumerate(tokens)}
+    def __init__(self, tokens: Sequence[str], merges: Sequence[str], pre: PreTokenizer) -> None:
+        self._ids = dict(zip(tokens, range(len(tokens)), strict=True))
         self._n_vocab, self._longest = len(tokens), max(map(len, tokens))
-        self._ranks = {line: rank for rank, line in enumerate(merges)}
-        for line in self._ranks:
-            self._check(line)
+        self._ranks = dict(zip(merges, range(len(merges)), strict=True))
+        self._check_merges(merges)
         self._ignore_merges = pre.ignore_merges
         cuts = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in pre.patterns]
-        byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-        self._cut = pre_tokenizers.Sequence([*cuts, byte_level])
+        self._cut = pre_tokenizers.Sequence(cuts)
 
     def encode(self, text: str) -> list[int]:
         """Ids >= len(tokens) stand for characters that the vocabulary lacks; the reference drops them."""
-        words = [word for word, _ in self._cut.pre_tokenize_str(text)]
+        pieces = self._cut.pre_tokenize_str(as_unicode_15(text))
+        words = [_characters(text[start:end]) for _, (start, end) in pieces]
         merger = self._merger_of(set(words))
         return [token.id for word in words for token in merger.tokenize(word)]
 
@@ -57,6 +58,18 @@ class ByteLevelMerger:
             for end in range(start + 1, min(len(word), start + self._longest) + 1):
                 if word[start:end] in self._ids:
                     yield word[start:end]
+
+    def _check_merges(self, merges: Sequence[str]) -> None:
+        """All at once, since there may be a quarter of a million; only when that fails, one by one."""
+        tokens = self._ids.keys()
+        if (
+            {1}.issuperset(map(str.count, merges, repeat(" ")))
+            and tokens >= set(" ".join(merges).split(" "))
+            and tokens >= set(map(str.replace, merges, repeat(" "), repeat("")))
+        ):
+            return
+        for line in merges:
+            self._check(line)
 
     def _check(self, line: str) -> None:
         left, space, right = line.partition(" ")
@@ -81,6 +94,11 @@ def _alphabet() -> dict[str, int]:
 
 
 BYTE_OF = _alphabet()
+_CHARACTER_OF = {byte: character for character, byte in BYTE_OF.items()}
+
+
+def _characters(piece: str) -> str:
+    return "".join(_CHARACTER_OF[byte] for byte in piece.encode())
 
 
 def token_bytes(token: str) -> bytes:
