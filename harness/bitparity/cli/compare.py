@@ -6,7 +6,6 @@ What can be typed is here, comparing.py does it: the reference starts before tha
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +17,6 @@ from bitparity.registry import resolve_reference
 from bitparity.settings import read_settings
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What was typed; names are those of the options below."""
-
-    model: str | None
-    reference: str
-    candidate: str
-    reference_model: Path | None
-    candidate_model: Path | None
-    texts: tuple[str, ...]
-    prompt_file: Path | None
-    tokens: str | None
-    tokenizer: Path | None
-    steps: int
-    chunks: str
-    context: int | None
-    threads: int | None
-    device_id: int | None
-    limit: float | None
-    blame: bool
-    trace_filter: str
-    record: Path | None
-    json_file: Path | None
-    html_file: Path | None
 
 
 @click.command("compare")
@@ -93,12 +66,12 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     Exits with 0 when the engines agree or differ by noise, 1 when they diverged, 3 when they tokenize
     differently, 4 when nothing could be compared, and 5 when an engine failed.
     """
-    options = Options(**given)
     settings = read_settings()
-    name = resolve_reference(options.reference, bitnet_cpp_is_set=settings.bitnet_cpp_dir is not None)
+    name = resolve_reference(given["reference"], bitnet_cpp_is_set=settings.bitnet_cpp_dir is not None)
     reference = start_engine(name)
-    from bitparity.cli.comparing import record_reference, run_comparison
+    from bitparity.cli.comparing import Options, record_reference, run_comparison
 
+    options = Options(**given)
     if options.record is not None:
         record_reference(options.record, options, reference, settings)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -22,8 +23,33 @@ from bitparity.settings import Settings
 from bitparity.stages import StageFilter
 
 if TYPE_CHECKING:
-    from bitparity.cli.compare import Options
     from bitparity.compare.blame import BlameReport
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was typed; names are those of the options of compare.py."""
+
+    model: str | None
+    reference: str
+    candidate: str
+    reference_model: Path | None
+    candidate_model: Path | None
+    texts: tuple[str, ...]
+    prompt_file: Path | None
+    tokens: str | None
+    tokenizer: Path | None
+    steps: int
+    chunks: str
+    context: int | None
+    threads: int | None
+    device_id: int | None
+    limit: float | None
+    blame: bool
+    trace_filter: str
+    record: Path | None
+    json_file: Path | None
+    html_file: Path | None
 
 
 def run_comparison(options: Options, reference: Engine, settings: Settings, command: str) -> int:
