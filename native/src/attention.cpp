@@ -18,13 +18,19 @@ int most_queries(const HyperParameters& hyper) {
     return std::max(queries_a_task, hyper.n_head / hyper.n_head_kv);
 }
 
-// All heads of a KV head, so that its keys and values are read once, unless a thread would get no task.
-int heads_a_task(const HyperParameters& hyper, int blocks, int threads) {
-    const int group = hyper.n_head / hyper.n_head_kv;
-    for (int heads = group; heads > 1; --heads) {
-        if (group % heads == 0 && blocks * (hyper.n_head / heads) >= threads) return heads;
+// How long `rest` KV heads take when all threads share them in `parts` tasks each; one KV head is the unit.
+double span_of(int rest, int parts, int threads) {
+    return double((rest * parts + threads - 1) / threads) / parts;
+}
+
+// A task is all heads of a KV head, so that its keys and values are read once.  Where that leaves a rest of
+// tasks that the threads cannot share evenly, each of those is split into so many parts.
+int parts_of(int rest, int group, int threads) {
+    int best = 1;
+    for (int parts = 2; parts <= group; ++parts) {
+        if (group % parts == 0 && span_of(rest, parts, threads) < span_of(rest, best, threads)) best = parts;
     }
-    return 1;
+    return best;
 }
 
 // Fetches the beginning of each row: a column is a read of its own, too short for the CPU to see it coming.
@@ -101,13 +107,17 @@ Attention::Attention(const HyperParameters& hyper, const KernelSet& kernels, Num
 }
 
 void Attention::run(ThreadPool& pool, const KvCache& cache, const AttentionCall& call) {
-    const int tokens = std::max(1, queries_a_task / (hyper_.n_head / hyper_.n_head_kv));
+    const int group = hyper_.n_head / hyper_.n_head_kv, tokens = std::max(1, queries_a_task / group);
     const int blocks = (call.tokens + tokens - 1) / tokens;
-    const int heads = heads_a_task(hyper_, blocks, pool.threads());
-    const int parts = hyper_.n_head / heads;
-    pool.run(blocks * parts, [&](int index, int thread) {
-        const int first = index / parts * tokens;
-        const Queries queries{index % parts * heads, heads, first, std::min(tokens, call.tokens - first)};
+    const int rest = blocks * hyper_.n_head_kv % pool.threads(), whole = blocks * hyper_.n_head_kv - rest;
+    const int parts = parts_of(rest, group, pool.threads());
+    pool.run(whole + rest * parts, [&](int index, int thread) {
+        const int part = index < whole ? 0 : (index - whole) % parts;
+        const int unit = index < whole ? index : whole + (index - whole) / parts;
+        const int heads = index < whole ? group : group / parts;
+        const int head = unit % hyper_.n_head_kv * group + part * heads;
+        const int first = unit / hyper_.n_head_kv * tokens;
+        const Queries queries{head, heads, first, std::min(tokens, call.tokens - first)};
         run_queries(cache, call, queries, scratch_[std::size_t(thread)]);
     });
 }
