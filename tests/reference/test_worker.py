@@ -131,9 +131,7 @@ def test_worker_opens_while_its_parent_does_other_work(tmp_path: Path) -> None:
     os.mkfifo(fifo)
     process = WorkerProcess()
     session = WorkerSession("fake", fake_sessions.open_when_told, {"fifo": fifo}, process=process)
-    fifo.write_text(
-        ""
-    )  # the opener waits for this, so a parent that waited for the opener would not get here
+    fifo.write_text("")  # the opener waits for this: a parent that waited for the opener would not get here
     assert session.process_id == process.pid
     assert session.info.n_vocab == 4
     assert session.call_seconds > 0.0

@@ -50,9 +50,9 @@ def end_of_strings(data: NDArray[np.uint8], start: int, count: int) -> int:
     """
     room = data[start : start + min(_ROOM * count, _MOST)]
     starts = _find_starts(room, count)
-    if starts is None:
-        return list(_walk(data, start, count))[-1] if count else start
-    return start + int(starts[-1]) + _LENGTH.size + int(room[starts[-1]])
+    if starts is not None:
+        return start + int(starts[-1]) + _LENGTH.size + int(room[starts[-1]])
+    return max(_walk(data, start, count), default=start)
 
 
 def _find_starts(data: NDArray[np.uint8], count: int) -> NDArray[np.intp] | None:
