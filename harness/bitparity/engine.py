@@ -153,8 +153,11 @@ class Engine(Protocol):
 class OpensAside(Protocol):
     """What an engine may have besides: its sessions open in a process of their own, beside other work."""
 
-    def start(self) -> None:
-        """Start the process of the next session, before it is known what to open; returns at once."""
+    def start(self, model: Path | None) -> None:
+        """Start the process of the next session, before it is known how to open it; returns at once.
+
+        model  the file that will be opened, if that is known: it may be loaded meanwhile
+        """
         ...
 
     def begin(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> Session:

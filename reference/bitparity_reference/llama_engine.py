@@ -12,7 +12,7 @@ from bitparity.settings import read_settings
 from bitparity_reference.build import bridge_dir, build_bridge, compiler_version, find_compiler
 from bitparity_reference.discover import Library
 from bitparity_reference.nodes import NodeTable
-from bitparity_reference.session import open_bridge
+from bitparity_reference.session import load_model, open_bridge
 from bitparity_reference.worker import TIME_LIMIT, WorkerSession
 from bitparity_reference.worker_process import WorkerProcess
 
@@ -33,7 +33,7 @@ class LlamaEngine(ABC):
 
     def __init__(self, time_limit: float = TIME_LIMIT) -> None:
         self._time_limit = time_limit
-        self._started: WorkerProcess | None = None
+        self._started: tuple[WorkerProcess, Path | None] | None = None  # with the model that it loads
 
     @abstractmethod
     def find(self) -> Library:
@@ -65,9 +65,16 @@ class LlamaEngine(ABC):
     def open(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> WorkerSession:
         return self.begin(model, context=context, threads=threads, device_id=device_id).wait()
 
-    def start(self) -> None:
-        """As bitparity.engine.OpensAside says."""
-        self._started = self._started or WorkerProcess()
+    def start(self, model: Path | None) -> None:
+        """As bitparity.engine.OpensAside says; a bridge that is not compiled yet is left to `begin`."""
+        if self._started is not None:
+            return
+        process = WorkerProcess()
+        if model is not None and (bridge := self._compiled_bridge()):
+            process.prepare(load_model, bridge=bridge, model=model, engine=self.name)
+            self._started = process, model
+        else:
+            self._started = process, None
 
     def begin(
         self, model: Path, *, context: int, threads: int, device_id: int | None = None
@@ -85,16 +92,28 @@ class LlamaEngine(ABC):
         info = self.describe(library, open_model(model), context, threads)
         if reason := self.refusal(info.arch, set(info.weight_formats)):
             raise BadInput(f"{model}: {reason}")
-        arguments = {
-            "bridge": build_bridge(library, read_settings().cache_dir),
-            "model": model,
-            "context": context,
-            "threads": threads,
-            "info": info,
-            "nodes": self.graphs[info.arch],
-        }
-        process, self._started = self._started, None
+        process = self._process_that_loads(model, build_bridge(library, read_settings().cache_dir))
+        arguments = {"context": context, "threads": threads, "info": info, "nodes": self.graphs[info.arch]}
         return WorkerSession(self.name, open_bridge, arguments, process=process, time_limit=self._time_limit)
+
+    def _process_that_loads(self, model: Path, bridge: Path) -> WorkerProcess:
+        """The one that was started, if it loads this model or none; else another."""
+        process, loads = self._started or (WorkerProcess(), None)
+        self._started = None
+        if loads == model:
+            return process
+        if loads is not None:
+            process.close()
+            process = WorkerProcess()
+        process.prepare(load_model, bridge=bridge, model=model, engine=self.name)
+        return process
+
+    def _compiled_bridge(self) -> Path | None:
+        try:
+            folder = bridge_dir(self.find(), read_settings().cache_dir)
+        except EngineUnavailable:
+            return None
+        return folder if folder.is_dir() else None
 
     def fingerprint(self, library: Library, threads: int) -> Fingerprint:
         """What is known before a session is open; the library itself then tells its instruction sets."""

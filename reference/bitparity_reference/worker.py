@@ -8,7 +8,6 @@ The opener is called in the worker and returns a session; pickle must find it by
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Self, cast
@@ -24,7 +23,7 @@ TIME_LIMIT = 600.0
 class WorkerSession:
     """A session that lives in a worker process; it opens there while the parent does other work.
 
-    process       one that was started before; None starts one
+    process       one that was started before, perhaps with the opener's first argument; None starts one
     time_limit    seconds of silence within one call after which the worker is killed; may be changed
     call_seconds  what the last call took in the worker (before any: opening), transport not counted
     What is first asked of it waits until it is open, and raises what the opener raised.  Every method may
@@ -49,7 +48,6 @@ class WorkerSession:
         self.call_seconds = 0.0
         self._process = process or WorkerProcess()
         with self._closed_by_errors():
-            self._send(sys.path)  # so that the worker finds the opener's module
             self._send((engine, opener, dict(arguments)))
 
     def wait(self) -> Self:

@@ -1,4 +1,7 @@
-"""The worker's side: opens the session and answers requests until the parent is gone."""
+"""The worker's side: opens the session and answers requests until the parent is gone.
+
+It imports little, so that opening begins soon; NumPy comes in beside it.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,16 @@ import threading
 import time
 import traceback
 from contextlib import AbstractContextManager
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from bitparity.engine import Session, Sink, StageValue
+from bitparity.engine import Session, Sink
 from bitparity.errors import BitparityError, EngineFailed
 from bitparity.stages import StageFilter
-from bitparity_native import _core
 from bitparity_reference.channel import Channel
+
+if TYPE_CHECKING:
+    from bitparity_reference.worker_recorder import WorkerRecorder
 
 
 def main(fd: int) -> None:
@@ -28,14 +32,13 @@ def main(fd: int) -> None:
     _keep_debuggers_away()
     channel = Channel(socket.socket(fileno=fd))
     requests = _requests(channel)
-    engine, opener, arguments = requests.get()
-    started = time.perf_counter()
-    try:
-        server = _Server(opener(**arguments), channel)
-    except Exception as error:
-        channel.send(("answer", _portable(engine, error)))
+    threading.Thread(target=import_module, args=["numpy"]).start()
+    engine, session, seconds = _open(requests)
+    if isinstance(session, Exception):
+        channel.send(("answer", _portable(engine, session)))
         return
-    channel.send(("answer", (server.session.info, time.perf_counter() - started)))
+    server = _Server(session, channel)
+    channel.send(("answer", (session.info, seconds)))
     while True:
         method, args, options = requests.get()
         started = time.perf_counter()
@@ -47,12 +50,32 @@ def main(fd: int) -> None:
         channel.send(("answer", answer))
 
 
+def _open(requests: queue.SimpleQueue[Any]) -> tuple[str, Session | Exception, float]:
+    """Call what is asked, each with what the last one returned, until one opens an engine's session.
+
+    Returns the engine's name, the session or what was raised on the way, and the seconds that all took.
+    """
+    returned: list[Any] = []
+    raised: Exception | None = None
+    seconds = 0.0
+    while True:
+        engine, function, arguments = requests.get()
+        started = time.perf_counter()
+        try:
+            if raised is None:
+                returned = [function(*returned, **arguments)]
+        except Exception as error:
+            raised = error
+        seconds += time.perf_counter() - started
+        if engine is not None:
+            return engine, raised or returned[0], seconds
+
+
 class _Server:
     def __init__(self, session: Session, channel: Channel) -> None:
         self.session, self._channel = session, channel
         self._tap: AbstractContextManager[None] | None = None
-        self._recorder: _core.Recorder | None = None
-        self._seq: int | None = None  # of what the recorder holds
+        self._recorder: WorkerRecorder | None = None
 
     def call(self, method: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         if method == "start_tap":
@@ -70,28 +93,23 @@ class _Server:
         self._tap.__enter__()
 
     def _start_recording(self, stages: StageFilter, engine: str, run: str) -> None:
-        """Records are made here, so that values need not cross to the parent."""
-        self._recorder = _core.Recorder(engine=engine, run=run, threads=1)
-        self._start_tap(stages, self._record)
+        from bitparity_reference.worker_recorder import WorkerRecorder
 
-    def _record(self, value: StageValue) -> None:
-        assert self._recorder is not None
-        self._recorder.add(value.layer, value.stage, value.position, np.ascontiguousarray(value.values))
-        self._seq = value.seq
+        self._recorder = WorkerRecorder(engine, run)
+        self._start_tap(stages, self._recorder.add)
 
     def _send_records(self) -> None:
-        if self._recorder is not None and self._seq is not None:
-            self._channel.send(("records", self._recorder.take(self._seq)))
-            self._seq = None
+        if self._recorder is not None and (records := self._recorder.take()) is not None:
+            self._channel.send(("records", records))
 
     def _stop_tap(self) -> None:
         assert self._tap is not None
         self._tap.__exit__(None, None, None)
-        self._tap = self._recorder = self._seq = None
+        self._tap = self._recorder = None
 
 
 def _requests(channel: Channel) -> queue.SimpleQueue[Any]:
-    """What follows the parent's module search path, as it comes.
+    """What the parent sends, as it comes.
 
     When the parent is gone the process ends at once, whatever it is doing; also when a request means nothing.
     """
@@ -99,7 +117,6 @@ def _requests(channel: Channel) -> queue.SimpleQueue[Any]:
 
     def read() -> None:
         try:
-            sys.path[:] = channel.receive()
             while True:
                 received.put(channel.receive())
         except (EOFError, OSError):
@@ -126,4 +143,5 @@ def _keep_debuggers_away() -> None:
 
 
 if __name__ == "__main__":
+    sys.path[:] = sys.argv[2:]  # the parent's, so that every function that it names is found
     main(int(sys.argv[1]))

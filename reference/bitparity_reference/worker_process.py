@@ -11,6 +11,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from bitparity_reference.channel import Channel
@@ -26,7 +28,7 @@ class WorkerProcess:
     def __init__(self) -> None:
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - it is open as long as the worker lives
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "bitparity_reference.worker_child", str(theirs.fileno())]
+        command = [sys.executable, "-m", "bitparity_reference.worker_child", str(theirs.fileno()), *sys.path]
         with theirs:
             self._process = subprocess.Popen(
                 command,
@@ -40,6 +42,14 @@ class WorkerProcess:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def prepare(self, function: Callable[..., Any], **arguments: Any) -> None:
+        """Call a function there before it is known what to open; the opener is given what it returns.
+
+        What it raises, and an end of the process, is raised where the session is first used.
+        """
+        with suppress(OSError):
+            self.send((None, function, arguments))
 
     def send(self, message: Any) -> None:
         """As Channel.send."""

@@ -1,4 +1,4 @@
-// Python's view of the bridge: one class, `Session`, in a module named `_bridge`.
+// Python's view of the bridge: two classes, `Model` and `Session`, in a module named `_bridge`.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -6,6 +6,7 @@
 #include "session.hpp"
 
 namespace py = pybind11;
+using bridge::Model;
 using bridge::Session;
 
 namespace {
@@ -58,9 +59,12 @@ PYBIND11_MODULE(_bridge, module) {
     module.def("quiet_log", &bridge::quiet_log);
     module.def("system_information", &bridge::system_information);
 
+    py::class_<Model, std::shared_ptr<Model>>(module, "Model")
+        .def(py::init<const std::string&>(), py::call_guard<py::gil_scoped_release>(), py::arg("path"));
+
     py::class_<Session>(module, "Session")
-        .def(py::init<const std::string&, int, int>(), py::call_guard<py::gil_scoped_release>(),
-             py::arg("path"), py::arg("context"), py::arg("threads"))
+        .def(py::init<std::shared_ptr<Model>, int, int>(), py::call_guard<py::gil_scoped_release>(),
+             py::arg("model"), py::arg("context"), py::arg("threads"))
         .def("tokenize", &Session::tokenize)
         .def("detokenize", detokenize)
         .def("evaluate", evaluate, py::arg("tokens"), py::arg("every"))

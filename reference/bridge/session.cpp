@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 namespace bridge {
 
@@ -25,7 +26,7 @@ void log_line(ggml_log_level level, const char* text, void*) {
     if (level == GGML_LOG_LEVEL_ERROR && first_error.empty()) first_error = text;
 }
 
-llama_model* open_model(const std::string& path) {
+llama_model* load_model(const std::string& path) {
     llama_model_params params = llama_model_default_params();
     params.n_gpu_layers = 0;
     first_error.clear();
@@ -51,23 +52,25 @@ llama_context* open_context(llama_model* model, int positions, int chunk, int th
 
 }  // namespace
 
-Session::Session(const std::string& path, int context, int threads)
-    : model_(open_model(path)), chunk_(std::min(context, CHUNK)) {
-    context_.reset(open_context(model_.get(), context, chunk_, threads, tap_));
-    n_vocab_ = compat::vocabulary_size(compat::vocabulary(model_.get()));
+Model::Model(const std::string& path) : model_(load_model(path)) {}
+
+Session::Session(std::shared_ptr<const Model> model, int context, int threads)
+    : model_(std::move(model)), chunk_(std::min(context, CHUNK)) {
+    context_.reset(open_context(model_->get(), context, chunk_, threads, tap_));
+    n_vocab_ = compat::vocabulary_size(compat::vocabulary(model_->get()));
 }
 
-int Session::layers() const { return compat::layers(model_.get()); }
+int Session::layers() const { return compat::layers(model_->get()); }
 
 std::string Session::architecture() const {
     char value[64] = "";
-    llama_model_meta_val_str(model_.get(), "general.architecture", value, sizeof value);
+    llama_model_meta_val_str(model_->get(), "general.architecture", value, sizeof value);
     return value;
 }
 
 std::vector<std::int32_t> Session::tokenize(const std::string& text, bool add_special,
                                             bool parse_special) const {
-    const auto vocabulary = compat::vocabulary(model_.get());
+    const auto vocabulary = compat::vocabulary(model_->get());
     const auto write = [&](std::int32_t* ids, int room) {
         const int size = static_cast<int>(text.size());
         return llama_tokenize(vocabulary, text.c_str(), size, ids, room, add_special, parse_special);
@@ -79,7 +82,7 @@ std::vector<std::int32_t> Session::tokenize(const std::string& text, bool add_sp
 }
 
 std::string Session::detokenize(const std::vector<std::int32_t>& ids) const {
-    const auto vocabulary = compat::vocabulary(model_.get());
+    const auto vocabulary = compat::vocabulary(model_->get());
     const int n = static_cast<int>(ids.size());
     const int needed = -llama_detokenize(vocabulary, ids.data(), n, nullptr, 0, false, true);
     std::string text(static_cast<std::size_t>(std::max(needed, 0)), '\0');

@@ -1,4 +1,4 @@
-// One model, one context, one sequence of an unmodified llama.cpp.
+// A model of an unmodified llama.cpp, and a session with it: one context, one sequence.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,25 @@ struct LoadError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+struct Free {
+    void operator()(llama_model* model) const { compat::free_model(model); }
+    void operator()(llama_context* context) const { llama_free(context); }
+};
+
+/// The weights and the vocabulary of a GGUF file.
+class Model {
+public:
+    explicit Model(const std::string& path);
+
+    llama_model* get() const { return model_.get(); }
+
+private:
+    std::unique_ptr<llama_model, Free> model_;
+};
+
 class Session {
 public:
-    Session(const std::string& path, int context, int threads);
+    Session(std::shared_ptr<const Model> model, int context, int threads);
 
     std::vector<std::int32_t> tokenize(const std::string& text, bool add_special, bool parse_special) const;
     std::string detokenize(const std::vector<std::int32_t>& ids) const;
@@ -38,14 +54,10 @@ public:
     Tap& tap() { return tap_; }
 
 private:
-    struct Free {
-        void operator()(llama_model* model) const { compat::free_model(model); }
-        void operator()(llama_context* context) const { llama_free(context); }
-    };
     void evaluate_chunk(const std::int32_t* tokens, int n, bool every, bool last);
 
     Tap tap_;
-    std::unique_ptr<llama_model, Free> model_;
+    std::shared_ptr<const Model> model_;
     std::unique_ptr<llama_context, Free> context_;
     int chunk_ = 0, n_vocab_ = 0, position_ = 0;
 };

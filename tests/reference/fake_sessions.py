@@ -82,6 +82,11 @@ def open_when_told(fifo: Path) -> FakeSession:
     return FakeSession()
 
 
+def open_prepared(prepared: FakeSession) -> FakeSession:
+    prepared.position = 3
+    return prepared
+
+
 def open_sleeping() -> FakeSession:
     time.sleep(60)
     return FakeSession()

@@ -138,6 +138,35 @@ def test_worker_opens_while_its_parent_does_other_work(tmp_path: Path) -> None:
     session.close()
 
 
+def test_worker_gives_its_opener_what_was_prepared() -> None:
+    import fake_sessions
+
+    process = WorkerProcess()
+    process.prepare(fake_sessions.open_fake)
+    session = WorkerSession("fake", fake_sessions.open_prepared, {}, process=process)
+    session.prefill([1])
+    assert session.position == 4
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("preparation", "error", "words"),
+    [
+        ("open_refusing", BadInput, "not to my taste"),
+        ("open_crashing", EngineFailed, r"fake aborted \(SIGABRT\)"),
+    ],
+)
+def test_worker_raises_what_its_preparation_met_when_it_is_used(
+    preparation: str, error: type[Exception], words: str
+) -> None:
+    import fake_sessions
+
+    process = WorkerProcess()
+    process.prepare(getattr(fake_sessions, preparation))
+    with pytest.raises(error, match=words):
+        WorkerSession("fake", fake_sessions.open_prepared, {}, process=process).wait()
+
+
 def test_worker_that_does_not_understand_its_opener_says_why(tmp_path: Path) -> None:
     module = tmp_path / "gone.py"
     module.write_text("def opener(): ...\n")

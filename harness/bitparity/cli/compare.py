@@ -68,7 +68,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     settings = read_settings()
     name = resolve_reference(given["reference"], bitnet_cpp_is_set=settings.bitnet_cpp_dir is not None)
-    reference = start_engine(name)
+    reference = start_engine(name, _named_file(given["reference_model"] or given["model"]))
     from bitparity.cli.comparing import Options, record_reference, run_comparison
 
     options = Options(**given)
@@ -76,3 +76,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
         record_reference(options.record, options, reference, settings)
     else:
         sys.exit(run_comparison(options, reference, settings, command_line(ctx)))
+
+
+def _named_file(model: Path | str | None) -> Path | None:
+    return Path(model) if model and Path(model).is_file() else None

@@ -17,9 +17,9 @@ def choose_engine(name: str) -> Engine:
     return RecordedEngine(Path(name))
 
 
-def start_engine(name: str) -> Engine:
-    """The engine of that name, whose process, if it has one, starts while the command goes on."""
+def start_engine(name: str, model: Path | None) -> Engine:
+    """The engine of that name, whose process, if it has one, loads the model while the command goes on."""
     engine = choose_engine(name)
     if isinstance(engine, OpensAside):
-        engine.start()
+        engine.start(model)
     return engine
