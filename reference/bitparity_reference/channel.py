@@ -1,19 +1,28 @@
-"""Python objects over a socket; arrays in them travel beside the pickle and are not copied into it."""
+"""Python objects over a socket; arrays in them travel beside the pickle and are not copied into it.
+
+A large array, the logits of a prompt say, is handed over as memory of its own that the other end maps: a
+socket would copy it twice, a bit at a time.  Each keeps a file open as long as it lives, so it is for arrays
+so large that few are kept.
+"""
 
 from __future__ import annotations
 
+import mmap
+import os
 import pickle
 import select
 import socket
 import struct
+import sys
 from typing import Any
 
 _HEAD = struct.Struct("<QI")  # bytes of the pickle, number of buffers
 _LENGTH = struct.Struct("<Q")
+_LARGE = 1 << 25 if hasattr(os, "memfd_create") else sys.maxsize  # bytes; without it, all go by the socket
 
 
 class Channel:
-    """One end of a connected stream socket.  Both ends must trust each other: objects are pickled."""
+    """One end of a connected Unix socket.  Both ends must trust each other: objects are pickled."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
@@ -26,7 +35,10 @@ class Channel:
         lengths = b"".join(_LENGTH.pack(view.nbytes) for view in views)
         self._socket.sendall(_HEAD.pack(len(data), len(views)) + lengths + data)
         for view in views:
-            self._socket.sendall(view)
+            if view.nbytes < _LARGE:
+                self._socket.sendall(view)
+            else:
+                self._hand_over(view)
 
     def receive(self, time_limit: float | None = None) -> Any:
         """Receive one object.
@@ -39,10 +51,32 @@ class Channel:
         size, count = _HEAD.unpack(self._read(_HEAD.size))
         lengths = [_LENGTH.unpack(self._read(_LENGTH.size))[0] for _ in range(count)]
         data = self._read(size)
-        return pickle.loads(data, buffers=[self._read(length) for length in lengths])
+        buffers = [self._read(length) if length < _LARGE else self._map(length) for length in lengths]
+        return pickle.loads(data, buffers=buffers)
 
     def close(self) -> None:
         self._socket.close()
+
+    def _hand_over(self, view: memoryview) -> None:
+        memory = os.memfd_create("bitparity")
+        try:
+            while view:
+                view = view[os.write(memory, view) :]
+            socket.send_fds(self._socket, [b"\0"], [memory])
+        finally:
+            os.close(memory)
+
+    def _map(self, size: int) -> mmap.mmap:
+        try:
+            _, memories, _, _ = socket.recv_fds(self._socket, 1, 1)
+        except ConnectionResetError:
+            memories = []
+        if not memories:
+            raise EOFError
+        try:
+            return mmap.mmap(memories[0], size)
+        finally:
+            os.close(memories[0])
 
     def _read(self, size: int) -> bytearray:
         data = bytearray(size)
