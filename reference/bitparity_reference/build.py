@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from bitparity.errors import EngineUnavailable
 from bitparity_reference.discover import Library
-from bitparity_reference.session import MODULE
+from bitparity_reference.loaded_model import MODULE
 
 _FLAGS = ("-std=c++20", "-O2", "-shared", "-fPIC", "-fvisibility=hidden")
 _FOUND_SOURCES = (Path(__file__).parent / "bridge", Path(__file__).parent.parent / "bridge")

@@ -11,8 +11,8 @@ from bitparity.errors import BadInput, EngineUnavailable
 from bitparity.settings import read_settings
 from bitparity_reference.build import bridge_dir, build_bridge, compiler_version, find_compiler
 from bitparity_reference.discover import Library
+from bitparity_reference.loaded_model import LoadedModel
 from bitparity_reference.nodes import NodeTable
-from bitparity_reference.session import load_model, open_bridge
 from bitparity_reference.worker import TIME_LIMIT, WorkerSession
 from bitparity_reference.worker_process import WorkerProcess
 
@@ -71,7 +71,7 @@ class LlamaEngine(ABC):
             return
         process = WorkerProcess()
         if model is not None and (bridge := self._compiled_bridge()):
-            process.prepare(load_model, bridge=bridge, model=model, engine=self.name)
+            process.prepare(LoadedModel, bridge=bridge, path=model, engine=self.name)
             self._started = process, model
         else:
             self._started = process, None
@@ -80,7 +80,8 @@ class LlamaEngine(ABC):
         self, model: Path, *, context: int, threads: int, device_id: int | None = None
     ) -> WorkerSession:
         """As bitparity.engine.OpensAside says; a library, model or device that is wrong is told at once."""
-        from bitparity.model import open_model  # imports NumPy, and `start` comes first
+        from bitparity.model import open_model  # here, for `start` comes first and need not wait for it
+        from bitparity_reference.session import open_bridge
 
         if device_id is not None:
             raise BadInput(f"{self.name} runs on the CPU here; it has no device {device_id}")
@@ -105,7 +106,7 @@ class LlamaEngine(ABC):
         if loads is not None:
             process.close()
             process = WorkerProcess()
-        process.prepare(load_model, bridge=bridge, model=model, engine=self.name)
+        process.prepare(LoadedModel, bridge=bridge, path=model, engine=self.name)
         return process
 
     def _compiled_bridge(self) -> Path | None:

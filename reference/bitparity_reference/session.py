@@ -2,64 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from importlib import import_module
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 from bitparity.engine import Floats, ModelInfo, Sink, StageValue
 from bitparity.errors import BadInput
 from bitparity.stages import StageFilter, graph_order
+from bitparity_reference.loaded_model import LoadedModel
 from bitparity_reference.nodes import Node, NodeTable, wanted_nodes
-
-MODULE = "_bridge"  # as build.py compiles it
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A file's weights and vocabulary in the library, through the compiled module."""
-
-    module: Any
-    core: Any
-    path: Path
-    engine: str
-
-
-def load_model(*, bridge: Path, model: Path, engine: str) -> LoadedModel:
-    """Import the compiled module from the folder `bridge` and load the model; called in the worker."""
-    sys.path.insert(0, str(bridge))
-    module = import_module(MODULE)
-    module.quiet_log()
-    with _telling(module, model, engine):
-        return LoadedModel(module, module.Model(str(model)), model, engine)
 
 
 def open_bridge(
     model: LoadedModel, *, context: int, threads: int, info: ModelInfo, nodes: NodeTable
 ) -> BridgeSession:
     """Open a session with the model; called in the worker."""
-    with _telling(model.module, model.path, model.engine):
-        core = model.module.Session(model.core, context, threads)
-    isa = instruction_sets(model.module.system_information())
-    return BridgeSession(core, replace(info, fingerprint=replace(info.fingerprint, isa=isa)), nodes)
-
-
-@contextmanager
-def _telling(module: Any, model: Path, engine: str) -> Iterator[None]:
-    try:
-        yield
-    except module.LoadError as error:
-        raise BadInput(f"{model}: {engine} cannot load it: {str(error).strip()}") from None
-
-
-def instruction_sets(system_information: str) -> str:
-    """`AVX2 = 1 | FMA = 1 | NEON = 0` becomes `avx2+fma`."""
-    fields = system_information.replace("CPU :", "").split("|")
-    pairs = (field.partition("=") for field in fields)
-    return "+".join(name.strip().lower() for name, _, value in pairs if value.strip() == "1")
+    core = model.open(context, threads)
+    fingerprint = replace(info.fingerprint, isa=model.instruction_sets())
+    return BridgeSession(core, replace(info, fingerprint=fingerprint), nodes)
 
 
 class BridgeSession:
@@ -70,8 +32,6 @@ class BridgeSession:
         self._sink: Sink | None = None
         self._wanted: list[tuple[int, str, str, Node]] = []
         self._decoded = 0  # decode steps so far, which numbers them in traces
-        from concurrent.futures import ThreadPoolExecutor  # loading the model need not wait for it
-
         # One thread evaluates for the whole session, so that OpenMP keeps one team of threads.
         self._evaluator = ThreadPoolExecutor(1)
 

@@ -12,17 +12,17 @@ import socket
 import sys
 import threading
 import time
-import traceback
-from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bitparity.engine import Session, Sink
 from bitparity.errors import BitparityError, EngineFailed
-from bitparity.stages import StageFilter
 from bitparity_reference.channel import Channel
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from bitparity.engine import Session, Sink
+    from bitparity.stages import StageFilter
     from bitparity_reference.worker_recorder import WorkerRecorder
 
 
@@ -122,7 +122,7 @@ def _requests(channel: Channel) -> queue.SimpleQueue[Any]:
         except (EOFError, OSError):
             os._exit(0)
         except Exception:
-            traceback.print_exc()
+            sys.excepthook(*sys.exc_info())
             os._exit(1)
 
     threading.Thread(target=read, daemon=True).start()

@@ -17,7 +17,8 @@ from bitparity_reference.bitnet_cpp import BitnetCppEngine
 from bitparity_reference.build import build_bridge
 from bitparity_reference.llama_cpp import LlamaCppEngine
 from bitparity_reference.llama_engine import LlamaEngine
-from bitparity_reference.session import load_model, open_bridge
+from bitparity_reference.loaded_model import LoadedModel
+from bitparity_reference.session import open_bridge
 from bitparity_reference.worker import WorkerSession
 from bitparity_reference.worker_process import WorkerProcess
 
@@ -246,7 +247,7 @@ def open_past_the_checks(engine: LlamaEngine, whole: Path, broken: Path) -> Work
     library = engine.find()
     bridge = build_bridge(library, read_settings().cache_dir)
     process = WorkerProcess()
-    process.prepare(load_model, bridge=bridge, model=broken, engine=engine.name)
+    process.prepare(LoadedModel, bridge=bridge, path=broken, engine=engine.name)
     info = engine.describe(library, open_model(whole), 8, 1)
     arguments = {"context": 8, "threads": 1, "info": info, "nodes": engine.graphs["llama"]}
     return WorkerSession(engine.name, open_bridge, arguments, process=process)
