@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal, cast
 
+import numpy as np
+
 from bitparity.engine import Floats, ModelInfo, Sink, StageValue
 from bitparity.errors import BadInput
 from bitparity.stages import StageFilter, graph_order
 from bitparity_reference.loaded_model import LoadedModel
 from bitparity_reference.nodes import Node, NodeTable, wanted_nodes
+from bitparity_reference.shared_memory import new_memory
 
 
 def open_bridge(
@@ -91,7 +94,11 @@ class BridgeSession:
         return running.result()
 
     def _untapped(self, tokens: list[int], every: bool) -> Floats:
-        return cast(Floats, self._core.evaluate(tokens, every))
+        rows, n_vocab = len(tokens) if every else 1, self._core.vocabulary_size
+        memory = new_memory(rows * n_vocab * np.dtype(np.float32).itemsize)
+        logits = np.ndarray((rows, n_vocab), np.float32, buffer=memory)
+        self._core.evaluate(tokens, every, logits)
+        return logits
 
     def _tapped(self, tokens: list[int], every: bool) -> Floats:
         try:

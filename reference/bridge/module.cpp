@@ -11,13 +11,15 @@ using bridge::Session;
 
 namespace {
 
-py::array_t<float> evaluate(Session& session, const std::vector<std::int32_t>& tokens, bool every) {
+/// Fills `logits`: a row of every token, or of the last alone.
+void evaluate(Session& session, const std::vector<std::int32_t>& tokens, bool every,
+              py::array_t<float, py::array::c_style> logits) {
     const auto rows = static_cast<py::ssize_t>(every ? tokens.size() : 1);
-    py::array_t<float> logits({rows, static_cast<py::ssize_t>(session.vocabulary_size())});
+    if (logits.size() != rows * session.vocabulary_size())
+        throw py::value_error("the logits asked for do not fill the array");
     float* data = logits.mutable_data();
     const py::gil_scoped_release release;
     session.evaluate(tokens, every, data);
-    return logits;
 }
 
 /// (key, first position, float32 array), or None when the call that was tapped is over.
@@ -67,7 +69,7 @@ PYBIND11_MODULE(_bridge, module) {
              py::arg("model"), py::arg("context"), py::arg("threads"))
         .def("tokenize", &Session::tokenize)
         .def("detokenize", detokenize)
-        .def("evaluate", evaluate, py::arg("tokens"), py::arg("every"))
+        .def("evaluate", evaluate, py::arg("tokens"), py::arg("every"), py::arg("logits").noconvert())
         .def("rollback", &Session::rollback)
         .def("nodes", nodes)
         .def("watch", watch)

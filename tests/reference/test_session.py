@@ -19,6 +19,7 @@ from bitparity_reference.llama_cpp import LlamaCppEngine
 from bitparity_reference.llama_engine import LlamaEngine
 from bitparity_reference.loaded_model import LoadedModel
 from bitparity_reference.session import open_bridge
+from bitparity_reference.shared_memory import SharedMemory, new_memory
 from bitparity_reference.worker import WorkerSession
 from bitparity_reference.worker_process import WorkerProcess
 
@@ -46,6 +47,22 @@ def test_session_prefill_last_is_the_last_row_of_all(session: WorkerSession) -> 
     # One row goes through another kernel than many do, so the two differ by the engine's noise, which is 3 %
     # at most for bitnet.cpp; two different rows differ by 140 %.
     assert np.linalg.norm(last[0] - every[-1]) < 0.1 * np.linalg.norm(every[-1])
+
+
+def test_session_logits_in_shared_memory_are_those_that_travel(
+    engine: LlamaEngine, model_file: Callable[..., Path]
+) -> None:
+    path = model_file(arch="bitnet", weight_format="TQ2_0", n_vocab=8000)
+    session = engine.open(path, context=600, threads=2)
+    tokens = [(i * 37) % 8000 for i in range(600)]
+    shared = session.prefill(tokens)
+    session.rollback(0)
+    travelled = [session.prefill(tokens[:512]), session.prefill(tokens[512:])]  # the bridge's own chunks
+    assert isinstance(new_memory(shared.nbytes), SharedMemory)
+    assert not any(isinstance(new_memory(part.nbytes), SharedMemory) for part in travelled)
+    assert np.array_equal(shared, np.concatenate(travelled))
+    session.close()
+    assert np.isfinite(shared).all()  # its memory outlives the worker
 
 
 def test_session_rollback_forgets_what_followed(session: WorkerSession) -> None:
