@@ -37,18 +37,13 @@ class LoadedModel:
         return self._tell(self._module.Session, self._model, context, threads)
 
     def instruction_sets(self) -> str:
-        """That the library was built for, and finds on this machine: `avx2+fma`."""
-        return instruction_sets(self._module.system_information())
+        """What the library finds here of what it was built for; its `AVX2 = 1 | NEON = 0` becomes `avx2`."""
+        fields = self._module.system_information().replace("CPU :", "").split("|")
+        pairs = (field.partition("=") for field in fields)
+        return "+".join(name.strip().lower() for name, _, value in pairs if value.strip() == "1")
 
     def _tell(self, make: Any, *arguments: Any) -> Any:
         try:
             return make(*arguments)
         except self._module.LoadError as error:
             raise BadInput(f"{self._path}: {self._engine} cannot load it: {str(error).strip()}") from None
-
-
-def instruction_sets(system_information: str) -> str:
-    """`AVX2 = 1 | FMA = 1 | NEON = 0` becomes `avx2+fma`."""
-    fields = system_information.replace("CPU :", "").split("|")
-    pairs = (field.partition("=") for field in fields)
-    return "+".join(name.strip().lower() for name, _, value in pairs if value.strip() == "1")
