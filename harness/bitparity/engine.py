@@ -165,6 +165,18 @@ class OpensAside(Protocol):
         ...
 
 
+@runtime_checkable
+class FollowsReference(Protocol):
+    """What an engine may have besides, whose arithmetic (bitparity.oracle.arithmetic) is not fixed."""
+
+    def following(self, reference: Fingerprint) -> Engine:
+        """The same engine, computing in the arithmetic that a reference states of itself.
+
+        Itself when the reference states none, or when an arithmetic was chosen for the engine.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Availability:
     """found; where it lies and what it is; when not found, what to type; details for `doctor` to print."""

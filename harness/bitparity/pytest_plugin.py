@@ -81,7 +81,13 @@ def reference_session(
 
 
 @pytest.fixture
-def candidate_session(candidate_engine: Engine, parity_model: Path) -> Iterator[Session]:
+def candidate_session(
+    request: pytest.FixtureRequest, candidate_engine: Engine, parity_model: Path
+) -> Iterator[Session]:
+    from bitparity.runs import follow
+
+    if "reference_session" in request.fixturenames:
+        candidate_engine = follow(candidate_engine, request.getfixturevalue("reference_session"))
     session = _open(candidate_engine, parity_model)
     yield session
     session.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from bitparity.engine import Engine, OpensAside, Session
+from bitparity.engine import Engine, FollowsReference, OpensAside, Session
 from bitparity.errors import EngineUnavailable, NotCompared
 from bitparity.model.types import Model
 from bitparity.settings import Settings
@@ -59,6 +59,11 @@ def require_runnable(engine: Engine, model: Model) -> None:
     refusal = engine.refusal(model.hyper.arch, set(model.format_counts()))
     if refusal:
         raise NotCompared(f"{engine.name} cannot run {model.path}: {refusal}")
+
+
+def follow(engine: Engine, reference: Session) -> Engine:
+    """The engine in the arithmetic of this reference, where the engine can compute in more than one."""
+    return engine.following(reference.info.fingerprint) if isinstance(engine, FollowsReference) else engine
 
 
 @contextmanager

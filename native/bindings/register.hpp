@@ -27,3 +27,6 @@ const bitnet::KernelSet& kernel_set(const std::string& name);
 // Raises ValueError for a name that is no weight format of this engine.
 bitnet::Format format_of(const std::string& name);
 int block_of(bitnet::Format format);
+
+// Raises ValueError for a name that is no order of sums.
+bitnet::Order order_of(const std::string& name);

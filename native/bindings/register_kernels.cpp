@@ -18,6 +18,12 @@ constexpr std::pair<const char*, Format> format_names[] = {
     {"I2_S", Format::i2_s}, {"TQ1_0", Format::tq1_0}, {"TQ2_0", Format::tq2_0},
 };
 
+constexpr std::pair<const char*, Order> order_names[] = {
+    {"avx2", Order::avx2},
+    {"avx512", Order::avx512},
+    {"avx512_bf16", Order::avx512_bf16},
+};
+
 void require(bool condition, const std::string& message) {
     if (!condition) throw std::invalid_argument(message);
 }
@@ -108,18 +114,19 @@ void matmul_q8_k(const std::string& set, const std::string& format, bool fused, 
     (format == "TQ1_0" ? tq1_0 : tq2_0)(op.rows, x, out.mutable_data(), op.out_stride);
 }
 
-void matmul_float(const std::string& set, const std::string& format, const std::string& order,
-                  Array<std::uint8_t> packed, Array<float> x, Array<float> out) {
-    const KernelSet& kernels = kernel_set(set);
-    require(order == "dot" || order == "tile", "matmul_float: order " + order + " is neither dot nor tile");
+void matmul_float(const std::string& set, const std::string& order_name, const std::string& format,
+                  bool tile, Array<std::uint8_t> packed, Array<float> x, Array<float> out) {
+    const Order order = order_of(order_name);
+    const OrderedKernels& kernels = kernel_set(set).in(order);
     require(x.ndim() == 2, "matmul_float: x is not (tokens, cols)");
-    const bool tile = order == "tile";
     MatMul multiply = nullptr;
     if (format == "F32") multiply = tile ? kernels.f32_tile : kernels.f32_dot;
     if (format == "F16") multiply = tile ? kernels.f16_tile : kernels.f16_dot;
     if (format == "BF16") multiply = tile ? kernels.bf16_tile : kernels.bf16_dot;
     require(multiply != nullptr, "matmul_float: " + format + " does not meet float activations");
-    require(!tile || x.shape(1) % 8 == 0, "matmul_float: a tile needs a multiple of 8 columns");
+    const int step = tile_step(order, format_of(format));
+    require(!tile || x.shape(1) % step == 0,
+            "matmul_float: a tile needs a multiple of " + std::to_string(step) + " columns");
     const Operands op = check_matmul(format, packed, int(x.shape(1)), x, out, 1.0f);
     const Activations activations{.tokens = op.tokens, .stride = std::size_t(op.rows.cols), .f32 = x.data()};
     py::gil_scoped_release release;
@@ -155,22 +162,30 @@ void rms_norm(const std::string& set, Array<float> x, Array<float> weight, float
     kernels.rms_norm(x.data(), weight.data(), n, eps, out.mutable_data());
 }
 
-void softmax(const std::string& set, Array<float> row, float scale) {
-    const KernelSet& kernels = kernel_set(set);
+void softmax(const std::string& set, const std::string& order, Array<float> row, float scale) {
+    const OrderedKernels& kernels = kernel_set(set).in(order_of(order));
     const int n = length(row);
-    require(n > 0 && n % 8 == 0, "softmax: length " + std::to_string(n) + " is not a multiple of 8");
+    require(n > 0 && n % 16 == 0, "softmax: length " + std::to_string(n) + " is not a multiple of 16");
     py::gil_scoped_release release;
     kernels.softmax(row.mutable_data(), n, scale);
 }
 
-void activate(const std::string& set, const std::string& name, Array<float> gate, Array<float> up,
-              Array<float> out) {
-    const KernelSet& kernels = kernel_set(set);
+using Activate = void (*)(const float* gate, const float* up, int n, float* out);
+
+void activate(Activate function, const Array<float>& gate, const Array<float>& up, Array<float>& out) {
     const int n = length(gate);
-    require(name == "silu" || name == "relu2", "activate: " + name + " is neither silu nor relu2");
-    require(length(up) == n && length(out) == n, "activate: arguments differ in length");
+    require(length(up) == n && length(out) == n, "activation: arguments differ in length");
     py::gil_scoped_release release;
-    (name == "silu" ? kernels.silu_mul : kernels.relu2_mul)(gate.data(), up.data(), n, out.mutable_data());
+    function(gate.data(), up.data(), n, out.mutable_data());
+}
+
+void silu_mul(const std::string& set, const std::string& order, Array<float> gate, Array<float> up,
+              Array<float> out) {
+    activate(kernel_set(set).in(order_of(order)).silu_mul, gate, up, out);
+}
+
+void relu2_mul(const std::string& set, Array<float> gate, Array<float> up, Array<float> out) {
+    activate(kernel_set(set).relu2_mul, gate, up, out);
 }
 
 void add(const std::string& set, Array<float> x, Array<float> y, Array<float> out) {
@@ -207,6 +222,13 @@ const KernelSet& kernel_set(const std::string& name) {
     return *set;
 }
 
+Order order_of(const std::string& name) {
+    for (const auto& [known, order] : order_names) {
+        if (name == known) return order;
+    }
+    throw std::invalid_argument("order of sums '" + name + "' is not known");
+}
+
 Format format_of(const std::string& name) {
     for (const auto& [known, format] : format_names) {
         if (name == known) return format;
@@ -231,15 +253,22 @@ void register_kernels(py::module_& m) {
     m.def("matmul_q8_k", matmul_q8_k, arg("set"), arg("format"), arg("fused"), arg("packed").noconvert(),
           arg("codes").noconvert(), arg("scales").noconvert(), arg("block_sums").noconvert(),
           arg("out").noconvert());
-    m.def("matmul_float", matmul_float, arg("set"), arg("format"), arg("order"), arg("packed").noconvert(),
-          arg("x").noconvert(), arg("out").noconvert());
+    m.def("orders", [] {
+        std::vector<std::string> names;
+        for (const auto& [name, order] : order_names) names.emplace_back(name);
+        return names;
+    });
+    m.def("matmul_float", matmul_float, arg("set"), arg("order"), arg("format"), arg("tile"),
+          arg("packed").noconvert(), arg("x").noconvert(), arg("out").noconvert());
     m.def("round_to", convert, arg("set"), arg("format"), arg("x").noconvert(), arg("out").noconvert());
     m.def("to_f16", to_f16, arg("set"), arg("x").noconvert(), arg("out").noconvert());
     m.def("from_f16", from_f16, arg("set"), arg("x").noconvert(), arg("out").noconvert());
     m.def("rms_norm", rms_norm, arg("set"), arg("x").noconvert(), arg("weight").noconvert(), arg("eps"),
           arg("out").noconvert());
-    m.def("softmax", softmax, arg("set"), arg("row").noconvert(), arg("scale"));
-    m.def("activate", activate, arg("set"), arg("name"), arg("gate").noconvert(), arg("up").noconvert(),
+    m.def("softmax", softmax, arg("set"), arg("order"), arg("row").noconvert(), arg("scale"));
+    m.def("silu_mul", silu_mul, arg("set"), arg("order"), arg("gate").noconvert(), arg("up").noconvert(),
+          arg("out").noconvert());
+    m.def("relu2_mul", relu2_mul, arg("set"), arg("gate").noconvert(), arg("up").noconvert(),
           arg("out").noconvert());
     m.def("add", add, arg("set"), arg("x").noconvert(), arg("y").noconvert(), arg("out").noconvert());
     m.def("rotate", rotate, arg("set"), arg("pairs"), arg("x").noconvert(), arg("cos").noconvert(),

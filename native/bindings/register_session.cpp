@@ -102,7 +102,7 @@ class BoundSession {
 public:
     BoundSession(const HyperParameters& hyper, BoundMatrix token_embd, BoundMatrix head, Vector output_norm,
                  OptionalVector rope_factors, std::vector<BoundLayer> layers, int context, int threads,
-                 Numerics numerics, const std::string& kernels, const Faults& faults)
+                 const Arithmetic& arithmetic, const std::string& kernels, const Faults& faults)
         : token_embd_(std::move(token_embd)),
           head_(std::move(head)),
           output_norm_(std::move(output_norm)),
@@ -125,7 +125,7 @@ public:
                     .layers = {}};
         for (const BoundLayer& layer : layers_) model.layers.push_back(view(layer, hyper));
         session_ = std::make_unique<Session>(std::move(model), kernel_set(kernels),
-                                             SessionOptions{context, threads, numerics, faults});
+                                             SessionOptions{context, threads, arithmetic, faults});
     }
 
     Array<float> run(Array<std::int32_t> tokens, bool only_last) {
@@ -239,10 +239,12 @@ HyperParameters make_hyper(int n_vocab, int n_layer, int n_embd, int n_head, int
             sub_norms};
 }
 
-Numerics numerics_of(const std::string& name) {
-    if (name == "bitnet.cpp") return Numerics::bitnet_cpp;
-    if (name == "llama.cpp") return Numerics::llama_cpp;
-    throw std::invalid_argument("numerics '" + name + "' is neither bitnet.cpp nor llama.cpp");
+Arithmetic make_arithmetic(const std::string& generation, const std::string& order, bool fused) {
+    const bool is_bitnet = generation == "bitnet.cpp";
+    if (!is_bitnet && generation != "llama.cpp") {
+        throw std::invalid_argument("generation '" + generation + "' is neither bitnet.cpp nor llama.cpp");
+    }
+    return {is_bitnet ? Generation::bitnet_cpp : Generation::llama_cpp, order_of(order), fused};
 }
 
 std::string compiler() {
@@ -285,18 +287,21 @@ void register_session(py::module_& m) {
              py::kw_only(), arg("kv_head_shift") = 0, arg("stale_kv_row") = -1, arg("position_shift") = 0,
              arg("truncate_codes") = false);
 
+    py::class_<Arithmetic>(m, "Arithmetic")
+        .def(py::init(&make_arithmetic), py::kw_only(), arg("generation"), arg("order"), arg("fused"));
+
     py::class_<BoundSession>(m, "Session")
         .def(py::init([](const HyperParameters& hyper, BoundMatrix token_embd, BoundMatrix head,
                          Vector output_norm, OptionalVector rope_factors, std::vector<BoundLayer> layers,
-                         int context, int threads, const std::string& numerics, const std::string& kernels,
+                         int context, int threads, const Arithmetic& arithmetic, const std::string& kernels,
                          const Faults& faults) {
                  return std::make_unique<BoundSession>(hyper, std::move(token_embd), std::move(head),
                                                        std::move(output_norm), std::move(rope_factors),
-                                                       std::move(layers), context, threads,
-                                                       numerics_of(numerics), kernels, faults);
+                                                       std::move(layers), context, threads, arithmetic,
+                                                       kernels, faults);
              }),
              py::kw_only(), arg("hyper"), arg("token_embd"), arg("head"), arg("output_norm"),
-             arg("rope_factors"), arg("layers"), arg("context"), arg("threads"), arg("numerics"),
+             arg("rope_factors"), arg("layers"), arg("context"), arg("threads"), arg("arithmetic"),
              arg("kernels"), arg("faults"))
         .def("run", &BoundSession::run, arg("tokens").noconvert(), arg("only_last"))
         .def("rollback", &BoundSession::rollback, arg("to"))

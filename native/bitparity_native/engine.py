@@ -14,6 +14,7 @@ from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Recor
 from bitparity.errors import BadInput
 from bitparity.model import open_model
 from bitparity.model.types import Model
+from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, Arithmetic, arithmetic_named
 from bitparity.stages import StageFilter
 from bitparity.tokenizer import Tokenizer
 
@@ -29,17 +30,16 @@ ARCHITECTURES = ("bitnet", "bitnet-25", "bitnet-b1.58", "llama")
 WEIGHT_FORMATS = ("F32", "F16", "BF16", "I2_S", "TQ1_0", "TQ2_0")
 _ONLY_BITNET_CPP = ("bitnet-25", "bitnet-b1.58")  # architectures that llama.cpp does not have
 
-NumericsName = Literal["auto", "bitnet.cpp", "llama.cpp"]
-
 
 class NativeEngine:
     """Opens models in the C++ core.
 
-    numerics  whose order and precision of float sums to follow; "auto" takes bitnet.cpp for I2_S weights and
-              for the architectures that only it runs, else llama.cpp
-    kernels   name of a kernel set, or "auto" for the best that this CPU runs
-    alter     changes the model between reading and running it, and `faults` what no model can express:
-              deliberate faults that prove the harness
+    arithmetic  which roundings and order of float sums to follow, by its name (bitparity.oracle.arithmetic);
+                "auto" takes bitnet.cpp for I2_S weights and for the architectures that only it runs, else
+                llama.cpp, both as built for AVX2
+    kernels     name of a kernel set, or "auto" for the best that this CPU runs
+    alter       changes the model between reading and running it, and `faults` what no model can express:
+                deliberate faults that prove the harness
     """
 
     name = "native"
@@ -47,12 +47,12 @@ class NativeEngine:
     def __init__(
         self,
         *,
-        numerics: NumericsName = "auto",
+        arithmetic: str = "auto",
         kernels: str = "auto",
         alter: Callable[[Model], Model] | None = None,
         faults: _core.Faults | None = None,
     ) -> None:
-        self._numerics = numerics
+        self._arithmetic = arithmetic
         self._kernels = kernels
         self._alter = alter
         self._faults = faults
@@ -62,8 +62,15 @@ class NativeEngine:
     ) -> NativeEngine:
         """The same engine made faulty on purpose (bitparity.faults); switches are fields of _core.Faults."""
         return NativeEngine(
-            numerics=self._numerics, kernels=self._kernels, alter=alter, faults=_core.Faults(**switches)
+            arithmetic=self._arithmetic, kernels=self._kernels, alter=alter, faults=_core.Faults(**switches)
         )
+
+    def following(self, reference: Fingerprint) -> NativeEngine:
+        """As bitparity.engine.FollowsReference says."""
+        stated = reference.details.get("arithmetic")
+        if self._arithmetic != "auto" or stated is None:
+            return self
+        return NativeEngine(arithmetic=stated, kernels=self._kernels, alter=self._alter, faults=self._faults)
 
     def availability(self) -> Availability:
         if _problem:
@@ -92,17 +99,17 @@ class NativeEngine:
             raise BadInput(f"{model}: {refused}")
         if self._alter:
             opened = self._alter(opened)
-        return NativeSession(
-            opened, self._open_core(opened, context, threads), self._numerics_for(opened), threads
-        )
+        arithmetic = self._arithmetic_for(opened)
+        core = self._open_core(opened, arithmetic, context, threads)
+        return NativeSession(opened, core, arithmetic, threads)
 
-    def _numerics_for(self, model: Model) -> str:
-        if self._numerics != "auto":
-            return self._numerics
+    def _arithmetic_for(self, model: Model) -> Arithmetic:
+        if self._arithmetic != "auto":
+            return arithmetic_named(self._arithmetic)
         is_bitnet_cpp = model.hyper.arch in _ONLY_BITNET_CPP or "I2_S" in model.format_counts()
-        return "bitnet.cpp" if is_bitnet_cpp else "llama.cpp"
+        return BITNET_CPP if is_bitnet_cpp else LLAMA_CPP
 
-    def _open_core(self, model: Model, context: int, threads: int) -> _core.Session:
+    def _open_core(self, model: Model, arithmetic: Arithmetic, context: int, threads: int) -> _core.Session:
         hyper, weights = model.hyper, model.weights
         token_embd, head = output_matrices(weights)
         try:
@@ -129,7 +136,9 @@ class NativeEngine:
                 layers=layers_of(weights),
                 context=context,
                 threads=threads,
-                numerics=self._numerics_for(model),
+                arithmetic=_core.Arithmetic(
+                    generation=arithmetic.generation, order=arithmetic.order, fused=arithmetic.fused
+                ),
                 kernels=self._kernels,
                 faults=self._faults or _core.Faults(),
             )
@@ -143,14 +152,14 @@ class NativeSession:
     The core keeps references to the tensors, which are views of the memory-mapped file.
     """
 
-    def __init__(self, model: Model, core: _core.Session, numerics: str, threads: int) -> None:
+    def __init__(self, model: Model, core: _core.Session, arithmetic: Arithmetic, threads: int) -> None:
         self._metadata = model.metadata
         self._core: _core.Session | None = core
         self._tokenizer: Tokenizer | None = None
         self._taps: list[tuple[StageFilter, Sink]] = []
         self._recording: RecordSink | None = None
         self._seq = 0
-        self._info = _describe(model, core, numerics, threads)
+        self._info = _describe(model, core, arithmetic, threads)
 
     @property
     def info(self) -> ModelInfo:
@@ -264,7 +273,7 @@ class NativeSession:
         return self._tokenizer
 
 
-def _describe(model: Model, core: _core.Session, numerics: str, threads: int) -> ModelInfo:
+def _describe(model: Model, core: _core.Session, arithmetic: Arithmetic, threads: int) -> ModelInfo:
     hyper = model.hyper
     fingerprint = Fingerprint(
         engine=NativeEngine.name,
@@ -274,7 +283,7 @@ def _describe(model: Model, core: _core.Session, numerics: str, threads: int) ->
         kernels=core.kernels,
         threads=threads,
         kv_type="f16",
-        details={"numerics": numerics},
+        details={"arithmetic": arithmetic.name},
     )
     return ModelInfo(
         arch=hyper.arch,

@@ -10,9 +10,14 @@ namespace {
 
 // Queries of a task share every key and value that it reads: some tokens, times the heads of one KV head.
 constexpr int queries_a_task = 12;
-constexpr int padding = 32;  // positions; a `dot` takes 32 at a time, and zeros change no sum
+constexpr int widest_padding = 64;
 
-int padded(int n) { return (n + padding - 1) / padding * padding; }
+// How many positions a row of probabilities has a multiple of; zeros stand beyond the end.  A generation's own padding
+// shows where a `dot` adds what lies beyond its last whole step apart: bitnet.cpp pads to 32, llama.cpp to 256, of which
+// 64 are a whole step of every order.
+int padding_of(Generation generation) { return generation == Generation::bitnet_cpp ? 32 : widest_padding; }
+
+int padded(int n, int padding) { return (n + padding - 1) / padding * padding; }
 
 int most_queries(const HyperParameters& hyper) {
     return std::max(queries_a_task, hyper.n_head / hyper.n_head_kv);
@@ -50,7 +55,7 @@ KvCache::KvCache(const HyperParameters& hyper, int context)
       n_head_(std::size_t(hyper.n_head_kv)),
       dim_(std::size_t(hyper.head_dim)),
       context_(std::size_t(context)),
-      stride_(std::size_t(padded(context) + padding)),  // not a power of two: columns would share cache sets
+      stride_(std::size_t(padded(context, widest_padding) + widest_padding / 2)),  // not a power of two: columns would share cache sets
       keys_(allocate(n_layer_ * n_head_ * context_ * dim_)),
       values_(allocate(n_layer_ * n_head_ * dim_ * stride_)) {}
 
@@ -95,14 +100,19 @@ Rows KvCache::values(int layer, int head, int end) const {
     return {data, stride_ * sizeof(std::uint16_t), int(dim_), end, 1.0f};
 }
 
-Attention::Attention(const HyperParameters& hyper, const KernelSet& kernels, Numerics numerics,
+Attention::Attention(const HyperParameters& hyper, const KernelSet& kernels, const Arithmetic& arithmetic,
                      const Faults& faults, int threads, int context)
-    : hyper_(hyper), kernels_(kernels), numerics_(numerics), faults_(faults), scratch_(std::size_t(threads)) {
+    : hyper_(hyper),
+      kernels_(kernels),
+      arithmetic_(arithmetic),
+      faults_(faults),
+      padding_(padding_of(arithmetic.generation)),
+      scratch_(std::size_t(threads)) {
     const auto queries = std::size_t(most_queries(hyper));
     for (Scratch& scratch : scratch_) {
         scratch.q.resize(queries * std::size_t(hyper.head_dim));
         scratch.context.resize(scratch.q.size());
-        scratch.scores.resize(queries * std::size_t(padded(context)));
+        scratch.scores.resize(queries * std::size_t(padded(context, padding_)));
     }
 }
 
@@ -129,25 +139,27 @@ void Attention::run_queries(const KvCache& cache, const AttentionCall& call, con
     const int kv_head =
         (queries.head / (hyper_.n_head / hyper_.n_head_kv) + faults_.kv_head_shift) % hyper_.n_head_kv;
     const int end = call.position + queries.first + queries.tokens;
-    const int width = padded(end);
+    const int width = padded(end, padding_);
     const int n = queries.tokens * queries.heads;
     float* scores = scratch.scores.data();
 
     const Rows k = cache.keys(call.layer, kv_head, end), v = cache.values(call.layer, kv_head, width);
     if (call.tokens == 1) fetch(v);
     // bitnet.cpp tiles this product only where Q's permuted view happens to be contiguous: with one head.
-    const bool is_llama = numerics_ == Numerics::llama_cpp;
-    const bool tile = call.in_batch && dim % 8 == 0 && (is_llama || hyper_.n_head == 1);
+    const OrderedKernels& ordered = kernels_.in(arithmetic_.order);
+    const bool is_llama = arithmetic_.generation == Generation::llama_cpp;
+    const bool tile = call.in_batch && dim % tile_step(arithmetic_.order, Format::f16) == 0 &&
+                      (is_llama || hyper_.n_head == 1);
     gather(call, queries, !tile || is_llama, scratch.q.data());
     const Activations q{.tokens = n, .stride = std::size_t(dim), .f32 = scratch.q.data()};
-    (tile ? kernels_.f16_tile : kernels_.f16_dot)(k, q, scores, std::size_t(width));
+    (tile ? ordered.f16_tile : ordered.f16_dot)(k, q, scores, std::size_t(width));
 
     for (int i = 0; i < n; ++i) {
         float* row = scores + std::size_t(i) * std::size_t(width);
         const int token = queries.first + i / queries.heads, head = queries.head + i % queries.heads;
         const int seen = call.position + token + 1;
         std::fill(row + seen, row + width, -std::numeric_limits<float>::infinity());
-        kernels_.softmax(row, width, 1.0f / std::sqrt(float(dim)));
+        ordered.softmax(row, width, 1.0f / std::sqrt(float(dim)));
         if (call.probs) {
             const std::size_t at = std::size_t(token) * std::size_t(hyper_.n_head) + std::size_t(head);
             std::copy_n(row, seen, call.probs + at * call.probs_width);
@@ -155,7 +167,7 @@ void Attention::run_queries(const KvCache& cache, const AttentionCall& call, con
         if (!call.in_batch || is_llama) kernels_.round_to_f16(row, width, row);
     }
     const Activations probs{.tokens = n, .stride = std::size_t(width), .f32 = scores};
-    (call.in_batch ? kernels_.f16_tile : kernels_.f16_dot)(v, probs, scratch.context.data(),
+    (call.in_batch ? ordered.f16_tile : ordered.f16_dot)(v, probs, scratch.context.data(),
                                                            std::size_t(dim));
     scatter(call, queries, scratch.context.data());
 }

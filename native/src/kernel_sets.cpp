@@ -38,6 +38,9 @@ const KernelSet& avx512_kernels() {
         kernels.name = "avx512";
         kernels.isa = "avx512f+bw+vl+dq+vnni";
         kernels.runs_here = has_avx512;
+        kernels.orders[int(Order::avx512)] = kernels.orders[int(Order::avx512_bf16)] = avx512::in_sixteen;
+        kernels.orders[int(Order::avx512_bf16)].bf16_dot = avx512::by_pairs.dot;
+        kernels.orders[int(Order::avx512_bf16)].bf16_tile = avx512::by_pairs.tile;
         return kernels;
     }();
     return set;
@@ -55,9 +58,20 @@ bool has_dotprod() {
 #endif
 }
 
+// The orders of AVX-512 builds are the portable ones.
+const KernelSet& neon_kernels() {
+    static const KernelSet set = [] {
+        KernelSet kernels = neon::kernels;
+        for (const Order order : {Order::avx512, Order::avx512_bf16})
+            kernels.orders[int(order)] = portable::kernels.in(order);
+        return kernels;
+    }();
+    return set;
+}
+
 const KernelSet& dotprod_kernels() {
     static const KernelSet set = [] {
-        KernelSet kernels = with_ternary(neon::kernels, neon_dotprod::ternary);
+        KernelSet kernels = with_ternary(neon_kernels(), neon_dotprod::ternary);
         kernels.name = "neon_dotprod";
         kernels.isa = "neon+dotprod";
         kernels.runs_here = has_dotprod;
@@ -77,7 +91,7 @@ std::span<const KernelSet* const> kernel_sets() {
         &avx2::kernels,
 #elif defined(__aarch64__)
         &dotprod_kernels(),
-        &neon::kernels,
+        &neon_kernels(),
 #endif
         &portable::kernels,
     };

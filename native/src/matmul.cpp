@@ -39,9 +39,9 @@ const T* grown(std::vector<T>& buffer, std::size_t size) {
     return buffer.data();
 }
 
-bool is_tile(const Matrix& weights, bool in_batch, Numerics numerics) {
-    if (!in_batch || weights.cols % 8 != 0) return false;
-    if (numerics == Numerics::llama_cpp) return weights.rows % 4 == 0;
+bool is_tile(const Matrix& weights, bool in_batch, const Arithmetic& arithmetic) {
+    if (!in_batch || weights.cols % tile_step(arithmetic.order, weights.format) != 0) return false;
+    if (arithmetic.generation == Generation::llama_cpp) return weights.rows % 4 == 0;
     return weights.format != Format::bf16;
 }
 
@@ -65,25 +65,27 @@ std::size_t row_bytes(Format format, int cols) {
     return 0;
 }
 
-MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, bool in_batch, Numerics numerics) {
-    const bool tile = is_tile(weights, in_batch, numerics);
-    const bool is_llama = numerics == Numerics::llama_cpp;
+MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, bool in_batch,
+                       const Arithmetic& arithmetic) {
+    const OrderedKernels& ordered = kernels.in(arithmetic.order);
+    const bool tile = is_tile(weights, in_batch, arithmetic);
     switch (weights.format) {
         case Format::i2_s:
             return {kernels.i2_s, Encoding::i8};
         case Format::tq1_0:
-            return {is_llama ? kernels.tq1_0 : kernels.tq1_0_apart, Encoding::q8_k};
+            return {arithmetic.fused ? kernels.tq1_0 : kernels.tq1_0_apart, Encoding::q8_k};
         case Format::tq2_0:
-            return {is_llama ? kernels.tq2_0 : kernels.tq2_0_apart, Encoding::q8_k};
+            return {arithmetic.fused ? kernels.tq2_0 : kernels.tq2_0_apart, Encoding::q8_k};
         case Format::f32:
-            return {tile ? kernels.f32_tile : kernels.f32_dot, Encoding::f32};
+            return {tile ? ordered.f32_tile : ordered.f32_dot, Encoding::f32};
         case Format::bf16:
-            return {tile ? kernels.bf16_tile : kernels.bf16_dot, Encoding::as_bf16};
+            return {tile ? ordered.bf16_tile : ordered.bf16_dot, Encoding::as_bf16};
         case Format::f16:
             break;
     }
-    if (!tile) return {kernels.f16_dot, Encoding::as_f16};
-    return {kernels.f16_tile, is_llama ? Encoding::as_f16 : Encoding::f32};
+    if (!tile) return {ordered.f16_dot, Encoding::as_f16};
+    return {ordered.f16_tile,
+            arithmetic.generation == Generation::llama_cpp ? Encoding::as_f16 : Encoding::f32};
 }
 
 ActivationBuffer::ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Faults& faults)
@@ -161,7 +163,7 @@ void ActivationBuffer::encode(Encoding encoding, int token) {
 }
 
 void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, bool in_batch,
-              Numerics numerics, std::initializer_list<MatMulJob> jobs) {
+              const Arithmetic& arithmetic, std::initializer_list<MatMulJob> jobs) {
     struct Task {
         MatMul multiply;
         Activations x;
@@ -174,7 +176,7 @@ void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, b
     for (const MatMulJob& job : jobs) remaining += job.weights.rows;
     for (const MatMulJob& job : jobs) {
         const Matrix& w = job.weights;
-        const MatMulPlan plan = plan_matmul(kernels, w, in_batch, numerics);
+        const MatMulPlan plan = plan_matmul(kernels, w, in_batch, arithmetic);
         const Activations& encoded = x.as(plan.encoding);
         for (int row = 0; row < w.rows;) {
             const int step = rows_a_task(w.rows, remaining, encoded.tokens, pool.threads());

@@ -30,12 +30,12 @@ void unpack_row(const Matrix& matrix, int row, float* out) {
 Session::Session(Model model, const KernelSet& kernels, const SessionOptions& options)
     : model_(std::move(model)),
       kernels_(kernels),
-      numerics_(options.numerics),
+      arithmetic_(options.arithmetic),
       faults_(options.faults),
       context_(options.context),
       pool_(options.threads),
       cache_(model_.hyper, options.context),
-      attention_(model_.hyper, kernels, options.numerics, options.faults, options.threads, options.context),
+      attention_(model_.hyper, kernels, options.arithmetic, options.faults, options.threads, options.context),
       rotation_(model_.hyper, model_.rope_factors),
       activations_(kernels, pool_, faults_),
       tap_(pool_, model_.hyper.n_layer) {}
@@ -158,7 +158,8 @@ void Session::feed_forward_block(int layer, const Chunk& chunk) {
     record(layer, Stage::ffn_gate, chunk, n_ff, gate_.data());
     record(layer, Stage::ffn_up, chunk, n_ff, up_.data());
 
-    const auto activate = hyper().activation == Activation::silu ? kernels_.silu_mul : kernels_.relu2_mul;
+    const auto activate =
+        hyper().activation == Activation::silu ? kernels_.in(arithmetic_.order).silu_mul : kernels_.relu2_mul;
     pool_.run(chunk.rows, [&](int row, int) {
         const std::size_t at = std::size_t(row) * std::size_t(n_ff);
         activate(gate_.data() + at, up_.data() + at, n_ff, gate_.data() + at);
@@ -203,7 +204,7 @@ void Session::add_to_stream(const Chunk& chunk) {
 void Session::multiply_from(const float* x, int cols, const Chunk& chunk,
                             std::initializer_list<MatMulJob> jobs) {
     activations_.set(x, chunk.rows, cols);
-    multiply(pool_, kernels_, activations_, chunk.in_batch, numerics_, jobs);
+    multiply(pool_, kernels_, activations_, chunk.in_batch, arithmetic_, jobs);
 }
 
 void Session::record(int layer, Stage stage, const Chunk& chunk, int width, const float* values, int heads) {

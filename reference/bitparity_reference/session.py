@@ -13,6 +13,7 @@ import numpy as np
 from bitparity.engine import Floats, ModelInfo, Sink, StageValue
 from bitparity.errors import BadInput
 from bitparity.stages import StageFilter, graph_order
+from bitparity_reference.build_arithmetic import with_arithmetic
 from bitparity_reference.loaded_model import LoadedModel
 from bitparity_reference.nodes import Node, NodeTable, wanted_nodes
 from bitparity_reference.shared_memory import new_memory
@@ -23,7 +24,7 @@ def open_bridge(
 ) -> BridgeSession:
     """Open a session with the model; called in the worker."""
     core = model.open(context, threads)
-    fingerprint = replace(info.fingerprint, isa=model.instruction_sets())
+    fingerprint = with_arithmetic(replace(info.fingerprint, isa=model.instruction_sets()))
     return BridgeSession(core, replace(info, fingerprint=fingerprint), nodes)
 
 

@@ -21,7 +21,7 @@ from bitparity.model.hyperparameters import ARCHITECTURES
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.pytest_plugin import Parity
 from bitparity.registry import get_engine, resolve_reference
-from bitparity.runs import open_session
+from bitparity.runs import follow, open_session
 from bitparity.settings import read_settings
 
 REFERENCES = ("llama.cpp", "bitnet.cpp")
@@ -82,7 +82,7 @@ def pair(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parit
     reference, candidate = get_engine(case.reference), get_engine("native")
     with (
         open_session(reference, model, context=256, threads=1, settings=settings) as expected,
-        open_session(candidate, model, context=256, threads=1, settings=settings) as actual,
+        open_session(follow(candidate, expected), model, context=256, threads=1, settings=settings) as actual,
     ):
         yield Parity(model, reference, candidate, expected, actual)
 
@@ -121,9 +121,8 @@ def test_per_position_logits_notices_other_weights(pair: Parity, case: Case, tmp
         file.seek(norm.offset)
         # a constant factor would vanish in the rescaling of activations
         file.write((norm.values() * np.linspace(1, 2, norm.shape[0])).astype("<f4").tobytes())
-    with open_session(
-        pair.candidate_engine, open_model(path), context=256, threads=1, settings=read_settings()
-    ) as other:
+    candidate = follow(pair.candidate_engine, pair.reference)
+    with open_session(candidate, open_model(path), context=256, threads=1, settings=read_settings()) as other:
         faulty = Parity(pair.model, pair.reference_engine, pair.candidate_engine, pair.reference, other)
         with pytest.raises(AssertionError, match="diverged at"):
             faulty.assert_positions_match(_random_tokens(pair.model.hyper.n_vocab))

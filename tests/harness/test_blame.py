@@ -21,9 +21,9 @@ from bitparity.faults.catalogue import CATALOGUE, Fault
 from bitparity.faults.plant import plant
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
+from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP
 from bitparity.oracle.definition import Definition, stages_of
 from bitparity.oracle.engine import OracleEngine
-from bitparity.oracle.numerics import BITNET_CPP, LLAMA_CPP
 from bitparity.stages import StageFilter, graph_order
 from bitparity.trace import ALL_VALUES, MemoryTrace, TraceWriter, read_trace
 
@@ -87,7 +87,7 @@ def without(*names: str) -> Callable[[StageValue], StageValue | None]:
     return lambda value: None if value.stage in names else value
 
 
-@pytest.mark.parametrize("numerics", [BITNET_CPP, LLAMA_CPP], ids=lambda n: n.name)
+@pytest.mark.parametrize("arithmetic", [BITNET_CPP, LLAMA_CPP], ids=lambda n: n.name)
 @pytest.mark.parametrize(
     ("arch", "weight_format"),
     [
@@ -99,13 +99,13 @@ def without(*names: str) -> Callable[[StageValue], StageValue | None]:
     ],
 )
 def test_sound_engine_is_judged_everywhere_and_guilty_nowhere(
-    path_of: MakePath, arch: str, weight_format: str, numerics: object
+    path_of: MakePath, arch: str, weight_format: str, arithmetic: object
 ) -> None:
     path = path_of(arch=arch, weight_format=weight_format)
-    engine = OracleEngine(numerics)  # type: ignore[arg-type]
+    engine = OracleEngine(arithmetic)  # type: ignore[arg-type]
     trace = record(path, engine)
     model = open_model(path)
-    judged = judge_engine(model, Evidence(trace, numerics), tokens=TOKENS)  # type: ignore[arg-type]
+    judged = judge_engine(model, Evidence(trace, arithmetic), tokens=TOKENS)  # type: ignore[arg-type]
     assert judged.first is None, judged.sentence()
     assert not judged.not_judged
     assert not judged.absent
@@ -114,7 +114,7 @@ def test_sound_engine_is_judged_everywhere_and_guilty_nowhere(
     assert all(s.positions == len(TOKENS) for s in judged.stages)
 
 
-def test_wrong_numerics_are_seen_and_put_into_words(path_of: MakePath) -> None:
+def test_wrong_arithmetic_is_seen_and_put_into_words(path_of: MakePath) -> None:
     """1e-4 of an attention row decides; no tolerance covers it up."""
     path = path_of()
     trace = record(path, OracleEngine(LLAMA_CPP), chunks="prefill")

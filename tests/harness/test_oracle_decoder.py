@@ -12,9 +12,9 @@ from bitparity.engine import Fingerprint, StageValue
 from bitparity.errors import BadInput
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
+from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, arithmetic_named, arithmetic_of
 from bitparity.oracle.definition import Definition, stages_of
 from bitparity.oracle.engine import OracleEngine, OracleSession
-from bitparity.oracle.numerics import BITNET_CPP, LLAMA_CPP, numerics_of
 from bitparity.stages import StageFilter, graph_order
 
 TOKENS = [(37 * i + 11) % 320 for i in range(10)]
@@ -45,7 +45,7 @@ def test_prefill_and_decode_are_equal_where_no_rounding_depends_on_the_batch(
     path_of: MakePath, weight_format: str
 ) -> None:
     path = path_of(weight_format=weight_format, head_format=weight_format)
-    make = lambda model, numerics: Definition.of(model, LLAMA_CPP)  # noqa: E731
+    make = lambda model, arithmetic: Definition.of(model, LLAMA_CPP)  # noqa: E731
     engine = OracleEngine(make_definition=make)
     whole = engine.open(path, context=16, threads=1).prefill(TOKENS)
     session = engine.open(path, context=16, threads=1)
@@ -143,12 +143,20 @@ def test_refusal_names_what_is_unknown() -> None:
     assert "TL1" in str(OracleEngine().refusal("bitnet", {"TL1", "F32"}))
 
 
-def test_numerics_are_declared_or_known_by_name() -> None:
+def test_arithmetic_is_stated_or_known_by_name() -> None:
     def fingerprint(engine: str, **details: str) -> Fingerprint:
         return Fingerprint(engine, "", "", "", "", 1, "f16", details)
 
-    assert numerics_of(fingerprint("llama.cpp")) is LLAMA_CPP
-    assert numerics_of(fingerprint("a stranger")) is BITNET_CPP
-    assert numerics_of(fingerprint("native", numerics="llama.cpp")) is LLAMA_CPP
-    with pytest.raises(BadInput, match="'fast'"):
-        numerics_of(fingerprint("native", numerics="fast"))
+    assert arithmetic_of(fingerprint("llama.cpp")) is LLAMA_CPP
+    assert arithmetic_of(fingerprint("a stranger")) is BITNET_CPP
+    assert arithmetic_of(fingerprint("native", arithmetic="llama.cpp")) is LLAMA_CPP
+    found = arithmetic_of(fingerprint("native", arithmetic="llama.cpp/avx512/apart"))
+    assert (found.generation, found.order, found.fused) == ("llama.cpp", "avx512", False)
+    for stated in ("fast", "llama.cpp/sse", ""):
+        with pytest.raises(BadInput, match=f"native: arithmetic '{stated}'"):
+            arithmetic_of(fingerprint("native", arithmetic=stated))
+
+
+@pytest.mark.parametrize("name", ["llama.cpp/avx512_bf16/fused", "bitnet.cpp/avx2/apart"])
+def test_an_arithmetic_has_the_name_that_it_was_asked_for_by(name: str) -> None:
+    assert arithmetic_named(name).name == name

@@ -53,6 +53,12 @@ def kernel_set(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(params=_core.kernels.orders())
+def order(request: pytest.FixtureRequest) -> str:
+    """An order of float sums (native/include/bitnet/kernels.hpp), whatever this CPU has."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
 def model_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A synthetic model with the given fields of ModelSpec, made once."""

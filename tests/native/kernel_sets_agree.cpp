@@ -90,6 +90,8 @@ void compare_conversions(int n) {
     });
 }
 
+constexpr Order every_order[order_count] = {Order::avx2, Order::avx512, Order::avx512_bf16};
+
 struct Shape {
     int rows, tokens, cols;
 };
@@ -144,37 +146,53 @@ void compare_floats(Shape shape) {
         append(result, out);
         return result;
     };
-    const std::string size = std::to_string(shape.cols);
-    compare("f32_dot " + size, [&](const KernelSet& set) { return run(set.f32_dot, Format::f32); });
-    compare("f16_dot " + size, [&](const KernelSet& set) { return run(set.f16_dot, Format::f16); });
-    compare("bf16_dot " + size, [&](const KernelSet& set) { return run(set.bf16_dot, Format::bf16); });
-    if (shape.cols % 8 != 0) return;
-    compare("f32_tile " + size, [&](const KernelSet& set) { return run(set.f32_tile, Format::f32); });
-    compare("f16_tile " + size, [&](const KernelSet& set) { return run(set.f16_tile, Format::f16); });
-    compare("bf16_tile " + size, [&](const KernelSet& set) { return run(set.bf16_tile, Format::bf16); });
+    for (const Order order : every_order) {
+        const std::string name = " " + std::to_string(shape.cols) + " in order " + std::to_string(int(order));
+        const auto compare_both = [&](const char* what, Format format, MatMul OrderedKernels::*dot,
+                                      MatMul OrderedKernels::*tile) {
+            compare(what + (" dot" + name), [&](const KernelSet& set) { return run(set.in(order).*dot, format); });
+            if (shape.cols % tile_step(order, format) != 0) return;
+            compare(what + (" tile" + name), [&](const KernelSet& set) { return run(set.in(order).*tile, format); });
+        };
+        compare_both("f32", Format::f32, &OrderedKernels::f32_dot, &OrderedKernels::f32_tile);
+        compare_both("f16", Format::f16, &OrderedKernels::f16_dot, &OrderedKernels::f16_tile);
+        compare_both("bf16", Format::bf16, &OrderedKernels::bf16_dot, &OrderedKernels::bf16_tile);
+    }
 }
 
-void compare_elementwise(int n) {
+void compare_exponentials(int n) {
     const std::vector<float> x = floats(std::size_t(n), 20.0f), y = floats(std::size_t(n));
-    compare("rms_norm, add, activations " + std::to_string(n), [&](const KernelSet& set) {
-        std::vector<float> normed(x.size()), sum(x.size()), silu(x.size()), relu2(x.size());
-        set.rms_norm(x.data(), y.data(), n, 1e-5f, normed.data());
-        set.add(x.data(), y.data(), n, sum.data());
-        set.silu_mul(x.data(), y.data(), n, silu.data());
-        set.relu2_mul(x.data(), y.data(), n, relu2.data());
-        Bytes result;
-        append(result, normed), append(result, sum), append(result, silu), append(result, relu2);
-        return result;
-    });
-    if (n % 8 == 0) {
-        compare("softmax " + std::to_string(n), [&](const KernelSet& set) {
+    for (const Order order : every_order) {
+        const std::string name = " " + std::to_string(n) + " in order " + std::to_string(int(order));
+        compare("silu_mul" + name, [&](const KernelSet& set) {
+            std::vector<float> silu(x.size());
+            set.in(order).silu_mul(x.data(), y.data(), n, silu.data());
+            Bytes result;
+            append(result, silu);
+            return result;
+        });
+        if (n % 16 != 0) continue;
+        compare("softmax" + name, [&](const KernelSet& set) {
             std::vector<float> row = x;
-            set.softmax(row.data(), n, 7.0f);
+            set.in(order).softmax(row.data(), n, 7.0f);
             Bytes result;
             append(result, row);
             return result;
         });
     }
+}
+
+void compare_elementwise(int n) {
+    const std::vector<float> x = floats(std::size_t(n), 20.0f), y = floats(std::size_t(n));
+    compare("rms_norm, add, relu2_mul " + std::to_string(n), [&](const KernelSet& set) {
+        std::vector<float> normed(x.size()), sum(x.size()), relu2(x.size());
+        set.rms_norm(x.data(), y.data(), n, 1e-5f, normed.data());
+        set.add(x.data(), y.data(), n, sum.data());
+        set.relu2_mul(x.data(), y.data(), n, relu2.data());
+        Bytes result;
+        append(result, normed), append(result, sum), append(result, relu2);
+        return result;
+    });
     for (const bool neox : {true, false}) {
         compare("rotate " + std::to_string(n), [&](const KernelSet& set) {
             std::vector<float> turned = x;
@@ -216,12 +234,13 @@ int main() {
         compare_quantisation(n);
         compare_conversions(n);
         compare_elementwise(n);
+        compare_exponentials(n);
         compare_tracing(n);
     }
     for (const Shape shape : {Shape{1, 1, 128}, {5, 1, 256}, {3, 2, 768}, {4, 4, 1920}, {7, 9, 2560}}) {
         compare_ternary(shape);
     }
-    for (const Shape shape : {Shape{1, 1, 1}, {3, 2, 33}, {5, 1, 64}, {4, 4, 72}, {9, 7, 256}})
+    for (const Shape shape : {Shape{1, 1, 1}, {3, 2, 33}, {5, 1, 64}, {4, 4, 72}, {7, 13, 96}, {9, 7, 256}})
         compare_floats(shape);
     for (const KernelSet* set : kernel_sets())
         std::printf("%s%s\n", set->name, set->runs_here() ? " runs" : "");

@@ -13,8 +13,8 @@ import pytest
 
 from bitparity.engine import StageValue
 from bitparity.model import open_model
+from bitparity.oracle.arithmetic import arithmetic_named
 from bitparity.oracle.definition import Definition, Place, needs_of
-from bitparity.oracle.numerics import NUMERICS
 from bitparity.stages import StageFilter
 from bitparity_native.engine import NativeEngine
 
@@ -51,10 +51,10 @@ def inputs_of(
     return {need: made[need] if need in made else call[layer, need] for need in needs}
 
 
-def local_errors(path: Any, numerics: str) -> dict[tuple[int, str, int], float]:
-    session = NativeEngine(numerics=numerics).open(path, context=64, threads=1)
+def local_errors(path: Any, arithmetic: str) -> dict[tuple[int, str, int], float]:
+    session = NativeEngine(arithmetic=arithmetic).open(path, context=64, threads=1)
     model = open_model(path)
-    definition = Definition.of(model, NUMERICS[numerics])
+    definition = Definition.of(model, arithmetic_named(arithmetic))
     prefill, decode = record(session)
     errors = {}
     for call, before, first, ids in ((prefill, {}, 0, IDS[:N]), (decode, prefill, N, IDS[N:])):
@@ -67,18 +67,18 @@ def local_errors(path: Any, numerics: str) -> dict[tuple[int, str, int], float]:
     return errors
 
 
-def check(path: Any, numerics: str) -> None:
-    errors = local_errors(path, numerics)
+def check(path: Any, arithmetic: str) -> None:
+    errors = local_errors(path, arithmetic)
     assert errors
     over = {place: error for place, error in errors.items() if not error <= LIMIT}
     assert not over
 
 
-@pytest.mark.parametrize("numerics", ["bitnet.cpp", "llama.cpp"])
+@pytest.mark.parametrize("arithmetic", ["bitnet.cpp", "llama.cpp"])
 @pytest.mark.parametrize("weight_format", ["I2_S", "TQ1_0", "TQ2_0", "F16", "BF16", "F32"])
 @pytest.mark.parametrize("arch", ["bitnet", "bitnet-25", "bitnet-b1.58", "llama"])
-def test_every_stage_of_every_arch_and_format(model_of, arch, weight_format, numerics):
-    check(model_of(arch=arch, weight_format=weight_format), numerics)
+def test_every_stage_of_every_arch_and_format(model_of, arch, weight_format, arithmetic):
+    check(model_of(arch=arch, weight_format=weight_format), arithmetic)
 
 
 @pytest.mark.parametrize(
@@ -97,17 +97,17 @@ def test_every_stage_of_every_arch_and_format(model_of, arch, weight_format, num
     ],
     ids=lambda fields: ",".join(f"{k}={v}" for k, v in fields.items()),
 )
-@pytest.mark.parametrize("numerics", ["bitnet.cpp", "llama.cpp"])
-def test_every_stage_of_other_shapes_and_heads(model_of, fields, numerics):
-    check(model_of(**fields), numerics)
+@pytest.mark.parametrize("arithmetic", ["bitnet.cpp", "llama.cpp"])
+def test_every_stage_of_other_shapes_and_heads(model_of, fields, arithmetic):
+    check(model_of(**fields), arithmetic)
 
 
 def test_a_fault_is_over_the_limit(model_of):
-    """The check sees what it is for: F16 activations of the other numerics are 1e-4 away."""
+    """The check sees what it is for: F16 activations of the other arithmetic are 1e-4 away."""
     path = model_of(weight_format="F16")
-    session = NativeEngine(numerics="bitnet.cpp").open(path, context=64, threads=1)
+    session = NativeEngine(arithmetic="bitnet.cpp").open(path, context=64, threads=1)
     prefill, _ = record(session)
-    definition = Definition.of(open_model(path), NUMERICS["llama.cpp"])
+    definition = Definition.of(open_model(path), arithmetic_named("llama.cpp"))
     actual = prefill[0, "q_proj"]
     expected = definition.compute("q_proj", Place(0, np.arange(N), N), {"attn_norm": prefill[0, "attn_norm"]})
     error = np.linalg.norm(actual - expected) / np.linalg.norm(expected)

@@ -46,8 +46,10 @@ def test_sizes_that_do_not_fit_are_refused():
     x = np.zeros(64, np.float32)
     with pytest.raises(ValueError, match="differ in length"):
         kernels.add("portable", x, x[:63], x)
-    with pytest.raises(ValueError, match="not a multiple of 8"):
-        kernels.softmax("portable", x[:13], 1.0)
+    with pytest.raises(ValueError, match="not a multiple of 16"):
+        kernels.softmax("portable", "avx2", x[:13], 1.0)
+    with pytest.raises(ValueError, match="order of sums 'sse' is not known"):
+        kernels.softmax("portable", "sse", x, 1.0)
     packed, codes = np.zeros(16, np.uint8), np.zeros((1, 64), np.int8)
     one, total = np.ones(1, np.float32), np.zeros(1, np.int32)
     with pytest.raises(ValueError, match="not a multiple of the block"):

@@ -240,36 +240,73 @@ def float_bytes(name: str, weights: NDArray[np.float32]) -> tuple[NDArray[np.uin
     return bits.astype(np.uint16).reshape(-1).view(np.uint8), (bits << 16).view(np.float32)
 
 
-@pytest.mark.parametrize("cols", [8, 16, 32, 40, 64, 256, 2560])
-@pytest.mark.parametrize(("rows", "tokens"), TERNARY_SHAPES)
-@pytest.mark.parametrize("order", ["dot", "tile"])
-@pytest.mark.parametrize("name", ["F32", "F16", "BF16"])
-def test_float_matmul_keeps_its_order_in_every_set(kernel_set, guarded, name, order, rows, tokens, cols):
+def check_float_matmul(
+    kernel_set: str, order: str, name: str, tile: bool, shape: tuple[int, int, int], guarded: Any
+) -> None:
+    """Rows x tokens x cols, against float64 within rounding and against `portable` to the bit."""
+    rows, tokens, cols = shape
     rng = np.random.default_rng(cols + rows)
     packed, weights = float_bytes(name, rng.standard_normal((rows, cols)).astype(np.float32))
     x = rng.standard_normal((tokens, cols)).astype(np.float32)
     out, portable = guarded.empty((tokens, rows), np.float32, 4), np.empty((tokens, rows), np.float32)
-    kernels.matmul_float(kernel_set, name, order, guarded.copy(packed, 2), guarded.copy(x, 4), out)
-    kernels.matmul_float("portable", name, order, packed, x, portable)
+    kernels.matmul_float(kernel_set, order, name, tile, guarded.copy(packed, 2), guarded.copy(x, 4), out)
+    kernels.matmul_float("portable", order, name, tile, packed, x, portable)
     terms = np.abs(x).astype(np.float64) @ np.abs(weights.T)
     assert (np.abs(out - x.astype(np.float64) @ weights.T) <= (cols + 8) * EPS * terms).all()
     assert same_bits(out, portable)
     guarded.check()
 
 
-@pytest.mark.parametrize("cols", [1, 5, 33, 63])
+@pytest.mark.parametrize("cols", [32, 64, 96, 256, 2560])
+@pytest.mark.parametrize(("rows", "tokens"), [*TERNARY_SHAPES, (5, 13)])
+@pytest.mark.parametrize("tile", [False, True], ids=["dot", "tile"])
 @pytest.mark.parametrize("name", ["F32", "F16", "BF16"])
-def test_float_dot_adds_what_is_left_after_the_last_32(kernel_set, guarded, name, cols):
-    rng = np.random.default_rng(cols)
-    packed, weights = float_bytes(name, rng.standard_normal((3, cols)).astype(np.float32))
-    x = rng.standard_normal((2, cols)).astype(np.float32)
-    out, portable = guarded.empty((2, 3), np.float32), np.empty((2, 3), np.float32)
-    kernels.matmul_float(kernel_set, name, "dot", guarded.copy(packed, 2), guarded.copy(x, 4), out)
-    kernels.matmul_float("portable", name, "dot", packed, x, portable)
-    terms = np.abs(x).astype(np.float64) @ np.abs(weights.T)
-    assert (np.abs(out - x.astype(np.float64) @ weights.T) <= (cols + 8) * EPS * terms).all()
-    assert same_bits(out, portable)
-    guarded.check()
+def test_float_matmul_keeps_its_order_in_every_set(
+    kernel_set, order, guarded, name, tile, rows, tokens, cols
+):
+    check_float_matmul(kernel_set, order, name, tile, (rows, tokens, cols), guarded)
+
+
+@pytest.mark.parametrize("cols", [8, 40])
+@pytest.mark.parametrize("name", ["F32", "F16", "BF16"])
+def test_float_tile_of_avx2_takes_eight_columns(kernel_set, guarded, name, cols):
+    check_float_matmul(kernel_set, "avx2", name, True, (5, 3, cols), guarded)
+
+
+@pytest.mark.parametrize("cols", [1, 5, 33, 63, 95, 127])
+@pytest.mark.parametrize("name", ["F32", "F16", "BF16"])
+def test_float_dot_adds_what_is_left_after_the_last_whole_step(kernel_set, order, guarded, name, cols):
+    check_float_matmul(kernel_set, order, name, False, (3, 2, cols), guarded)
+
+
+def test_orders_of_float_sums_differ(order):
+    """A test that takes one order for another would see it: no two give the same bits on 256 columns."""
+    rng = np.random.default_rng(0)
+    packed, _ = float_bytes("BF16", rng.standard_normal((16, 256)).astype(np.float32))
+    x = rng.standard_normal((1, 256)).astype(np.float32)
+    results = {}
+    for other in kernels.orders():
+        results[other] = np.empty((1, 16), np.float32)
+        kernels.matmul_float("portable", other, "BF16", False, packed, x, results[other])
+    assert [other for other in results if same_bits(results[other], results[order])] == [order]
+
+
+@pytest.mark.parametrize("tile", [False, True], ids=["dot", "tile"])
+def test_bf16_by_pairs_takes_subnormal_numbers_for_zero(kernel_set, tile):
+    """As the instruction vdpbf16ps does, which flushes its inputs and its results."""
+    tiny, smallest = np.float32(2.0**-130), np.float32(2.0**-126)
+    x = np.zeros((1, 64), np.float32)
+    packed, _ = float_bytes("BF16", np.ones((4, 64), np.float32))
+    out = np.empty((1, 4), np.float32)
+    for value, expected in ((tiny, 0.0), (smallest, float(smallest))):
+        x[0, 5] = value
+        kernels.matmul_float(kernel_set, "avx512_bf16", "BF16", tile, packed, x, out)
+        assert (out == expected).all()
+    x[0, 5], x[0, 4] = np.float32(1.5 * 2.0**-126), -smallest  # their sum is subnormal
+    kernels.matmul_float(kernel_set, "avx512_bf16", "BF16", tile, packed, x, out)
+    assert (out == 0).all()
+    halved = smallest * np.float32(0.5)
+    assert halved.tobytes() != bytes(4), "subnormal numbers still count as zero after the kernel"
 
 
 # Element-wise
@@ -301,14 +338,14 @@ def test_rms_norm_adds_one_by_one_where_the_order_decides(kernel_set):
     assert same_bits(out, portable)
 
 
-@pytest.mark.parametrize("n", [8, 16, 24, 256, 4096])
+@pytest.mark.parametrize("n", [16, 32, 48, 256, 4096])
 @pytest.mark.parametrize("spread", [0.1, 10.0, 300.0])
-def test_softmax_is_within_rounding_of_float64(kernel_set, guarded, n, spread):
+def test_softmax_is_within_rounding_of_float64(kernel_set, order, guarded, n, spread):
     x = draw("normal", n) * np.float32(spread)
     x[-3:] = -np.inf  # positions that are not seen
     row, portable = guarded.copy(x, 4), x.copy()
-    kernels.softmax(kernel_set, row, 0.125)
-    kernels.softmax("portable", portable, 0.125)
+    kernels.softmax(kernel_set, order, row, 0.125)
+    kernels.softmax("portable", order, portable, 0.125)
     scaled = (x * np.float32(0.125)).astype(np.float64)
     shifted = np.float32(scaled) - np.float32(scaled).max()
     expected = np.exp(shifted.astype(np.float64))
@@ -321,28 +358,46 @@ def test_softmax_is_within_rounding_of_float64(kernel_set, guarded, n, spread):
     guarded.check()
 
 
-@pytest.mark.parametrize("n", [1, 7, 8, 9, 768])
-@pytest.mark.parametrize("spread", [1.0, 50.0])
-@pytest.mark.parametrize("name", ["silu", "relu2"])
-def test_activation_times_up_is_within_rounding_of_float64(kernel_set, guarded, name, n, spread):
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 15, 16, 17, 768])
+@pytest.mark.parametrize("spread", [1.0, 50.0, 1000.0])
+def test_silu_times_up_is_within_rounding_of_float64(kernel_set, order, guarded, n, spread):
     gate, up = draw("normal", n) * np.float32(spread), draw("normal", n, 1)
     out, portable = guarded.empty(n, np.float32, 4), np.empty(n, np.float32)
-    kernels.activate(kernel_set, name, guarded.copy(gate, 4), guarded.copy(up, 12), out)
-    kernels.activate("portable", name, gate, up, portable)
+    kernels.silu_mul(kernel_set, order, guarded.copy(gate, 4), guarded.copy(up, 12), out)
+    kernels.silu_mul("portable", order, gate, up, portable)
     wide = gate.astype(np.float64)
-    activated = wide / (1 + np.exp(-wide)) if name == "silu" else np.maximum(wide, 0) ** 2
-    # exponential 4 EPS, then sum, quotient and product; below 2^-126 bits are lost
+    with np.errstate(over="ignore"):
+        activated = wide / (1 + np.exp(-wide))
+    # exponential 4 EPS, then sum, quotient and product; below 2^-126 bits are lost, and times up
     assert np.allclose(out, activated * up, rtol=8 * EPS, atol=2.0**-124)
     assert same_bits(out, portable)
     guarded.check()
 
 
-@pytest.mark.parametrize("name", ["silu", "relu2"])
-def test_activation_may_write_over_its_gate(kernel_set, name):
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 768])
+def test_squared_relu_times_up_is_within_rounding_of_float64(kernel_set, guarded, n):
+    gate, up = draw("normal", n) * np.float32(50), draw("normal", n, 1)
+    out, portable = guarded.empty(n, np.float32, 4), np.empty(n, np.float32)
+    kernels.relu2_mul(kernel_set, guarded.copy(gate, 4), guarded.copy(up, 12), out)
+    kernels.relu2_mul("portable", gate, up, portable)
+    assert np.allclose(out, np.maximum(gate.astype(np.float64), 0) ** 2 * up, rtol=2 * EPS, atol=2.0**-126)
+    assert same_bits(out, portable)
+    guarded.check()
+
+
+def test_silu_may_write_over_its_gate(kernel_set, order):
     gate, up = draw("normal", 67), draw("normal", 67, 1)
     apart = np.empty(67, np.float32)
-    kernels.activate(kernel_set, name, gate, up, apart)
-    kernels.activate(kernel_set, name, gate, up, gate)
+    kernels.silu_mul(kernel_set, order, gate, up, apart)
+    kernels.silu_mul(kernel_set, order, gate, up, gate)
+    assert same_bits(gate, apart)
+
+
+def test_squared_relu_may_write_over_its_gate(kernel_set):
+    gate, up = draw("normal", 67), draw("normal", 67, 1)
+    apart = np.empty(67, np.float32)
+    kernels.relu2_mul(kernel_set, gate, up, apart)
+    kernels.relu2_mul(kernel_set, gate, up, gate)
     assert same_bits(gate, apart)
 
 

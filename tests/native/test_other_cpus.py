@@ -35,7 +35,7 @@ AVX2 = ("-mavx2", "-mfma", "-mf16c")
 AVX512 = (*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni")
 # GCC 12 warns of its own AVX-512 intrinsics (its bug 105593).
 SHARED_HEADERS, OWN_HEADERS = "-Wno-unused-function", ("-Wno-uninitialized", "-Wno-maybe-uninitialized")
-EMULATED = ("-DSIMDE_ENABLE_NATIVE_ALIASES", "-include", "simde/x86/avx512.h")
+EMULATED = ("-DSIMDE_ENABLE_NATIVE_ALIASES", "-include", str(ROOT / "tests/native/simde_more.h"))
 ON_X86_64 = {"avx2.cpp": AVX2, "avx512.cpp": (*AVX512, SHARED_HEADERS, *OWN_HEADERS)}
 ON_AARCH64 = {"neon_dotprod.cpp": ("-march=armv8.2-a+dotprod", SHARED_HEADERS)}
 needs_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="emulates AVX-512 on x86-64")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitparity.engine import Floats
+from bitparity.engine import Fingerprint, Floats
 from bitparity.errors import BadInput
 from bitparity_native.engine import NativeEngine, NativeSession
 
@@ -66,12 +66,12 @@ def test_heads_that_threads_cannot_share_evenly_change_no_bit(model_of: ModelOf,
     assert same_bits(step_by_step(actual, ids[:5]), step_by_step(expected, ids[:5]))
 
 
-@pytest.mark.parametrize("numerics", ["bitnet.cpp", "llama.cpp"])
-def test_batches_of_any_cut_are_equal_where_the_order_is_that_of_a_batch(model_of: ModelOf, numerics: str):
+@pytest.mark.parametrize("arithmetic", ["bitnet.cpp", "llama.cpp"])
+def test_batches_of_any_cut_are_equal_where_the_order_is_that_of_a_batch(model_of: ModelOf, arithmetic: str):
     path, ids = model_of(), tokens(600)
-    whole = open_native(path, numerics=numerics).prefill(ids)  # longer than the engine works on at once
+    whole = open_native(path, arithmetic=arithmetic).prefill(ids)  # longer than the engine works on at once
     for cut in (2, 128, 129, 511, 512, 513):
-        session = open_native(path, numerics=numerics)
+        session = open_native(path, arithmetic=arithmetic)
         assert same_bits(np.concatenate([session.prefill(ids[:cut]), session.prefill(ids[cut:])]), whole)
 
 
@@ -144,19 +144,33 @@ def test_info_describes_the_model_and_the_engine(model_of: ModelOf):
     assert not info.tied_head
     fingerprint = info.fingerprint
     assert (fingerprint.engine, fingerprint.threads, fingerprint.kv_type) == ("native", 2, "f16")
-    assert fingerprint.details == {"numerics": "bitnet.cpp"}
+    assert fingerprint.details == {"arithmetic": "bitnet.cpp/avx2/apart"}
 
 
 @pytest.mark.parametrize(
-    ("fields", "numerics"),
+    ("fields", "arithmetic"),
     [
-        ({"weight_format": "I2_S"}, "bitnet.cpp"),
-        ({"weight_format": "TQ2_0"}, "llama.cpp"),
-        ({"weight_format": "TQ2_0", "arch": "bitnet-b1.58"}, "bitnet.cpp"),
+        ({"weight_format": "I2_S"}, "bitnet.cpp/avx2/apart"),
+        ({"weight_format": "TQ2_0"}, "llama.cpp/avx2/fused"),
+        ({"weight_format": "TQ2_0", "arch": "bitnet-b1.58"}, "bitnet.cpp/avx2/apart"),
     ],
 )
-def test_numerics_follow_the_reference_that_runs_such_a_model(model_of: ModelOf, fields, numerics: str):
-    assert open_native(model_of(**fields)).info.fingerprint.details["numerics"] == numerics
+def test_arithmetic_is_that_of_a_reference_that_runs_such_a_model(model_of: ModelOf, fields, arithmetic: str):
+    assert open_native(model_of(**fields)).info.fingerprint.details["arithmetic"] == arithmetic
+
+
+def test_arithmetic_is_taken_from_the_reference_unless_one_was_chosen(model_of: ModelOf):
+    def stated(engine: NativeEngine, **details: str) -> str:
+        reference = Fingerprint("a reference", "", "", "", "", 1, "f16", details)
+        session = engine.following(reference).open(model_of(), context=8, threads=1)
+        return session.info.fingerprint.details["arithmetic"]
+
+    assert stated(NativeEngine(), arithmetic="llama.cpp/avx512") == "llama.cpp/avx512/fused"
+    assert (
+        stated(NativeEngine()) == stated(NativeEngine(arithmetic="auto"), other="") == "bitnet.cpp/avx2/apart"
+    )
+    chosen = NativeEngine(arithmetic="bitnet.cpp/avx512_bf16")
+    assert stated(chosen, arithmetic="llama.cpp/avx512") == "bitnet.cpp/avx512_bf16/apart"
 
 
 def test_bad_input_is_one_sentence(model_of: ModelOf):

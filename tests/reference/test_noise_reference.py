@@ -1,4 +1,4 @@
-"""The noise floor on real engines: a reference against itself is noise, whatever the customary limit says."""
+"""The noise floor on real engines: a reference never diverges from itself, whatever the customary limit says."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ def prefill_against_decode(engine: LlamaEngine, path: Path) -> list[PositionMetr
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_reference_against_itself_is_noise_by_its_measured_floor(
+def test_reference_does_not_diverge_from_itself_by_its_measured_floor(
     engine: LlamaEngine, model_file: Callable[..., Path], seed: int
 ) -> None:
+    """It differs by noise, or not at all: how the build at hand adds decides that."""
     weight_format = "I2_S" if isinstance(engine, BitnetCppEngine) else "TQ2_0"
     path = model_file(arch="bitnet", weight_format=weight_format, n_layer=4, seed=seed)
     floor = measure_noise(engine, open_model(path), TOKENS, settings=read_settings(), threads=1)
@@ -47,7 +48,7 @@ def test_reference_against_itself_is_noise_by_its_measured_floor(
     verdict = judge_run(
         [judge_position(m, criterion) for m in measured], asked=len(TOKENS), criterion=criterion
     )
-    assert verdict is Verdict.NOISE
+    assert verdict in (Verdict.AGREE, Verdict.NOISE)
 
 
 @pytest.mark.parametrize("engine", ["bitnet.cpp"], indirect=True)

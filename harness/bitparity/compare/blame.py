@@ -19,8 +19,8 @@ from bitparity.compare.judge import Judge, LocalError, NotJudged
 from bitparity.engine import Fingerprint
 from bitparity.errors import NotCompared
 from bitparity.model.types import Model
+from bitparity.oracle.arithmetic import BITNET_CPP, GENERATIONS, Arithmetic, arithmetic_of
 from bitparity.oracle.definition import Definition, stages_of
-from bitparity.oracle.numerics import BITNET_CPP, NUMERICS, Numerics, numerics_of
 from bitparity.stages import StageFilter, graph_order
 from bitparity.trace import Trace, TraceValues
 
@@ -34,16 +34,16 @@ class Evidence:
     """What one engine recorded, and which F16 roundings are its own."""
 
     trace: TraceValues
-    numerics: Numerics
+    arithmetic: Arithmetic
 
     @classmethod
     def of(cls, trace: TraceValues, fingerprint: Fingerprint | None = None) -> Evidence:
-        """Numerics by the fingerprint, else by that of a stored trace, else by the engine's name."""
+        """Arithmetic by the fingerprint, else by that of a stored trace, else by the engine's name."""
         if fingerprint is None and isinstance(trace, Trace) and trace.meta.get("fingerprint"):
             fingerprint = Fingerprint(**trace.meta["fingerprint"])
         if fingerprint is None:
-            return cls(trace, NUMERICS.get(trace.engine, BITNET_CPP))
-        return cls(trace, numerics_of(fingerprint))
+            return cls(trace, GENERATIONS.get(trace.engine, BITNET_CPP))
+        return cls(trace, arithmetic_of(fingerprint))
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def judge_engine(
     model: Model, evidence: Evidence, *, tokens: Sequence[int] = (), stages: StageFilter | None = None
 ) -> EngineBlame:
     """Judge one engine by the definition of a model, with the engine's own F16 roundings."""
-    definition = Definition.of(model, evidence.numerics, LAYERS_KEPT)
+    definition = Definition.of(model, evidence.arithmetic, LAYERS_KEPT)
     judge = Judge(definition, evidence.trace, tokens)
     judged = list(judge.judge(stages))
     errors = [j for j in judged if isinstance(j, LocalError)]

@@ -123,7 +123,7 @@ def _matmul(definition: Definition, stage: str, place: Place, x: Doubles, expect
 
 
 def _dense(definition: Definition, matrix: Dense, place: Place, x: Doubles, expected: Doubles) -> Doubles:
-    round_f16 = definition.numerics.rounds_inputs(place.rows)
+    round_f16 = definition.arithmetic.rounds_inputs(place.rows)
     squares = round_dense_input(matrix, x, round_f16=round_f16) ** 2
     allowed = np.empty_like(expected)
     for rows, values in matrix.chunks():

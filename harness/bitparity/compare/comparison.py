@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bitparity.compare.chunking import Chunking
@@ -14,7 +14,7 @@ from bitparity.compare.prompts import ExternalTokenizer, Prompt, tokenize
 from bitparity.engine import Engine, Session
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.model.types import Model
-from bitparity.runs import choose_context, open_session, tracing
+from bitparity.runs import choose_context, follow, open_session, tracing
 from bitparity.settings import Settings
 
 Progress = Callable[[int, int], None]
@@ -102,10 +102,12 @@ def measure_sessions(
 
 @contextmanager
 def open_sides(comparison: Comparison) -> Iterator[tuple[Session, Session]]:
-    """Open both, at once where an engine opens aside."""
-    reference, candidate = comparison.reference, comparison.candidate
-    with _opened(comparison, reference) as expected, _opened(comparison, candidate) as actual:
-        yield expected, actual
+    """Open the reference, then the candidate in the reference's arithmetic, where it has more than one."""
+    candidate = comparison.candidate
+    with _opened(comparison, comparison.reference) as expected:
+        follower = replace(candidate, engine=follow(candidate.engine, expected))
+        with _opened(comparison, follower) as actual:
+            yield expected, actual
 
 
 def gate(comparison: Comparison, reference: Session, candidate: Session) -> list[list[int]]:

@@ -15,9 +15,9 @@ from bitparity.errors import BadInput
 from bitparity.faults.catalogue import Fault
 from bitparity.model import open_model
 from bitparity.model.types import Model
+from bitparity.oracle.arithmetic import Arithmetic
 from bitparity.oracle.definition import Definition
 from bitparity.oracle.engine import OracleEngine
-from bitparity.oracle.numerics import Numerics
 from bitparity.registry import get_engine
 
 
@@ -66,10 +66,10 @@ def find(fault: Fault, engine: str, path: Path, tokens: Sequence[int], chunks: s
     return Finding(fault, engine, report, _problem(fault, report))
 
 
-def _faulty_definition(fault: Fault) -> Callable[[Model, Numerics], Definition]:
-    def make(model: Model, numerics: Numerics) -> Definition:
+def _faulty_definition(fault: Fault) -> Callable[[Model, Arithmetic], Definition]:
+    def make(model: Model, arithmetic: Arithmetic) -> Definition:
         altered = fault.alter(model) if fault.alter else model
-        definition = Definition.of(altered, numerics)
+        definition = Definition.of(altered, arithmetic)
         return fault.definition(definition) if fault.definition else definition
 
     return make

@@ -1,6 +1,6 @@
 """The oracle: float64 NumPy, one function a stage, exact integers in the ternary matmuls.
 
-    numerics.py   which roundings an engine applies on top of the definition
+    arithmetic.py which roundings an engine applies on top of the definition
     ops.py        the arithmetic of every stage, to be read beside the papers
     weights.py    weights as the oracle multiplies them
     definition.py one method a stage: which weights and which earlier stages it takes

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from bitparity.model.types import HyperParameters, Model
 from bitparity.oracle import ops
-from bitparity.oracle.numerics import BITNET_CPP, Numerics
+from bitparity.oracle.arithmetic import BITNET_CPP, Arithmetic
 from bitparity.oracle.ops import Doubles, Positions
 from bitparity.oracle.weights import Matrix, OracleWeights, Ternary, multiply
 from bitparity.stages import STAGE_NAMES
@@ -62,7 +62,7 @@ class Place:
 
     layer      -1 outside the blocks
     positions  of the rows, (n,)
-    rows       rows of the batch that the engine multiplied together; decides some roundings (numerics.py)
+    rows       rows of the batch that the engine multiplied together; decides some roundings (arithmetic.py)
     reduced    the batch had more rows before the graph dropped those whose logits nobody asked for
     """
 
@@ -88,16 +88,16 @@ class Definition:
     """What every stage of one model has to give."""
 
     def __init__(
-        self, hyper: HyperParameters, weights: OracleWeights, numerics: Numerics = BITNET_CPP
+        self, hyper: HyperParameters, weights: OracleWeights, arithmetic: Arithmetic = BITNET_CPP
     ) -> None:
         self.hyper = hyper
         self.weights = weights
-        self.numerics = numerics
+        self.arithmetic = arithmetic
 
     @classmethod
-    def of(cls, model: Model, numerics: Numerics = BITNET_CPP, keep_layers: int | None = None) -> Self:
+    def of(cls, model: Model, arithmetic: Arithmetic = BITNET_CPP, keep_layers: int | None = None) -> Self:
         """The definition of a model; keep_layers as in OracleWeights."""
-        return cls(model.hyper, OracleWeights(model, keep_layers), numerics)
+        return cls(model.hyper, OracleWeights(model, keep_layers), arithmetic)
 
     def compute(self, stage: str, place: Place, inputs: dict[str, Any]) -> Doubles:
         """Evaluate one stage; inputs are keyed as needs_of says."""
@@ -114,14 +114,14 @@ class Definition:
         A compiler may fuse the product that the int8 rounding takes; angles may be computed one by one where
         ggml multiplies them up; and the last row of a prefill may be rounded like the others or as one row.
         """
-        numerics = self.numerics
+        arithmetic = self.arithmetic
         matrix = self.matrix(stage, place.layer) if stage in MATMULS or stage == "logits" else None
         if isinstance(matrix, Ternary):
-            other = replace(numerics, fused_quantiser=not numerics.fused_quantiser)
-        elif matrix is not None and place.reduced and numerics.inputs_to_f16 == "one row":
-            other = replace(numerics, inputs_to_f16="never")
+            other = replace(arithmetic, fused_quantiser=not arithmetic.fused_quantiser)
+        elif matrix is not None and place.reduced and arithmetic.inputs_to_f16 == "one row":
+            other = replace(arithmetic, inputs_to_f16="never")
         elif stage in ("q_rope", "k_rope"):
-            other = replace(numerics, rope_by_recurrence=not numerics.rope_by_recurrence)
+            other = replace(arithmetic, rope_by_recurrence=not arithmetic.rope_by_recurrence)
         else:
             return []
         return [Definition(self.hyper, self.weights, other)]
@@ -198,15 +198,15 @@ class Definition:
 
     def angles(self, place: Place) -> Doubles:
         """RoPE angles of every position, (n, rope_dim / 2)."""
-        make = ops.rope_angles_by_recurrence if self.numerics.rope_by_recurrence else ops.rope_angles
+        make = ops.rope_angles_by_recurrence if self.arithmetic.rope_by_recurrence else ops.rope_angles
         hyper = self.hyper
         return make(place.positions, hyper.rope_dim, hyper.rope_base, self.weights.rope_factors)
 
     def round_q(self, place: Place, q: Doubles) -> Doubles:
-        return ops.to_f16(q) if self.numerics.rounds_q(place.rows, self.hyper.n_head) else q
+        return ops.to_f16(q) if self.arithmetic.rounds_q(place.rows, self.hyper.n_head) else q
 
     def round_probs(self, place: Place, probs: Doubles) -> Doubles:
-        return ops.to_f16(probs) if self.numerics.rounds_probs(place.rows) else probs
+        return ops.to_f16(probs) if self.arithmetic.rounds_probs(place.rows) else probs
 
     def split_heads(self, x: Doubles) -> Doubles:
         """(n, heads * head_dim) -> (n, heads, head_dim)."""
@@ -220,8 +220,8 @@ class Definition:
         return ops.rms_norm(x, weight, self.hyper.norm_eps)
 
     def _project(self, stage: str, place: Place, x: Doubles) -> Doubles:
-        round_f16 = self.numerics.rounds_inputs(place.rows)
-        fused = self.numerics.fused_quantiser
+        round_f16 = self.arithmetic.rounds_inputs(place.rows)
+        fused = self.arithmetic.fused_quantiser
         return multiply(self.matrix(stage, place.layer), x, round_f16=round_f16, fused=fused)
 
     def _rope(self, place: Place, x: Doubles, heads: int) -> Doubles:

@@ -15,30 +15,30 @@ from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Sink,
 from bitparity.errors import BadInput
 from bitparity.model import open_model
 from bitparity.model.types import Model
+from bitparity.oracle.arithmetic import BITNET_CPP, Arithmetic
 from bitparity.oracle.decoder import Decoder, Record
 from bitparity.oracle.definition import Definition, Place
-from bitparity.oracle.numerics import BITNET_CPP, Numerics
 from bitparity.oracle.weights import ACTIVATIONS, DENSE
 from bitparity.stages import StageFilter
 from bitparity.tokenizer import Tokenizer
 
 ARCHITECTURES = ("bitnet", "bitnet-25", "bitnet-b1.58", "llama")
-MakeDefinition = Callable[[Model, Numerics], Definition]
+MakeDefinition = Callable[[Model, Arithmetic], Definition]
 
 
 class OracleEngine:
     """Opens models in the oracle.
 
-    numerics         which engine's F16 roundings it takes on
+    arithmetic       which engine's F16 roundings it takes on
     make_definition  another definition of the stages; the fault catalogue plants its faults here
     """
 
     name = "oracle"
 
     def __init__(
-        self, numerics: Numerics = BITNET_CPP, make_definition: MakeDefinition = Definition.of
+        self, arithmetic: Arithmetic = BITNET_CPP, make_definition: MakeDefinition = Definition.of
     ) -> None:
-        self._numerics = numerics
+        self._arithmetic = arithmetic
         self._make_definition = make_definition
 
     def availability(self) -> Availability:
@@ -57,7 +57,7 @@ class OracleEngine:
         refused = self.refusal(opened.hyper.arch, set(opened.format_counts()))
         if refused:
             raise BadInput(f"{model}: {refused}")
-        return OracleSession(opened, self._make_definition(opened, self._numerics), context, threads)
+        return OracleSession(opened, self._make_definition(opened, self._arithmetic), context, threads)
 
 
 class OracleSession:
@@ -154,7 +154,7 @@ def _describe(model: Model, definition: Definition, context: int, threads: int) 
         kernels="numpy",
         threads=threads,
         kv_type="f16",
-        details={"numerics": definition.numerics.name},
+        details={"arithmetic": definition.arithmetic.generation},
     )
     return ModelInfo(
         arch=hyper.arch,

@@ -36,8 +36,8 @@ from bitparity.oracle.variations import (
     StaleRow,
     WithoutUp,
     half_away,
+    with_arithmetic,
     with_hyper,
-    with_numerics,
 )
 from bitparity.oracle.weights import Dense, Matrix, Ternary
 
@@ -120,11 +120,11 @@ def _attention_mistakes(d: Definition, stage: str, length: int) -> Iterator[Mist
         yield Mistake("lets positions see later ones", SeesLaterPositions.like(d))
         for when in ("always", "never"):
             words = f"{'rounds' if when == 'always' else 'does not round'} Q to F16 before q.k"
-            yield Mistake(words, with_numerics(d, q_to_f16=when, one_head_q_to_f16=when))
+            yield Mistake(words, with_arithmetic(d, q_to_f16=when, one_head_q_to_f16=when))
     else:
         for when in ("always", "never"):
             words = f"{'rounds' if when == 'always' else 'does not round'} softmax rows to F16 before x V"
-            yield Mistake(words, with_numerics(d, probs_to_f16=when))
+            yield Mistake(words, with_arithmetic(d, probs_to_f16=when))
     cache = "K" if stage == "attn_probs" else "V"
     for row in range(length):
         for holds in (row - 1, -1) if row else (-1,):
@@ -148,7 +148,7 @@ def _matmul_mistakes(d: Definition, stage: str, place: Place) -> Iterator[Mistak
             words = (
                 f"{'rounds' if when == 'always' else 'does not round'} the input to F16 before the product"
             )
-            yield Mistake(words, with_numerics(d, inputs_to_f16=when))
+            yield Mistake(words, with_arithmetic(d, inputs_to_f16=when))
     for words, other in _other_matrices(d, stage, place, matrix):
         yield Mistake(words, OtherMatrix.like(d, other))
     if stage == "logits" and not d.weights.head_is_tied:

@@ -20,19 +20,19 @@ class Variation(Definition):
 
     @classmethod
     def like(cls, definition: Definition, change: Any = None) -> Self:
-        twin = cls(definition.hyper, definition.weights, definition.numerics)
+        twin = cls(definition.hyper, definition.weights, definition.arithmetic)
         twin.change = change
         return twin
 
 
 def with_hyper(definition: Definition, **changes: Any) -> Definition:
     """The same definition with other hyperparameters."""
-    return Definition(replace(definition.hyper, **changes), definition.weights, definition.numerics)
+    return Definition(replace(definition.hyper, **changes), definition.weights, definition.arithmetic)
 
 
-def with_numerics(definition: Definition, **changes: Any) -> Definition:
+def with_arithmetic(definition: Definition, **changes: Any) -> Definition:
     """The same definition with other roundings."""
-    return Definition(definition.hyper, definition.weights, replace(definition.numerics, **changes))
+    return Definition(definition.hyper, definition.weights, replace(definition.arithmetic, **changes))
 
 
 class NormWithoutWeight(Variation):
@@ -145,7 +145,7 @@ class OtherMatrix(Variation):
     """change  the matrix that is multiplied with instead."""
 
     def _project(self, stage: str, place: Place, x: Doubles) -> Doubles:
-        return multiply(self.change, x, round_f16=self.numerics.rounds_inputs(place.rows))
+        return multiply(self.change, x, round_f16=self.arithmetic.rounds_inputs(place.rows))
 
 
 class WithoutUp(Variation):

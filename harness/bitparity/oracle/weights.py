@@ -110,7 +110,7 @@ def _known() -> str:
 def multiply(matrix: Matrix, x: Doubles, *, round_f16: bool, fused: bool = False) -> Doubles:
     """x (n, cols) times the matrix, (n, rows), with the input rounding that the weight format asks for.
 
-    round_f16  F16 weights: round the input to F16 too (see numerics.py)
+    round_f16  F16 weights: round the input to F16 too (see arithmetic.py)
     fused      ternary weights: as in ops.quantise_per_token
     """
     if isinstance(matrix, Ternary):

@@ -79,6 +79,11 @@ class Recorder:
 def blake3(kernels: str, data: bytes) -> bytes:
     """The digest, 32 bytes, as a kernel set computes it."""
 
+class Arithmetic:
+    """Which build of ggml to compute like; see include/bitnet/arithmetic.hpp."""
+
+    def __init__(self, *, generation: str, order: str, fused: bool) -> None: ...
+
 class Session:
     def __init__(
         self,
@@ -91,7 +96,7 @@ class Session:
         layers: list[Layer],
         context: int,
         threads: int,
-        numerics: str,
+        arithmetic: Arithmetic,
         kernels: str,
         faults: Faults,
     ) -> None: ...

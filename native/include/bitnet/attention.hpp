@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "bitnet/arithmetic.hpp"
 #include "bitnet/faults.hpp"
 #include "bitnet/model.hpp"
 #include "bitnet/thread_pool.hpp"
@@ -52,7 +53,7 @@ struct AttentionCall {
 
 class Attention {
 public:
-    Attention(const HyperParameters& hyper, const KernelSet& kernels, Numerics numerics, const Faults& faults,
+    Attention(const HyperParameters& hyper, const KernelSet& kernels, const Arithmetic& arithmetic, const Faults& faults,
               int threads, int context);
 
     void run(ThreadPool& pool, const KvCache& cache, const AttentionCall& call);
@@ -73,8 +74,9 @@ private:
 
     HyperParameters hyper_;
     const KernelSet& kernels_;
-    Numerics numerics_;
+    Arithmetic arithmetic_;
     Faults faults_;
+    int padding_;
     std::vector<Scratch> scratch_;  // one a thread
 };
 

@@ -1,8 +1,9 @@
 // Kernel sets: the same functions, written for different instruction sets.
 //
-// Every set computes the same bits.  Integers are exact; every float is rounded in one prescribed order, that
-// of ggml's AVX2 build (see "Orders" below), so `portable` is the definition and the others are faster ways
-// to it.
+// Every set computes the same bits.  Integers are exact; every float is rounded in a prescribed order, so
+// `portable` is the definition and the others are faster ways to it.  Where builds of ggml for different
+// instruction sets add in different orders, a kernel exists once for each order (see "Orders" below), and every
+// set has all of them: which order is computed and which instructions compute it are independent.
 //
 // Kernels check nothing and allocate nothing; pointers may be misaligned.  Callers keep these promises:
 // cols is a multiple of the format's block, and a buffer holds what its comment says.
@@ -64,14 +65,47 @@ struct RowStatistics {
     std::size_t non_finite;
 };
 
-// Orders of float sums, those of ggml's AVX2 build.  In both, products are added by fma to lane e % 8.
-//   dot   four accumulators of eight lanes: element e goes to accumulator (e / 8) % 4; they are added as
-//         (0 + 2) + (1 + 3), then lanes l + (l + 4), then pairs (0 + 1) + (2 + 3).  Elements beyond the last
-//         32 are added one by one: by fma to the float sum for F32 (as Clang compiles ggml; GCC rounds the
-//         products of groups of four), rounded products to a double for F16 and BF16. BF16 adds the last four
-//         lanes as in `tile`.
-//   tile  one accumulator of eight lanes; lanes l + (l + 4), then (0 + 2) + (1 + 3).  cols is a multiple
-//   of 8.
+// Orders of float sums: those of ggml built for AVX2 (w = 8 lanes) and for AVX-512 (w = 16 lanes).  Element e of
+// a sum is added by fma to lane e % w of an accumulator.  Lanes are added "by halves": l + (l + w / 2), then
+// the same for the first half of them, down to one.
+//   dot    four accumulators: element e goes to accumulator (e / w) % 4; they are added as (0 + 2) + (1 + 3),
+//          then their lanes by halves, except that avx2 adds the last four lanes as pairs, (0 + 1) + (2 + 3).
+//          Elements beyond the last whole 4 w are added one by one: by fma to the float sum for F32 (as
+//          Clang compiles ggml; GCC rounds the products of groups of four), rounded products to a double for
+//          F16 and BF16.
+//          BF16 in avx2 adds all lanes by halves.  In avx512 it has two accumulators, element e goes to (e / 16) % 2,
+//          and their lane sums are added in double.
+//   tile   one accumulator, lanes by halves.  cols is a multiple of tile_step.
+//   BF16 in avx512_bf16 goes by pairs, as the instruction vdpbf16ps: of 32 elements, lane l adds the product of
+//          2 l + 1 and then that of 2 l, subnormal inputs and results being zero.  A dot has two accumulators,
+//          element e goes to (e / 32) % 2; their lane sums are added in double, then the elements beyond the
+//          last 64.  A tile has one.
+// Softmax and SiLU evaluate e^x w elements at a time, in avx512 by another last step (portable/exp.hpp), and
+// softmax adds w exponentials by halves before it adds them to the double sum.
+enum class Order : std::uint8_t { avx2, avx512, avx512_bf16 };
+constexpr int order_count = 3;
+
+constexpr int lanes_of(Order order) { return order == Order::avx2 ? 8 : 16; }
+
+// Columns of a tile are a multiple of this.
+constexpr int tile_step(Order order, Format format) {
+    return order == Order::avx512_bf16 && format == Format::bf16 ? 32 : lanes_of(order);
+}
+
+// Kernels that exist once for each order.
+struct OrderedKernels {
+    MatMul f32_dot;
+    MatMul f32_tile;
+    MatMul f16_dot;
+    MatMul f16_tile;
+    MatMul bf16_dot;
+    MatMul bf16_tile;
+    // row = softmax(row * scale) in place; n is a multiple of 16, absent elements are -inf.
+    void (*softmax)(float* row, int n, float scale);
+    // out = silu(gate) * up; out may be gate or up.
+    void (*silu_mul)(const float* gate, const float* up, int n, float* out);
+};
+
 struct KernelSet {
     const char* name;
     const char* isa;  // what its file was compiled for
@@ -87,25 +121,17 @@ struct KernelSet {
     void (*round_to_bf16)(const float* x, int n, float* out);
 
     MatMul i2_s;  // (dot of codes 0..2 - sum) / activation scale * weight scale
-    // Ternary blocks with a scale each: a block's products are summed in lanes (e % 32) / 4, the sums times
-    // both scales added to the lane, by fma or (_apart) rounded in between; then as `tile`.
+    // Ternary blocks with a scale each: a block's products are summed in eight lanes (e % 32) / 4, the sums times
+    // both scales added to the lane, by fma or (_apart) rounded in between; then the lanes by halves.  AVX-512
+    // builds of ggml do the same.
     MatMul tq1_0;
     MatMul tq2_0;
     MatMul tq1_0_apart;
     MatMul tq2_0_apart;
-    MatMul f32_dot;
-    MatMul f32_tile;
-    MatMul f16_dot;
-    MatMul f16_tile;
-    MatMul bf16_dot;
-    MatMul bf16_tile;
 
     // out = x / sqrt(mean(x^2) + eps) * weight; squares are rounded to float and summed one by one in double.
     void (*rms_norm)(const float* x, const float* weight, int n, float eps, float* out);
-    // row = softmax(row * scale) in place; n is a multiple of 8, absent elements are -inf.
-    void (*softmax)(float* row, int n, float scale);
-    // out = silu(gate) * up, or relu(gate)^2 * up; out may be gate or up.
-    void (*silu_mul)(const float* gate, const float* up, int n, float* out);
+    // out = relu(gate)^2 * up; out may be gate or up.
     void (*relu2_mul)(const float* gate, const float* up, int n, float* out);
     void (*add)(const float* x, const float* y, int n, float* out);
     // Rotates pairs (x[i * step], x[i * step + distance]) in place for i < n_pairs; cos and sin are
@@ -115,6 +141,10 @@ struct KernelSet {
     // BLAKE3 compression of eight inputs of `bytes` bytes, at most a chunk; see blake3.hpp.
     void (*hash_eight)(const HashInputs& inputs, std::uint32_t (*out)[8]);
     RowStatistics (*row_statistics)(const float* row, std::size_t n);
+
+    OrderedKernels orders[order_count];
+
+    const OrderedKernels& in(Order order) const { return orders[int(order)]; }
 };
 
 // What this program was built with, best first; `portable` is last and always runs.

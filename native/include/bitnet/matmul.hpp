@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <vector>
 
+#include "bitnet/arithmetic.hpp"
 #include "bitnet/faults.hpp"
 #include "bitnet/model.hpp"
 #include "bitnet/thread_pool.hpp"
@@ -21,7 +22,7 @@ struct MatMulPlan {
 };
 
 // in_batch: the reference would have run this call's tokens as a batch of two or more.
-MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, bool in_batch, Numerics numerics);
+MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, bool in_batch, const Arithmetic& arithmetic);
 
 // Some tokens' activations; each encoding is made when it is first asked for.
 class ActivationBuffer {
@@ -56,6 +57,6 @@ struct MatMulJob {
 
 // out = x . weights^T for every job, in one round of the pool.
 void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, bool in_batch,
-              Numerics numerics, std::initializer_list<MatMulJob> jobs);
+              const Arithmetic& arithmetic, std::initializer_list<MatMulJob> jobs);
 
 }  // namespace bitnet

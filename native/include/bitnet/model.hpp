@@ -12,14 +12,6 @@ namespace bitnet {
 enum class Activation : std::uint8_t { silu, relu2 };
 enum class RopePairs : std::uint8_t { neox, norm };  // (i, i + n / 2) or (2 i, 2 i + 1)
 
-// Which ggml the order of float sums follows; they differ where F16 operands meet several tokens, and in what
-// their usual compiler makes of a * b + c.
-//   bitnet_cpp  F16 weights (and cached V) meet float32 activations in a batch; q.k is a `dot` unless there
-//   is one
-//               head; Clang leaves the products of TQ1_0 and TQ2_0 apart
-//   llama_cpp   F16 weights always meet activations rounded to F16; q.k is a `tile` in a batch; GCC fuses
-enum class Numerics : std::uint8_t { bitnet_cpp, llama_cpp };
-
 struct HyperParameters {
     int n_vocab, n_layer, n_embd, n_head, n_head_kv, head_dim, n_ff, rope_dim;
     float norm_eps, rope_base;

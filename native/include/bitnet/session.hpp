@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "bitnet/arithmetic.hpp"
 #include "bitnet/attention.hpp"
 #include "bitnet/faults.hpp"
 #include "bitnet/matmul.hpp"
@@ -17,7 +18,7 @@ namespace bitnet {
 struct SessionOptions {
     int context;
     int threads;
-    Numerics numerics;
+    Arithmetic arithmetic;
     Faults faults;
 };
 
@@ -63,7 +64,7 @@ private:
 
     Model model_;
     const KernelSet& kernels_;
-    Numerics numerics_;
+    Arithmetic arithmetic_;
     Faults faults_;
     int context_;
     int position_ = 0;

@@ -8,6 +8,7 @@
 #include "avx2/activations.hpp"
 #include "avx2/dense.hpp"
 #include "avx2/elementwise.hpp"
+#include "avx2/exp.hpp"
 #include "avx2/lookup.hpp"
 #include "avx2/ternary.hpp"
 #include "trace.hpp"
@@ -18,6 +19,35 @@ namespace {
 bool runs_here() {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
 }
+
+constexpr OrderedKernels in_eight{
+    .f32_dot = multiply<InFour<Eight, F32>::Tile, 2, 1, 2>,
+    .f32_tile = multiply<InOne<Eight, F32>::Tile, 4, 4, 3>,
+    .f16_dot = multiply_f16_dot,
+    .f16_tile = multiply<InOne<Eight, F16>::Tile, 4, 4, 3>,
+    .bf16_dot = multiply<InFour<Eight, BF16>::Tile, 4, 1, 2>,
+    .bf16_tile = multiply<InOne<Eight, BF16>::Tile, 4, 4, 3>,
+    .softmax = softmax<exp_by_bits, 8>,
+    .silu_mul = silu_mul<exp_by_bits, 8>,
+};
+
+constexpr OrderedKernels in_sixteen{
+    .f32_dot = multiply<InFour<TwoEights, F32>::Tile, 1, 1, 1>,
+    .f32_tile = multiply<InOne<TwoEights, F32>::Tile, 4, 2, 3>,
+    .f16_dot = multiply_f16_dot_in_sixteen,
+    .f16_tile = multiply<InOne<TwoEights, F16>::Tile, 4, 2, 3>,
+    .bf16_dot = multiply<InTwo<TwoEights>::Tile, 2, 1, 2>,
+    .bf16_tile = multiply<InOne<TwoEights, BF16>::Tile, 4, 2, 3>,
+    .softmax = softmax<exp_by_scaling, 16>,
+    .silu_mul = silu_mul<exp_by_scaling, 16>,
+};
+
+constexpr OrderedKernels in_sixteen_by_pairs = [] {
+    OrderedKernels kernels = in_sixteen;
+    kernels.bf16_dot = multiply<ByPairs<TwoEights, 2>::Tile, 2, 1, 2>;
+    kernels.bf16_tile = multiply<ByPairs<TwoEights, 1>::Tile, 2, 2, 2>;
+    return kernels;
+}();
 
 }  // namespace
 
@@ -36,20 +66,13 @@ const KernelSet kernels{
     .tq2_0 = multiply<Q8K<Tq2, true>::Tile, 4, 1, 4>,
     .tq1_0_apart = multiply<Q8K<Tq1, false>::Tile, 4, 1, 4>,
     .tq2_0_apart = multiply<Q8K<Tq2, false>::Tile, 4, 1, 4>,
-    .f32_dot = multiply<InFour<F32>::Tile, 2, 1, 2>,
-    .f32_tile = multiply<InOne<F32>::Tile, 4, 4, 3>,
-    .f16_dot = multiply_f16_dot,
-    .f16_tile = multiply<InOne<F16>::Tile, 4, 4, 3>,
-    .bf16_dot = multiply<InFour<BF16>::Tile, 4, 1, 2>,
-    .bf16_tile = multiply<InOne<BF16>::Tile, 4, 4, 3>,
     .rms_norm = rms_norm,
-    .softmax = softmax,
-    .silu_mul = silu_mul,
     .relu2_mul = relu2_mul,
     .add = add,
     .rotate = rotate,
     .hash_eight = hash_eight,
     .row_statistics = row_statistics,
+    .orders = {in_eight, in_sixteen, in_sixteen_by_pairs},
 };
 
 }  // namespace bitnet::avx2

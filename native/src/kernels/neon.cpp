@@ -1,4 +1,5 @@
-// NEON as every AArch64 has it.  Eight lanes are two registers of four.
+// NEON as every AArch64 has it.  Eight lanes are two registers of four.  The order of AVX2 builds alone is written
+// for it.
 
 #include "sets.hpp"
 
@@ -26,20 +27,22 @@ const KernelSet kernels{
     .tq2_0 = multiply<Q8K<Tq2, true>::Tile, 1, 1, 4>,
     .tq1_0_apart = multiply<Q8K<Tq1, false>::Tile, 1, 1, 4>,
     .tq2_0_apart = multiply<Q8K<Tq2, false>::Tile, 1, 1, 4>,
-    .f32_dot = multiply<InFour<F32>::Tile, 1, 1, 2>,
-    .f32_tile = multiply<InOne<F32>::Tile, 4, 4, 2>,
-    .f16_dot = multiply<InFour<F16>::Tile, 1, 1, 2>,
-    .f16_tile = multiply<InOne<F16>::Tile, 4, 4, 2>,
-    .bf16_dot = multiply<InFour<BF16>::Tile, 1, 1, 2>,
-    .bf16_tile = multiply<InOne<BF16>::Tile, 4, 4, 2>,
     .rms_norm = rms_norm,
-    .softmax = softmax,
-    .silu_mul = silu_mul,
     .relu2_mul = relu2_mul,
     .add = add,
     .rotate = rotate,
     .hash_eight = hash_eight,
     .row_statistics = row_statistics,
+    .orders = {{
+        .f32_dot = multiply<InFour<F32>::Tile, 1, 1, 2>,
+        .f32_tile = multiply<InOne<F32>::Tile, 4, 4, 2>,
+        .f16_dot = multiply<InFour<F16>::Tile, 1, 1, 2>,
+        .f16_tile = multiply<InOne<F16>::Tile, 4, 4, 2>,
+        .bf16_dot = multiply<InFour<BF16>::Tile, 1, 1, 2>,
+        .bf16_tile = multiply<InOne<BF16>::Tile, 4, 4, 2>,
+        .softmax = softmax,
+        .silu_mul = silu_mul,
+    }},
 };
 
 }  // namespace bitnet::neon

@@ -4,26 +4,17 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <limits>
 
 #include "bitnet/half.hpp"
+#include "portable/dense.hpp"
+#include "portable/exp.hpp"
 #include "sets.hpp"
 #include "trace.hpp"
 
 namespace bitnet::portable {
 namespace {
 
-constexpr int lanes = 8;
-
-float add_lanes_as_pairs(const float* lane) {
-    const float a = lane[0] + lane[4], b = lane[1] + lane[5], c = lane[2] + lane[6], d = lane[3] + lane[7];
-    return (a + b) + (c + d);
-}
-
-float add_lanes_as_halves(const float* lane) {
-    const float a = lane[0] + lane[4], b = lane[1] + lane[5], c = lane[2] + lane[6], d = lane[3] + lane[7];
-    return (a + c) + (b + d);
-}
+constexpr int lanes = 8;  // of a ternary block's sums
 
 // Round half to even for |x| < 2^22, zero for NaN: ggml's trick of adding 1.5 * 2^23.
 int nearest(float x) {
@@ -149,7 +140,7 @@ float dot_q8_k(const std::uint8_t* row, int block_bytes, Unpack unpack, const Ac
             lane[l] = is_fused ? std::fma(float(sum[l]), scale, lane[l]) : float(sum[l]) * scale + lane[l];
         }
     }
-    return add_lanes_as_halves(lane);
+    return add_lanes_by_halves<lanes>(lane);
 }
 
 template <bool is_fused>
@@ -166,134 +157,12 @@ void tq2_0(const Rows& w, const Activations& x, float* out, std::size_t out_stri
     });
 }
 
-struct F32 {
-    static float at(const std::uint8_t* row, int i) {
-        std::uint32_t bits = 0;
-        for (int b = 3; b >= 0; --b) bits = bits << 8 | row[4 * i + b];
-        return std::bit_cast<float>(bits);
-    }
-};
-
-struct F16 {
-    static float at(const std::uint8_t* row, int i) {
-        return float_of_f16(std::uint16_t(row[2 * i] | row[2 * i + 1] << 8));
-    }
-};
-
-struct BF16 {
-    static float at(const std::uint8_t* row, int i) {
-        return float_of_bf16(std::uint16_t(row[2 * i] | row[2 * i + 1] << 8));
-    }
-};
-
-// Lane sums of the first n - n % 32 elements in four accumulators, added together.
-template <typename Weight>
-void sum_in_four(const std::uint8_t* row, const float* x, int n, float* lane) {
-    float sum[4][lanes] = {};
-    for (int i = 0; i < n / 32 * 32; ++i) {
-        float& s = sum[i / lanes % 4][i % lanes];
-        s = std::fma(Weight::at(row, i), x[i], s);
-    }
-    for (int l = 0; l < lanes; ++l) lane[l] = (sum[0][l] + sum[2][l]) + (sum[1][l] + sum[3][l]);
-}
-
-void f32_dot(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
-    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
-        const float* values = x.f32 + token * x.stride;
-        float lane[lanes];
-        sum_in_four<F32>(row, values, w.cols, lane);
-        float sum = add_lanes_as_pairs(lane);
-        for (int i = w.cols / 32 * 32; i < w.cols; ++i) sum = std::fma(F32::at(row, i), values[i], sum);
-        return sum;
-    });
-}
-
-template <typename Weight>
-float add_rest_in_double(const std::uint8_t* row, const float* x, int n, float start) {
-    double sum = start;
-    for (int i = n / 32 * 32; i < n; ++i) sum += double(Weight::at(row, i) * x[i]);
-    return float(sum);
-}
-
-void f16_dot(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
-    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
-        const float* values = x.f32 + token * x.stride;
-        float lane[lanes];
-        sum_in_four<F16>(row, values, w.cols, lane);
-        return add_rest_in_double<F16>(row, values, w.cols, add_lanes_as_pairs(lane));
-    });
-}
-
-void bf16_dot(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
-    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
-        const float* values = x.f32 + token * x.stride;
-        float lane[lanes];
-        sum_in_four<BF16>(row, values, w.cols, lane);
-        return add_rest_in_double<BF16>(row, values, w.cols, add_lanes_as_halves(lane));
-    });
-}
-
-template <typename Weight>
-void tile(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
-    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
-        const float* values = x.f32 + token * x.stride;
-        float lane[lanes] = {};
-        for (int i = 0; i < w.cols; ++i)
-            lane[i % lanes] = std::fma(Weight::at(row, i), values[i], lane[i % lanes]);
-        return add_lanes_as_halves(lane);
-    });
-}
-
 void rms_norm(const float* x, const float* weight, int n, float eps, float* out) {
     double sum = 0.0;
     for (int i = 0; i < n; ++i) sum += double(x[i] * x[i]);
     const float mean = float(sum / n);
     const float scale = 1.0f / std::sqrt(mean + eps);
     for (int i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
-}
-
-// e^x by 2^n (1 + p(b)): the polynomial of Arm's optimized routines as ggml evaluates it, within 2 ulp;
-// overflows above 88.38, is zero below -103.97.
-float exp_by_polynomial(float x) {
-    constexpr float shift = 0x1.8p23f;
-    const float z = std::fma(x, 0x1.715476p+0f, shift);
-    const float n = z - shift;
-    const float b = std::fma(-n, 0x1.7f7d1cp-20f, std::fma(-n, 0x1.62e4p-1f, x));
-    const std::uint32_t e = std::bit_cast<std::uint32_t>(z) << 23;
-    const float u = b * b;
-    const float upper = std::fma(0x1.0e4020p-7f, b, 0x1.573e2ep-5f);
-    const float lower = std::fma(0x1.555e66p-3f, b, 0x1.fffdb6p-2f);
-    const float p = std::fma(std::fma(upper, u, lower), u, 0x1.ffffecp-1f * b);
-    if (!(std::fabs(n) > 126.0f)) {
-        const float k = std::bit_cast<float>(e + 0x3f800000u);
-        return std::fma(k, p, k);
-    }
-    const std::uint32_t g = n <= 0.0f ? 0x82000000u : 0u;
-    const float s1 = std::bit_cast<float>(g + 0x7f000000u);
-    if (std::fabs(n) > 192.0f) return s1 * s1;
-    const float s2 = std::bit_cast<float>(e - g);
-    return std::fma(s2, p, s2) * s1;
-}
-
-void softmax(float* row, int n, float scale) {
-    float largest = -std::numeric_limits<float>::infinity();
-    for (int i = 0; i < n; ++i) {
-        row[i] *= scale;
-        largest = std::max(largest, row[i]);
-    }
-    double sum = 0.0;
-    for (int i = 0; i < n; i += lanes) {
-        for (int l = 0; l < lanes; ++l) row[i + l] = exp_by_polynomial(row[i + l] - largest);
-        sum += double(add_lanes_as_halves(row + i));
-    }
-    const float inverse = float(1.0 / sum);
-    for (int i = 0; i < n; ++i) row[i] *= inverse;
-}
-
-void silu_mul(const float* gate, const float* up, int n, float* out) {
-    const int in_lanes = n / lanes * lanes;
-    for (int i = 0; i < in_lanes; ++i) out[i] = gate[i] / (1.0f + exp_by_polynomial(0.0f - gate[i])) * up[i];
-    for (int i = in_lanes; i < n; ++i) out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
 }
 
 void relu2_mul(const float* gate, const float* up, int n, float* out) {
@@ -317,6 +186,35 @@ void rotate(float* x, const float* cos, const float* sin, int n_pairs, int step,
     }
 }
 
+constexpr OrderedKernels in_eight{
+    .f32_dot = f32_dot<Eight>,
+    .f32_tile = tile<F32, Eight>,
+    .f16_dot = f16_dot<Eight>,
+    .f16_tile = tile<F16, Eight>,
+    .bf16_dot = bf16_dot_avx2,
+    .bf16_tile = tile<BF16, Eight>,
+    .softmax = softmax<exp_by_bits, 8>,
+    .silu_mul = silu_mul<exp_by_bits, 8>,
+};
+
+constexpr OrderedKernels in_sixteen{
+    .f32_dot = f32_dot<Sixteen>,
+    .f32_tile = tile<F32, Sixteen>,
+    .f16_dot = f16_dot<Sixteen>,
+    .f16_tile = tile<F16, Sixteen>,
+    .bf16_dot = bf16_dot_avx512,
+    .bf16_tile = tile<BF16, Sixteen>,
+    .softmax = softmax<exp_by_scaling, 16>,
+    .silu_mul = silu_mul<exp_by_scaling, 16>,
+};
+
+constexpr OrderedKernels in_sixteen_by_pairs = [] {
+    OrderedKernels kernels = in_sixteen;
+    kernels.bf16_dot = bf16_dot_in_pairs;
+    kernels.bf16_tile = bf16_tile_in_pairs;
+    return kernels;
+}();
+
 }  // namespace
 
 const KernelSet kernels{
@@ -334,20 +232,13 @@ const KernelSet kernels{
     .tq2_0 = tq2_0<true>,
     .tq1_0_apart = tq1_0<false>,
     .tq2_0_apart = tq2_0<false>,
-    .f32_dot = f32_dot,
-    .f32_tile = tile<F32>,
-    .f16_dot = f16_dot,
-    .f16_tile = tile<F16>,
-    .bf16_dot = bf16_dot,
-    .bf16_tile = tile<BF16>,
     .rms_norm = rms_norm,
-    .softmax = softmax,
-    .silu_mul = silu_mul,
     .relu2_mul = relu2_mul,
     .add = add,
     .rotate = rotate,
     .hash_eight = hash_eight,
     .row_statistics = row_statistics,
+    .orders = {in_eight, in_sixteen, in_sixteen_by_pairs},
 };
 
 }  // namespace bitnet::portable

@@ -4,9 +4,13 @@
 #include "bitnet/kernels.hpp"
 
 namespace bitnet {
-// What a set has that takes all other kernels of another one.
+// The ternary kernels of a set that takes most other kernels from the set for older CPUs.
 struct TernaryKernels {
     MatMul i2_s, tq1_0, tq2_0, tq1_0_apart, tq2_0_apart;
+};
+// BF16 by pairs, as the only kernels in which two orders of sixteen lanes differ.
+struct Bf16Kernels {
+    MatMul dot, tile;
 };
 }  // namespace bitnet
 
@@ -18,6 +22,8 @@ extern const KernelSet kernels;
 }
 namespace bitnet::avx512 {
 extern const TernaryKernels ternary;  // the rest is that of avx2
+extern const OrderedKernels in_sixteen;
+extern const Bf16Kernels by_pairs;
 }
 namespace bitnet::neon {
 extern const KernelSet kernels;

@@ -7,8 +7,6 @@
 namespace bitnet::avx2 {
 namespace {
 
-__m256 magnitude(__m256 x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
-
 // Round half to even for |x| < 2^22, zero for NaN: ggml's trick of adding 1.5 * 2^23.
 __m256i nearest(__m256 x) {
     const __m256i bits = _mm256_castps_si256(_mm256_add_ps(x, _mm256_set1_ps(12582912.0f)));

@@ -11,6 +11,8 @@ namespace {
 
 constexpr int lanes = 8;
 
+__m256 magnitude(__m256 x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
+
 __m128 add_halves(__m256 v) { return _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)); }
 
 float add_lanes_as_pairs(__m256 v) {

@@ -1,0 +1,280 @@
+// Matmuls of F32, F16 and BF16 weights, written once over a vector type V; see "Orders" in kernels.hpp.
+//
+// V has the lanes of an order, held in whatever registers a kernel set has: Eight and TwoEights in avx2/, Sixteen in
+// avx512/.  It gives zero, load, load_f16, load_bf16, fma, add, add_lanes_of_dot, add_lanes_by_halves; and for
+// sums by pairs load_pairs, load_bf16_pairs and FlushSubnormals.
+//
+// A header of templates for the kernel sets' own files, each compiled for its own instruction set.
+#pragma once
+
+#include <math.h>
+
+#include "tiling.hpp"
+
+namespace bitnet {
+namespace {
+
+struct F32 {
+    static constexpr int bytes = 4;
+    template <typename V>
+    static auto load(const std::uint8_t* p) {
+        return V::load(reinterpret_cast<const float*>(p));
+    }
+    static float load1(const std::uint8_t* p) {
+        float value;
+        __builtin_memcpy(&value, p, sizeof value);
+        return value;
+    }
+    static float add_rest(float sum, const std::uint8_t* rest, const float* x, int n) {
+        for (int i = 0; i < n; ++i) sum = fmaf(load1(rest + i * bytes), x[i], sum);
+        return sum;
+    }
+};
+
+template <typename Weight>
+float add_rest_in_double(double sum, const std::uint8_t* rest, const float* x, int n) {
+    for (int i = 0; i < n; ++i) sum += double(Weight::load1(rest + i * Weight::bytes) * x[i]);
+    return float(sum);
+}
+
+template <float (*float_of)(std::uint16_t half)>
+struct F16As {
+    static constexpr int bytes = 2;
+    template <typename V>
+    static auto load(const std::uint8_t* p) {
+        return V::load_f16(p);
+    }
+    static float load1(const std::uint8_t* p) { return float_of(std::uint16_t(p[0] | p[1] << 8)); }
+    static float add_rest(float sum, const std::uint8_t* rest, const float* x, int n) {
+        return add_rest_in_double<F16As>(sum, rest, x, n);
+    }
+};
+
+struct BF16 {
+    static constexpr int bytes = 2;
+    template <typename V>
+    static auto load(const std::uint8_t* p) {
+        return V::load_bf16(p);
+    }
+    static float load1(const std::uint8_t* p) {
+        const std::uint32_t bits = std::uint32_t(p[0] | p[1] << 8) << 16;
+        float value;
+        __builtin_memcpy(&value, &bits, sizeof value);
+        return value;
+    }
+    static float add_rest(float sum, const std::uint8_t* rest, const float* x, int n) {
+        return add_rest_in_double<BF16>(sum, rest, x, n);
+    }
+};
+
+// Where R rows and T tokens of a tile lie.
+template <int R, int T>
+struct Operands {
+    const std::uint8_t* weights[R];
+    const float* values[T];
+
+    Operands(const Rows& w, int row, const Activations& x, int token) {
+        for (int r = 0; r < R; ++r) weights[r] = w.data + (row + r) * w.row_bytes;
+        for (int t = 0; t < T; ++t) values[t] = x.f32 + (token + t) * x.stride;
+    }
+};
+
+// Products of columns start, start + step, ... below end, V::lanes at each, are added to sum.
+template <typename V, typename Weight, int R, int T>
+[[gnu::always_inline]] inline void add_columns(const Operands<R, T>& at, int column,
+                                               typename V::Value (&sum)[R][T]) {
+    typename V::Value value[T];
+    for (int t = 0; t < T; ++t) value[t] = V::load(at.values[t] + column);
+    for (int r = 0; r < R; ++r) {
+        const auto weight = Weight::template load<V>(at.weights[r] + column * Weight::bytes);
+        for (int t = 0; t < T; ++t) sum[r][t] = V::fma(weight, value[t], sum[r][t]);
+    }
+}
+
+template <typename V, int R, int T>
+void clear(typename V::Value (&sum)[R][T]) {
+    for (int r = 0; r < R; ++r) {
+        for (int t = 0; t < T; ++t) sum[r][t] = V::zero();
+    }
+}
+
+// Lane sums of a dot product and the lanes of BF16 in avx2 differ; both have four accumulators.
+template <typename V, typename Weight>
+float add_lanes_of_four(typename V::Value lane) {
+    if constexpr (__is_same(Weight, BF16)) return V::add_lanes_by_halves(lane);
+    return V::add_lanes_of_dot(lane);
+}
+
+// Four accumulators.
+template <typename V, typename Weight>
+struct InFour {
+    template <int R, int T>
+    struct Tile {
+        static void run(const Rows& w, int row, const Activations& x, int token, float* out,
+                        std::size_t out_stride) {
+            constexpr int step = 4 * V::lanes;
+            const Operands<R, T> at(w, row, x, token);
+            typename V::Value sum[4][R][T];
+            for (int a = 0; a < 4; ++a) clear<V>(sum[a]);
+            const int whole = w.cols / step * step;
+            for (int i = 0; i < whole; i += step) {
+                for (int a = 0; a < 4; ++a) add_columns<V, Weight>(at, i + a * V::lanes, sum[a]);
+            }
+            for (int r = 0; r < R; ++r) {
+                for (int t = 0; t < T; ++t) {
+                    const auto lane = V::add(V::add(sum[0][r][t], sum[2][r][t]), V::add(sum[1][r][t], sum[3][r][t]));
+                    out[(token + t) * out_stride + row + r] =
+                        Weight::add_rest(add_lanes_of_four<V, Weight>(lane), at.weights[r] + whole * Weight::bytes,
+                                         at.values[t] + whole, w.cols - whole);
+                }
+            }
+        }
+    };
+};
+
+// The same sums as InFour, two accumulators at a time, so that those of more rows and tokens fit in
+// registers.
+template <typename V, typename Weight>
+struct InFourByHalves {
+    template <int R, int T>
+    struct Tile {
+        static void run(const Rows& w, int row, const Activations& x, int token, float* out,
+                        std::size_t out_stride) {
+            constexpr int step = 4 * V::lanes;
+            const Operands<R, T> at(w, row, x, token);
+            const int whole = w.cols / step * step;
+            typename V::Value even[R][T], odd[R][T];
+            add_two(at, 0, whole, even);
+            add_two(at, V::lanes, whole, odd);
+            for (int r = 0; r < R; ++r) {
+                for (int t = 0; t < T; ++t) even[r][t] = V::add(even[r][t], odd[r][t]);
+            }
+            float sums[R * T];
+            V::add_lanes_of_dots(&even[0][0], sums);
+            for (int i = 0; i < R * T; ++i) {
+                out[(token + i % T) * out_stride + row + i / T] =
+                    Weight::add_rest(sums[i], at.weights[i / T] + whole * Weight::bytes, at.values[i % T] + whole,
+                                     w.cols - whole);
+            }
+        }
+
+        // Sums of accumulators start / lanes and start / lanes + 2.
+        static void add_two(const Operands<R, T>& at, int start, int end, typename V::Value (&result)[R][T]) {
+            typename V::Value first[R][T], second[R][T];
+            clear<V>(first);
+            clear<V>(second);
+            for (int i = start; i < end; i += 4 * V::lanes) {
+                add_columns<V, Weight>(at, i, first);
+                add_columns<V, Weight>(at, i + 2 * V::lanes, second);
+            }
+            for (int r = 0; r < R; ++r) {
+                for (int t = 0; t < T; ++t) result[r][t] = V::add(first[r][t], second[r][t]);
+            }
+        }
+    };
+};
+
+// One accumulator.
+template <typename V, typename Weight>
+struct InOne {
+    template <int R, int T>
+    struct Tile {
+        static void run(const Rows& w, int row, const Activations& x, int token, float* out,
+                        std::size_t out_stride) {
+            const Operands<R, T> at(w, row, x, token);
+            typename V::Value sum[R][T];
+            clear<V>(sum);
+            for (int i = 0; i < w.cols; i += V::lanes) add_columns<V, Weight>(at, i, sum);
+            for (int r = 0; r < R; ++r) {
+                for (int t = 0; t < T; ++t)
+                    out[(token + t) * out_stride + row + r] = V::add_lanes_by_halves(sum[r][t]);
+            }
+        }
+    };
+};
+
+// BF16 in avx512: two accumulators, whose lane sums are added in double.
+template <typename V>
+struct InTwo {
+    template <int R, int T>
+    struct Tile {
+        static void run(const Rows& w, int row, const Activations& x, int token, float* out,
+                        std::size_t out_stride) {
+            constexpr int step = 2 * V::lanes;
+            const Operands<R, T> at(w, row, x, token);
+            typename V::Value first[R][T], second[R][T];
+            clear<V>(first);
+            clear<V>(second);
+            const int whole = w.cols / step * step;
+            for (int i = 0; i < whole; i += step) {
+                add_columns<V, BF16>(at, i, first);
+                add_columns<V, BF16>(at, i + V::lanes, second);
+            }
+            for (int r = 0; r < R; ++r) {
+                for (int t = 0; t < T; ++t) {
+                    const double both =
+                        double(V::add_lanes_by_halves(first[r][t])) + double(V::add_lanes_by_halves(second[r][t]));
+                    out[(token + t) * out_stride + row + r] = add_rest_in_double<BF16>(
+                        both, at.weights[r] + whole * BF16::bytes, at.values[t] + whole, w.cols - whole);
+                }
+            }
+        }
+    };
+};
+
+// BF16 by pairs in `accumulators` of sixteen lanes: two in a dot product, one in a tile.
+template <typename V, int accumulators>
+struct ByPairs {
+    template <int R, int T>
+    struct Tile {
+        static void run(const Rows& w, int row, const Activations& x, int token, float* out,
+                        std::size_t out_stride) {
+            constexpr int step = 32 * accumulators;
+            const Operands<R, T> at(w, row, x, token);
+            typename V::Value sum[accumulators][R][T];
+            const int whole = w.cols / step * step;
+            add_pairs(at, whole, sum);
+            for (int r = 0; r < R; ++r) {
+                for (int t = 0; t < T; ++t) {
+                    double total = double(V::add_lanes_by_halves(sum[0][r][t]));
+                    if constexpr (accumulators == 2) total += double(V::add_lanes_by_halves(sum[1][r][t]));
+                    out[(token + t) * out_stride + row + r] = add_rest_in_double<BF16>(
+                        total, at.weights[r] + whole * BF16::bytes, at.values[t] + whole, w.cols - whole);
+                }
+            }
+        }
+
+        // Apart from `run` and never inlined there, so that no other arithmetic is done while subnormal numbers count
+        // as zero.
+        [[gnu::noinline]] static void add_pairs(const Operands<R, T>& at, int end,
+                                                typename V::Value (&result)[accumulators][R][T]) {
+            const typename V::FlushSubnormals flush;
+            typename V::Value sum[accumulators][R][T];
+            for (int a = 0; a < accumulators; ++a) clear<V>(sum[a]);
+            for (int i = 0; i < end; i += 32 * accumulators) {
+                for (int a = 0; a < accumulators; ++a) add_32(at, i + 32 * a, sum[a]);
+            }
+            for (int a = 0; a < accumulators; ++a) {
+                for (int r = 0; r < R; ++r) {
+                    for (int t = 0; t < T; ++t) result[a][r][t] = sum[a][r][t];
+                }
+            }
+        }
+
+        [[gnu::always_inline]] static void add_32(const Operands<R, T>& at, int column,
+                                                  typename V::Value (&sum)[R][T]) {
+            typename V::Pairs value[T];
+            for (int t = 0; t < T; ++t) value[t] = V::load_pairs(at.values[t] + column);
+            for (int r = 0; r < R; ++r) {
+                const typename V::Pairs weight = V::load_bf16_pairs(at.weights[r] + column * BF16::bytes);
+                for (int t = 0; t < T; ++t) {
+                    sum[r][t] = V::fma(weight.odd, value[t].odd, sum[r][t]);
+                    sum[r][t] = V::fma(weight.even, value[t].even, sum[r][t]);
+                }
+            }
+        }
+    };
+};
+
+}  // namespace
+}  // namespace bitnet

@@ -1,0 +1,25 @@
+"""The arithmetic of a reference, told from how its library was built."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bitparity.engine import Fingerprint
+
+
+def with_arithmetic(fingerprint: Fingerprint) -> Fingerprint:
+    """The fingerprint of a loaded library with its arithmetic, as bitparity.oracle.arithmetic names it.
+
+    Which way a * b + c goes, where the source leaves it open, depends on the compiler: GCC fuses, Clang does
+    not.  A build for instruction sets whose order of sums is not known states none.
+    """
+    parts = [fingerprint.engine, *_order(set(fingerprint.isa.split("+")))]
+    if fingerprint.compiler:
+        parts.append("fused" if "gcc" in fingerprint.compiler.lower() else "apart")
+    return replace(fingerprint, details={**fingerprint.details, "arithmetic": "/".join(parts)})
+
+
+def _order(isa: set[str]) -> tuple[str, ...]:
+    if "avx512" in isa:
+        return ("avx512_bf16" if "avx512_bf16" in isa else "avx512",)
+    return ("avx2",) if {"avx2", "fma"} <= isa else ()
