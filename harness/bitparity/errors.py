@@ -6,6 +6,8 @@ without a traceback.
 
 from __future__ import annotations
 
+INTERNAL_FAILURE = 70  # exit code of bitparity's own bugs, EX_SOFTWARE of sysexits.h; never a verdict
+
 
 class BitparityError(Exception):
     """Base of all errors that the harness raises on purpose."""

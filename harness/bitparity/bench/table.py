@@ -8,14 +8,16 @@ from rich.console import Console
 from rich.table import Table
 
 from bitparity.bench.result import BenchResult, Decode, Spread
+from bitparity.report.console import standard_output
 from bitparity.report.words import describe_fingerprint, plural
 
+WIDE = 110  # columns for a pipe or a log file
 BUSY = 0.5  # processes a processor: then an engine that wants all of them shares one half of the time
 _MB, _GB = 1e6, 1e9
 
 
 def print_bench(result: BenchResult, console: Console | None = None) -> None:
-    console = console or Console()
+    console = console or standard_output(WIDE)
     for lane in result.lanes:
         about = f"{lane.label}: {describe_fingerprint(lane.fingerprint)}\n    {lane.model}"
         console.print(about, markup=False, highlight=False, soft_wrap=True)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
+import traceback
 from importlib import import_module
+from typing import Any
 
 import click
 
-from bitparity.errors import BitparityError
+from bitparity.errors import INTERNAL_FAILURE, BitparityError
+
+_CLOSED_PIPE = 141  # 128 + SIGPIPE, as for a program that the signal ends
+_INTERRUPTED = 130  # 128 + SIGINT
 
 # command -> one line of help; the command itself is `command` in cli/<name>.py
 COMMANDS = {
@@ -41,6 +47,14 @@ class _LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; when whoever read its report has gone, click would end with 1, a verdict."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's last flush
+            sys.exit(_CLOSED_PIPE)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -53,7 +67,10 @@ def group() -> None:
 
 
 def main() -> None:
-    """Entry point: a BitparityError becomes one sentence and its exit code."""
+    """Entry point: a BitparityError becomes one sentence and its exit code.
+
+    Whatever else is raised is a failure of bitparity itself: it ends with a traceback and INTERNAL_FAILURE.
+    """
     try:
         group(standalone_mode=False)
     except BitparityError as error:
@@ -64,6 +81,11 @@ def main() -> None:
         sys.exit(2)
     except click.Abort:
         click.echo("bitparity: interrupted", err=True)
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
+    except Exception as error:
+        traceback.print_exc()
+        what = f"bitparity itself failed ({type(error).__name__}: {error}); this is no verdict on an engine"
+        click.echo(f"bitparity: {what}", err=True)
+        sys.exit(INTERNAL_FAILURE)
     finally:
         gc.freeze()  # the process ends, and looking for garbage would take a twentieth of a second

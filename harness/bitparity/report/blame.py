@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console, Group, RenderableType
@@ -10,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bitparity.compare.blame import BlameReport, Difference, EngineBlame, StageSummary
+from bitparity.report.console import standard_output
 from bitparity.stages import STAGE_NAMES
 
 WIDE = 110  # columns for a pipe or a log file
@@ -19,8 +19,7 @@ GROWTH_ROWS = (
 
 
 def print_blame(report: BlameReport, console: Console | None = None) -> None:
-    if console is None:
-        console = Console(width=None if sys.stdout.isatty() else WIDE)
+    console = console or standard_output(WIDE)
     console.print(render(report), soft_wrap=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -10,14 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from bitparity.faults.plant import Finding
+from bitparity.report.console import standard_output
 
 WIDE = 140  # columns for a pipe or a log file
 
 
 def print_findings(findings: Sequence[Finding], console: Console | None = None) -> None:
     """A row a fault, then the count in one sentence."""
-    if console is None:
-        console = Console(width=None if sys.stdout.isatty() else WIDE)
+    console = console or standard_output(WIDE)
     table = Table()
     for name in ("planted in", "fault", "found", "what blame says"):
         table.add_column(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from rich.console import Console, Group, RenderableType
@@ -12,6 +11,7 @@ from rich.text import Text
 from bitparity.compare.result import ComparisonResult, PositionResult
 from bitparity.compare.verdict import Verdict
 from bitparity.report import words
+from bitparity.report.console import standard_output
 
 ROWS = 24  # that a table shows; of a longer run the first ones and the worst ones are shown
 FIRST_ROWS = 8
@@ -30,8 +30,7 @@ _STYLES = {
 
 def print_result(result: ComparisonResult, console: Console | None = None) -> None:
     """Print to standard output; a pipe or a log file gets all columns whatever it is taken for."""
-    if console is None:
-        console = Console(width=None if sys.stdout.isatty() else WIDE)
+    console = console or standard_output(WIDE)
     console.print(render(result, wide=console.width >= WIDE), soft_wrap=True)
 
 
