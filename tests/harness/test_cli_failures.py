@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import subprocess
 import sys
@@ -11,6 +13,9 @@ import click
 import pytest
 
 from bitparity import cli
+from bitparity.cli.output import OutputFile
+from bitparity.errors import BadInput
+from bitparity.output import check_writable, write_json
 
 
 def bitparity(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -57,3 +62,86 @@ def test_closed_pipe_is_no_verdict(command: list[str], tmp_path: Path) -> None:
     os.close(writing)
     assert ended.returncode == 141, ended.stderr
     assert ended.stderr == ""
+
+
+# What each command needs to be typed at all, and its options that name a file to write.
+OUTPUTS = [
+    (["compare", "--reference", "oracle", "--tokens", "1"], "--json"),
+    (["compare", "--reference", "oracle", "--tokens", "1"], "--html"),
+    (["compare", "--tokens", "1"], "--record"),
+    (["bench", "--engine", "oracle"], "--json"),
+    (["doctor"], "--json"),
+    (["blame", "expected", "actual"], "--json"),
+    (["trace", "--tokens", "1", "--out", "{folder}/traces"], "--json"),
+    (["trace-diff", "expected", "actual"], "--json"),
+    (["inspect", "model.gguf"], "--json"),
+    (["quantize", "model.gguf", "{folder}/new.gguf", "--to", "F16"], "--json"),
+    (["make-model", "{folder}/new.gguf"], "--json"),
+    (["verify-weights", "a.gguf", "b.gguf"], "--json"),
+    (["fuzz", "formats"], "--json"),
+    (["selftest"], "--json"),
+]
+
+
+@pytest.mark.parametrize(("words", "option"), OUTPUTS, ids=lambda value: value[0] if value[1:2] else None)
+def test_output_that_cannot_be_written_is_told_before_anything_runs(
+    words: list[str],
+    option: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "no-such-folder" / "x.json"
+    typed = [word.format(folder=tmp_path) for word in words]
+    assert bitparity(monkeypatch, *typed, option, str(file)) == 2
+    said = capsys.readouterr()
+    assert said.err == f"bitparity: {option} {file} cannot be written: there is no folder {file.parent}\n"
+    assert said.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_file_that_a_command_writes_is_checked_before_it_runs() -> None:
+    """A command whose --json, --html or --record is no OutputFile would find out after the run."""
+    group = cli.group
+    context = click.Context(group)
+    options = [
+        (name, option)
+        for name in cli.COMMANDS
+        for option in getattr(group.get_command(context, name), "params", [])
+        if set(option.opts) & {"--json", "--html", "--record"}
+    ]
+    assert {name for name, _ in options} >= set(cli.COMMANDS) - {"run"}
+    unchecked = [(name, option.name) for name, option in options if not isinstance(option.type, OutputFile)]
+    assert unchecked == []
+
+
+def test_output_that_is_a_folder_or_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path, why in (
+        (tmp_path, "it is a folder"),
+        (tmp_path / "file" / "x.json", f"there is no folder {tmp_path / 'file'}"),
+    ):
+        with pytest.raises(BadInput, match=f"cannot be written: {why}"):
+            check_writable(path)
+
+
+def test_checking_an_output_leaves_what_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "kept.json"
+    check_writable(file)
+    assert not file.exists()
+    file.write_text("earlier")
+    check_writable(file)
+    assert file.read_text() == "earlier"
+
+
+def test_json_is_strict_whatever_is_not_finite(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    write_json(file, {"a": [math.nan, 1.5], "b": {"c": -math.inf, "d": ("e", None, True)}})
+    strict = json.loads(file.read_text(), parse_constant=pytest.fail)
+    assert strict == {"a": [None, 1.5], "b": {"c": None, "d": ["e", None, True]}}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_full_disk_is_told_in_one_sentence() -> None:
+    with pytest.raises(BadInput, match=r"^/dev/full cannot be written: No space left on device$"):
+        write_json(Path("/dev/full"), {})

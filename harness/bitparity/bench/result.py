@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from bitparity.output import write_json
 
 FORMAT = "bitparity bench 1"
 
@@ -78,4 +79,4 @@ class BenchResult:
         return {"format": FORMAT, **asdict(self)}
 
     def save(self, path: Path) -> None:
-        path.write_text(json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(path, self.as_dict())

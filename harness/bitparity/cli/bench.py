@@ -9,6 +9,7 @@ import click
 
 from bitparity.bench.lane import OURS, Lane, make_lanes
 from bitparity.cli.choose import DEFAULT_PROMPT, choose_model
+from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.repeat import command_line
 from bitparity.engine import Engine
@@ -37,7 +38,7 @@ _TOO_SLOW = "oracle"  # it defines what is right, at any price
 @click.option("--decode-tokens", type=click.IntRange(1), default=16, show_default=True, help="At each depth.")
 @click.option("--repetitions", type=click.IntRange(1), default=5, show_default=True, help="After a warm-up.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of each engine.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write it here.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write it here.")
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
+from bitparity.cli.output import OutputFile
 from bitparity.errors import BadInput
+from bitparity.output import write_json
 from bitparity.stages import StageFilter
 
 _PATH = click.Path(path_type=Path)
@@ -21,7 +22,7 @@ _PATH = click.Path(path_type=Path)
     "--model", type=_PATH, help="Model that both were meant to run; else the one that EXPECTED names."
 )
 @click.option("--stages", default="*:*", show_default=True, help="layer:stage to judge.")
-@click.option("--json", "json_file", type=_PATH, help="Write every stage's errors here.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write every stage's errors here.")
 def command(expected: Path, actual: Path, model: Path | None, stages: str, json_file: Path | None) -> None:
     """Find the first stage that is wrong and name the engine that is.
 
@@ -41,9 +42,9 @@ def command(expected: Path, actual: Path, model: Path | None, stages: str, json_
     if tokens != traces[1].tokens:
         raise BadInput(f"{expected} and {actual} are traces of different tokens; there is nothing to blame")
     report = blame(opened, Evidence.of(traces[0]), Evidence.of(traces[1]), tokens=tokens, stages=wanted)
-    print_blame(report)
     if json_file is not None:
-        json_file.write_text(json.dumps(report.as_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(json_file, report.as_dict())
+    print_blame(report)
     sys.exit(report.exit_code)
 
 

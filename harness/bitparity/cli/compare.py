@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from bitparity.cli.engine import start_engine
+from bitparity.cli.output import OutputFile
 from bitparity.cli.repeat import command_line
 from bitparity.registry import resolve_reference
 from bitparity.settings import read_settings
@@ -52,9 +53,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--trace-filter", default="*:*", show_default=True, help="layer:stage to record with BITNET_TRACE_DIR."
 )
-@click.option("--record", type=_FILE, help="Run the reference alone and keep its logits in this file.")
-@click.option("--json", "json_file", type=_FILE, help="Write the result here.")
-@click.option("--html", "html_file", type=_FILE, help="Write a page with a chart here.")
+@click.option("--record", type=OutputFile(), help="Run the reference alone and keep its logits in this file.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write the result here.")
+@click.option("--html", "html_file", type=OutputFile(), help="Write a page with a chart here.")
 @click.pass_context
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Run two engines on the same tokens and compare every position.

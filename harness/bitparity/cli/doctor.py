@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from bitparity.cli.output import OutputFile
 from bitparity.engine import Availability
 from bitparity.errors import EngineUnavailable, NotCompared
+from bitparity.output import write_json
 from bitparity.registry import engine_names, get_engine, resolve_reference
 from bitparity.settings import read_settings
 
@@ -19,9 +20,7 @@ _CANDIDATE = "native"
 
 
 @click.command("doctor")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write it all here as JSON."
-)
+@click.option("--json", "json_file", type=OutputFile(), help="Write it all here as JSON.")
 def command(json_file: Path | None) -> None:
     """Say of every engine whether it was found, what it is or what to type, and what `compare` would use.
 
@@ -37,7 +36,7 @@ def command(json_file: Path | None) -> None:
             "references_found": references,
             "exit_code": 0 if references else NotCompared.exit_code,
         }
-        json_file.write_text(json.dumps(document, indent=1) + "\n")
+        write_json(json_file, document)
     for name, engine in engines.items():
         click.echo("\n".join(_lines(name, engine)))
     click.echo(f"\n{_conclusion(reference, engines)}")

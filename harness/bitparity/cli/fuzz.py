@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitparity.cli.output import OutputFile
+
 if TYPE_CHECKING:
     from bitparity.fuzz.campaign import Report
     from bitparity.fuzz.implementations import Implementation
@@ -26,9 +28,7 @@ GROUPS = ("formats", "kernels", "sessions")
 @click.option(
     "--time-limit", type=click.FloatRange(min=0), help="Seconds, shared out equally among the targets."
 )
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the result here."
-)
+@click.option("--json", "json_file", type=OutputFile(), help="Write the result here.")
 def command(
     groups: tuple[str, ...],
     examples: int,

@@ -11,6 +11,7 @@ import click
 import numpy as np
 
 from bitparity.cli.kernel_config import kernel_config_option
+from bitparity.cli.output import OutputFile
 from bitparity.model.types import Model
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ _SHOWN_ITEMS = 5  # of a metadata array
 @click.option(
     "--like", type=click.Path(path_type=Path), help="Another file of the same weights, for --layout."
 )
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write it all here as JSON."
-)
+@click.option("--json", "json_file", type=OutputFile(), help="Write it all here as JSON.")
 @kernel_config_option
 def command(
     model_path: Path,

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.quantize import report_written
 
@@ -32,7 +33,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--rope-base", type=float)
 @click.option("--norm-eps", type=float)
 @click.option("--seed", type=int, help="Default: BITNET_SEED, else 0.")
-@click.option("--json", "json_file", type=_FILE, help="Write what was done here.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write what was done here.")
 def command(target: Path, preset: str, json_file: Path | None, **given: Any) -> None:
     """Write a synthetic model of any shape.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bitparity.cli.kernel_config import kernel_config_option
+from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.argument("target", type=_FILE)
 @click.option("--to", "weight_format", required=True, help="I2_S, TL1, TL2, TQ1_0, TQ2_0, F32, F16, BF16.")
 @click.option("--head", "head_format", help="F32, F16 or BF16 for the embedding and the head; as they are.")
-@click.option("--json", "json_file", type=_FILE, help="Write what was done here.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write what was done here.")
 @kernel_config_option
 def command(
     source: Path,

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from bitparity.cli.output import OutputFile
+
 
 @click.command("selftest")
 @click.option(
@@ -19,7 +21,7 @@ import click
     show_default=True,
     help="Engine to plant faults in; may be given several times.",
 )
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the findings here.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write the findings here.")
 def command(engines: tuple[str, ...], json_file: Path | None) -> None:
     """Plant every fault of the catalogue and see whether blame names its layer, stage and position.
 

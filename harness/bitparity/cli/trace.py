@@ -13,6 +13,7 @@ import numpy as np
 
 from bitparity.cli.choose import choose_model, choose_prompts, choose_tokenizer, open_chosen
 from bitparity.cli.engine import choose_engine
+from bitparity.cli.output import OutputFile
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.positions import check_tokens, logits_by_position
 from bitparity.compare.prompts import encode
@@ -65,7 +66,7 @@ class Options:
 @click.option("--context", type=click.IntRange(1), help="Positions to make room for.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the engine.")
 @click.option("--device-id", type=int, help="Device of the engine.")
-@click.option("--json", "json_file", type=_FILE, help="Write what was recorded here.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write what was recorded here.")
 def command(json_file: Path | None, **given: Any) -> None:
     """Record an engine's stages into OUT/RUN, one JSON line a record.
 

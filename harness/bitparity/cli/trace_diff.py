@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from bitparity.cli.output import OutputFile
 from bitparity.trace import RowDiff, RowKey, TraceDiff, diff_traces, read_trace
 
 _PATH = click.Path(path_type=Path)
@@ -18,7 +19,7 @@ _PATH = click.Path(path_type=Path)
 @click.argument("expected", type=_PATH)
 @click.argument("actual", type=_PATH)
 @click.option("--limit", type=click.IntRange(0), default=5, show_default=True, help="Unequal rows to list.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all here.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write all here.")
 def command(expected: Path, actual: Path, limit: int, json_file: Path | None) -> None:
     """Compare two traces, position by position and stage by stage, whatever the chunking of each.
 

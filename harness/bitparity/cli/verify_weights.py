@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bitparity.cli.kernel_config import kernel_config_option
+from bitparity.cli.output import OutputFile
 
 if TYPE_CHECKING:
     from bitparity.formats.table_lookup import Tilings
@@ -21,9 +22,7 @@ _SHOWN = 10
 @click.command("verify-weights")
 @click.argument("expected", metavar="A.gguf", type=_FILE)
 @click.argument("actual", metavar="B.gguf", type=_FILE)
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the result here."
-)
+@click.option("--json", "json_file", type=OutputFile(), help="Write the result here.")
 @kernel_config_option
 def command(expected: Path, actual: Path, json_file: Path | None, tilings: Tilings | None) -> None:
     """Prove that two models hold the same weights, in whatever formats, or name where they do not.

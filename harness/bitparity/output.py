@@ -1,0 +1,49 @@
+"""Files that results are written to: checked before a run, so that what was measured can be kept after it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from bitparity.errors import BadInput
+
+
+def check_writable(path: Path) -> None:
+    """Raise BadInput with the reason when a file cannot be written there; it is not touched."""
+    if reason := _obstacle(path):
+        raise BadInput(f"{path} cannot be written: {reason}")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Raises BadInput with the system's reason when that fails."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}") from error
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write strict JSON: numbers that are not finite, which it does not have, become null."""
+    write_text(path, json.dumps(without_nan(data), indent=1, allow_nan=False) + "\n")
+
+
+def without_nan(data: Any) -> Any:
+    """The same data with None for every NaN and infinity."""
+    if isinstance(data, dict):
+        return {key: without_nan(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [without_nan(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def _obstacle(path: Path) -> str | None:
+    if path.is_dir():
+        return "it is a folder"
+    if path.exists():
+        return None if os.access(path, os.W_OK) else "it may not be changed"
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    return None if os.access(path.parent, os.W_OK) else f"nothing may be added to the folder {path.parent}"
