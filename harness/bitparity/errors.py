@@ -40,7 +40,7 @@ class EngineUnavailable(NotCompared):
 
 
 class EngineFailed(BitparityError):
-    """An engine crashed, aborted or hung.
+    """An engine crashed, aborted, hung, or raised what is no BitparityError.
 
     engine      its name
     how         one clause: "aborted (SIGABRT)", "gave no answer in 600 s"
@@ -54,6 +54,11 @@ class EngineFailed(BitparityError):
         super().__init__(
             f"{engine} {how}" + (f"; its last words: {self.last_words}" if self.last_words else "")
         )
+
+    @classmethod
+    def raised(cls, engine: str, error: Exception) -> EngineFailed:
+        """The failure of an engine that raised this."""
+        return cls(engine, f"raised {type(error).__name__}", " | ".join(str(error).splitlines()))
 
     def __reduce__(self) -> tuple[type[EngineFailed], tuple[str, str, str]]:
         return type(self), (self.engine, self.how, self.last_words)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
 from blake3 import blake3
 
-from bitparity.engine import Engine, FollowsReference, OpensAside, Session
-from bitparity.errors import EngineUnavailable, NotCompared
+from bitparity.engine import Availability, Engine, FollowsReference, OpensAside, Session
+from bitparity.errors import EngineFailed, EngineUnavailable, NotCompared
+from bitparity.guard import call, guard
 from bitparity.model.types import Model
 from bitparity.settings import Settings
 from bitparity.stages import StageFilter
@@ -29,7 +30,7 @@ def open_session(
     device_id: int | None = None,
     wait: bool = True,
 ) -> Iterator[Session]:
-    """Open a model with an engine and close the session afterwards.
+    """Open a model with an engine and close the session afterwards; neither raises but a BitparityError.
 
     BITNET_DETERMINISTIC=1 means one thread, whatever was asked.
     Without `wait`, an engine that opens aside may still be opening: the first use of its session waits then,
@@ -39,16 +40,30 @@ def open_session(
     require_runnable(engine, model)
     threads = settings.threads if settings.deterministic or threads is None else threads
     opens = engine.begin if isinstance(engine, OpensAside) and not wait else engine.open
-    session = opens(model.path, context=context, threads=threads, device_id=device_id)
+    options = {"context": context, "threads": threads, "device_id": device_id}
+    session = guard(call(engine.name, opens, model.path, **options), engine.name)
     try:
         yield session
-    finally:
-        session.close()
+    except BaseException:
+        with suppress(EngineFailed):  # what was raised first says more
+            session.close()
+        raise
+    session.close()
+
+
+def availability_of(engine: Engine) -> Availability:
+    """What the engine says of itself; raises EngineFailed when it raises."""
+    return call(engine.name, engine.availability)
+
+
+def refusal_of(engine: Engine, arch: str, weight_formats: set[str]) -> str | None:
+    """As Engine.refusal; raises EngineFailed when the engine raises."""
+    return call(engine.name, engine.refusal, arch, weight_formats)
 
 
 def require_available(engine: Engine) -> None:
     """Raise EngineUnavailable, with what to type, when the engine is not there."""
-    availability = engine.availability()
+    availability = availability_of(engine)
     if not availability.found:
         raise EngineUnavailable(f"{engine.name} was not found: {availability.what}; {availability.advice}")
 
@@ -56,14 +71,16 @@ def require_available(engine: Engine) -> None:
 def require_runnable(engine: Engine, model: Model) -> None:
     """Raise EngineUnavailable, or NotCompared when the engine refuses this kind of model."""
     require_available(engine)
-    refusal = engine.refusal(model.hyper.arch, set(model.format_counts()))
+    refusal = refusal_of(engine, model.hyper.arch, set(model.format_counts()))
     if refusal:
         raise NotCompared(f"{engine.name} cannot run {model.path}: {refusal}")
 
 
 def follow(engine: Engine, reference: Session) -> Engine:
     """The engine in the arithmetic of this reference, where the engine can compute in more than one."""
-    return engine.following(reference.info.fingerprint) if isinstance(engine, FollowsReference) else engine
+    if not isinstance(engine, FollowsReference):
+        return engine
+    return call(engine.name, engine.following, reference.info.fingerprint)
 
 
 @contextmanager

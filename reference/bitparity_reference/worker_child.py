@@ -133,7 +133,7 @@ def _portable(engine: str, error: Exception) -> Exception:
     """An exception that the parent can unpickle and that means something there."""
     if isinstance(error, BitparityError):
         return error
-    return EngineFailed(engine, f"raised {type(error).__name__}", str(error))
+    return EngineFailed.raised(engine, error)
 
 
 def _keep_debuggers_away() -> None:

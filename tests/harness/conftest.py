@@ -25,6 +25,7 @@ class FakeEngine:
     fail_at   position at which it crashes
     lose_rows how many rows of a prefill it leaves out
     offset    added to every token id that its tokenizer gives
+    raises_in name of the method that raises what no contract foresees
     """
 
     name: str = "fake"
@@ -34,15 +35,23 @@ class FakeEngine:
     offset: int = 0
     found: bool = True
     n_vocab: int = N_VOCAB
+    raises_in: str = ""
 
     def availability(self) -> Availability:
+        self.come_to("availability")
         return Availability(self.found, "a fake", "install the fake")
 
     def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
+        self.come_to("refusal")
         return None
 
     def open(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> FakeSession:
+        self.come_to("open")
         return FakeSession(self, context, threads)
+
+    def come_to(self, method: str) -> None:
+        if method == self.raises_in:
+            raise ValueError(f"a bug in {method}")
 
 
 @dataclass
@@ -55,6 +64,7 @@ class FakeSession:
 
     @property
     def info(self) -> ModelInfo:
+        self.engine.come_to("info")
         fingerprint = Fingerprint(self.engine.name, "1", "none", "none", "fake", self.threads, "f16")
         formats = {"I2_S": 7, "F16": 1, "F32": 5}
         return ModelInfo(
@@ -66,28 +76,34 @@ class FakeSession:
         return len(self.tokens)
 
     def tokenize(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]:
+        self.engine.come_to("tokenize")
         return [(ord(c) + self.engine.offset) % N_VOCAB for c in text]
 
     def detokenize(self, ids: Sequence[int]) -> str:
         return "".join(chr(64 + i) for i in ids)
 
     def prefill(self, tokens: Sequence[int], *, logits: Literal["all", "last"] = "all") -> Floats:
+        self.engine.come_to("prefill")
         self.calls.append(("prefill", len(tokens)))
         rows = np.stack([self._next(t) for t in tokens])
         return rows[: len(rows) - self.engine.lose_rows]
 
     def decode(self, token: int) -> Floats:
+        self.engine.come_to("decode")
         self.calls.append(("decode", 1))
         return self._next(token)
 
     def rollback(self, to: int) -> None:
+        self.engine.come_to("rollback")
         del self.tokens[to:]
 
     @contextmanager
     def tap(self, stages: StageFilter, sink: Sink) -> Iterator[None]:
+        self.engine.come_to("tap")
         yield
 
     def close(self) -> None:
+        self.engine.come_to("close")
         self.calls.append(("close", 0))
 
     def _next(self, token: int) -> Floats:

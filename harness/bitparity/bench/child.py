@@ -87,7 +87,7 @@ def _serve(
         except BitparityError as error:
             answer = error
         except Exception as error:
-            answer = EngineFailed(engine.name, f"raised {type(error).__name__}", str(error))
+            answer = EngineFailed.raised(engine.name, error)
         connection.send(answer)
     stopwatch.close()
 

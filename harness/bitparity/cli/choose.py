@@ -14,6 +14,7 @@ from bitparity.errors import BadInput, NotCompared
 from bitparity.model import open_model
 from bitparity.model.types import Model
 from bitparity.model.weights import check_mapping, describe_mapping
+from bitparity.runs import refusal_of
 from bitparity.settings import Settings
 from bitparity.tokenizer import Tokenizer
 
@@ -87,5 +88,5 @@ def choose_model(name: str | None, engines: Sequence[Engine]) -> Path:
 
 def _refusals(engines: Sequence[Engine], arch: str, weight_format: str) -> list[str]:
     formats = {weight_format, "F16", "F32"}  # the embedding is F16, norms are F32
-    clauses = [(engine.name, engine.refusal(arch, formats)) for engine in engines]
+    clauses = [(engine.name, refusal_of(engine, arch, formats)) for engine in engines]
     return [f"{name}: {clause}" for name, clause in clauses if clause]

@@ -10,9 +10,10 @@ import click
 
 from bitparity.cli.output import OutputFile
 from bitparity.engine import Availability
-from bitparity.errors import EngineUnavailable, NotCompared
+from bitparity.errors import EngineFailed, EngineUnavailable, NotCompared
 from bitparity.output import write_json
 from bitparity.registry import engine_names, get_engine, resolve_reference
+from bitparity.runs import availability_of
 from bitparity.settings import read_settings
 
 _OURS = ("native", "oracle")  # any other engine can be a reference
@@ -45,11 +46,13 @@ def command(json_file: Path | None) -> None:
 
 
 def _availability(name: str) -> Availability:
-    """What the engine says of itself; an engine whose package does not even import was not found."""
+    """What the engine says of itself; one that does not import, or raises, counts as missing."""
     try:
-        return get_engine(name).availability()
+        return availability_of(get_engine(name))
     except EngineUnavailable as error:
         return Availability(False, str(error), "install its package again")
+    except EngineFailed as error:
+        return Availability(False, str(error), "tell whoever wrote the engine")
 
 
 def _lines(name: str, engine: Availability) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitparity.engine import Engine, OpensAside
+from bitparity.guard import call
 from bitparity.registry import get_engine
 
 
@@ -21,5 +22,5 @@ def start_engine(name: str, model: Path | None) -> Engine:
     """The engine of that name, whose process, if it has one, loads the model while the command goes on."""
     engine = choose_engine(name)
     if isinstance(engine, OpensAside):
-        engine.start(model)
+        call(engine.name, engine.start, model)
     return engine
