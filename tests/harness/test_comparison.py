@@ -14,6 +14,7 @@ import pytest
 
 from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.judging import compare
+from bitparity.compare.metrics import compare_logits
 from bitparity.compare.noise_floor import Levels, NoiseFloor, SelfComparison
 from bitparity.compare.prompts import Prompt
 from bitparity.compare.recorder import make_recording
@@ -26,12 +27,13 @@ from bitparity.compare.recording import (
     weights_digest,
 )
 from bitparity.compare.result import ComparisonResult, read_result
-from bitparity.compare.tolerance import FixedLimit
+from bitparity.compare.tolerance import FixedLimit, MeasuredNoise
 from bitparity.compare.verdict import Verdict
 from bitparity.errors import BadInput, EngineUnavailable, NotCompared, TokenMismatch
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model
+from bitparity.report.html import render_page
 from bitparity.settings import read_settings
 
 Make = Callable[..., Any]
@@ -176,6 +178,23 @@ def test_result_is_the_same_after_saving(fake_engine: Make, model: Model, tmp_pa
     assert math.isnan(again.positions[1].metrics.cosine)
 
 
+def test_result_against_a_reference_of_nan_is_kept(fake_engine: Make, model: Model, tmp_path: Path) -> None:
+    """NaN in one run of the reference is in its noise floor, in the flips, and in the limits made of it."""
+    nan = compare_logits(np.ones(4), np.full(4, math.nan))
+    flips = {0: nan.contested}
+    floor = NoiseFloor("fake", (SelfComparison("self", "again", (Levels.of(nan),), flips, {"q": math.nan}),))
+    result = run(fake_engine(), fake_engine(alter=shifted(1, 0.1)), model)
+    result = replace(result, noise_floor=floor.as_dict()).judged_by(MeasuredNoise(floor))
+    assert (result.verdict, result.exit_code) == (Verdict.REFERENCE_SUSPECT, 4)
+    path = tmp_path / "result.json"
+    result.save(path)
+    json.loads(path.read_text(), parse_constant=pytest.fail)
+    kept = read_result(path)
+    assert kept.verdict is Verdict.REFERENCE_SUSPECT
+    assert NoiseFloor.from_dict(dict(kept.noise_floor or {})).suspect == "fake returned NaN or infinity"
+    assert "reference suspect" in render_page(result)
+
+
 def test_json_has_the_keys_that_were_promised(fake_engine: Make, model: Model, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     run(fake_engine(), fake_engine(alter=shifted(2, 1.0)), model).save(path)
@@ -204,12 +223,31 @@ def test_stored_result_is_judged_again_without_an_engine(fake_engine: Make, mode
     assert result.judged_by(FixedLimit(1e-12)).verdict is Verdict.DIVERGED
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"format": 99}', "[1]"])
+@pytest.mark.parametrize("content", ["", "{}", '{"format": 99}', "[1]", '{"format": 1}', "\xff"])
 def test_file_that_is_no_result_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "r.json"
     path.write_text(content)
     with pytest.raises(BadInput, match=r"r\.json"):
         read_result(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["model", "verdict", "prompts", "positions", "limits", "noise_floor", "reference"]
+)
+def test_result_that_lacks_a_field_is_refused(
+    fake_engine: Make, model: Model, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "r.json"
+    run(fake_engine(), fake_engine(), model).save(path)
+    data = json.loads(path.read_text())
+    for damaged in (
+        {key: value for key, value in data.items() if key != name},
+        data | {name: 5},
+        data | {name: [{"kl": 1}]},
+    ):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(BadInput, match=r"r\.json is no whole result \(.*\); make it again"):
+            read_result(path)
 
 
 def recording_of(engine: Any, model: Model, tokens: tuple[int, ...], text: str | None = None) -> Recording:

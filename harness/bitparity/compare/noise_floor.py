@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from bitparity.compare.metrics import PositionMetrics
 from bitparity.compare.tolerance import EXACTNESS, MULTIPLE, SUSPECT_RELATIVE_L2
+from bitparity.output import without_nan
 
 Kind = Literal["self", "rounding"]
 
@@ -37,13 +38,12 @@ class Levels:
     def as_tuple(self) -> tuple[float, float, float, float]:
         return self.relative_l2, self.one_minus_cosine, self.kl, self.max_abs
 
-    def as_dict(self) -> dict[str, float | None]:
-        names = ("relative_l2", "one_minus_cosine", "kl", "max_abs")
-        return {n: v if math.isfinite(v) else None for n, v in zip(names, self.as_tuple(), strict=True)}
+    def as_dict(self) -> dict[str, float]:
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, float | None]) -> Levels:
-        return cls(**{name: math.nan if value is None else value for name, value in data.items()})
+        return cls(**_with_nan(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,8 @@ class SelfComparison:
             data["kind"],
             data["name"],
             tuple(Levels.from_dict(levels) for levels in data["positions"]),
-            {int(position): lead for position, lead in data["flips"].items()},
-            data["stages"],
+            {int(position): lead for position, lead in _with_nan(data["flips"]).items()},
+            _with_nan(data["stages"]),
         )
 
 
@@ -147,7 +147,8 @@ class NoiseFloor:
         return None
 
     def as_dict(self) -> dict[str, Any]:
-        return {
+        """Plain data for JSON; what is not finite is None, which from_dict reads as NaN."""
+        data = {
             **self.levels.as_dict(),
             "engine": self.engine,
             "self": self.component("self").as_dict(),
@@ -156,6 +157,8 @@ class NoiseFloor:
             "stages": self.stages,
             "comparisons": [c.as_dict() for c in self.comparisons],
         }
+        plain: dict[str, Any] = without_nan(data)
+        return plain
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> NoiseFloor:
@@ -173,6 +176,11 @@ def largest(levels: Iterable[Levels]) -> Levels:
 def pool(floors: Sequence[NoiseFloor]) -> NoiseFloor:
     """One floor for the prompts of a run: largest over all of them."""
     return NoiseFloor(floors[0].engine, tuple(c for floor in floors for c in floor.comparisons))
+
+
+def _with_nan(data: Mapping[str, float | None]) -> dict[str, float]:
+    """Numbers as they were before without_nan."""
+    return {name: math.nan if value is None else value for name, value in data.items()}
 
 
 def _by_relative_l2(comparison: SelfComparison) -> float:

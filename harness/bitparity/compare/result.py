@@ -13,16 +13,16 @@ from bitparity.compare.metrics import PositionMetrics
 from bitparity.compare.tolerance import Criterion
 from bitparity.compare.verdict import PositionVerdict, Verdict, exit_code, judge_position, judge_run
 from bitparity.errors import BadInput
+from bitparity.output import without_nan, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1  # of the JSON; read_result refuses another
-# Fields that are the same in the JSON and in the result.
-_PLAIN = (
-    *("reference", "candidate", "chunks", "exit_code", "criterion", "limits"),
-    *("noise_floor", "failure", "blame", "seconds", "command"),
-)
+# Fields that are the same in the JSON and in the result: plain values, objects, and objects or null.
+_PLAIN = ("chunks", "exit_code", "criterion", "failure", "seconds", "command")
+_OBJECTS = ("reference", "candidate", "limits")
+_OBJECTS_OR_NULL = ("noise_floor", "blame")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class ComparisonResult:
     def as_dict(self) -> dict[str, Any]:
         """What the JSON holds; a value that is not finite is null."""
         first = self.first_divergence
-        return {
+        data = {
             "format": FORMAT,
             "verdict": self.verdict.value,
             "exit_code": self.exit_code,
@@ -144,8 +144,8 @@ class ComparisonResult:
             "chunks": self.chunks,
             "prompts": [asdict(span) for span in self.prompts],
             "tokens": [row.token for row in self.positions],
-            "positions": [_without_nan(row_as_dict(row)) for row in self.positions],
-            "first_divergence": None if first is None else _without_nan(row_as_dict(first)),
+            "positions": [row_as_dict(row) for row in self.positions],
+            "first_divergence": None if first is None else row_as_dict(first),
             "criterion": self.criterion,
             "limits": dict(self.limits),
             "noise_floor": None if self.noise_floor is None else dict(self.noise_floor),
@@ -155,9 +155,12 @@ class ComparisonResult:
             "seconds": self.seconds,
             "command": self.command,
         }
+        plain: dict[str, Any] = without_nan(data)
+        return plain
 
     def save(self, path: Path) -> None:
-        path.write_text(json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        """Raises BadInput when the file cannot be written."""
+        write_json(path, self.as_dict())
 
 
 def read_result(path: Path) -> ComparisonResult:
@@ -173,7 +176,13 @@ def read_result(path: Path) -> ComparisonResult:
         raise BadInput(
             f"{path} has result format {found!r}, not {FORMAT}; make it again with `bitparity compare --json`"
         )
-    return _from_dict(data)
+    try:
+        return _from_dict(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadInput(
+            f"{path} is no whole result ({type(error).__name__}: {error}); "
+            "make it again with `bitparity compare --json`"
+        ) from None
 
 
 def row_as_dict(row: PositionResult) -> dict[str, Any]:
@@ -191,13 +200,16 @@ def row_as_dict(row: PositionResult) -> dict[str, Any]:
 
 
 def _from_dict(data: dict[str, Any]) -> ComparisonResult:
+    same: dict[str, Any] = {name: data[name] for name in _PLAIN}
+    same |= {name: dict(data[name]) for name in _OBJECTS}
+    same |= {name: None if data[name] is None else dict(data[name]) for name in _OBJECTS_OR_NULL}
     return ComparisonResult(
         model=ModelFile(**data["model"]),
         candidate_model=ModelFile(**data["candidate_model"]),
         prompts=tuple(PromptSpan(**span) for span in data["prompts"]),
         positions=tuple(_row_from_dict(row) for row in data["positions"]),
         verdict=Verdict(data["verdict"]),
-        **{name: data[name] for name in _PLAIN},
+        **same,
     )
 
 
@@ -207,7 +219,3 @@ def _row_from_dict(row: dict[str, Any]) -> PositionResult:
     }
     judged = PositionVerdict(Verdict(row["verdict"]), row["reason"], row["near_tie"])
     return PositionResult(row["prompt"], row["position"], row["token"], PositionMetrics(**values), judged)
-
-
-def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}

@@ -11,6 +11,7 @@ from pathlib import Path
 from jinja2 import Environment
 
 from bitparity.compare.result import ComparisonResult, PositionResult
+from bitparity.output import write_text
 from bitparity.report import words
 
 WIDTH, HEIGHT = 900, 260  # of the chart, in its own units
@@ -41,8 +42,8 @@ class Chart:
 
 
 def write_page(result: ComparisonResult, path: Path) -> None:
-    """Write the page; it needs nothing else."""
-    path.write_text(render_page(result), encoding="utf-8")
+    """Write the page; it needs nothing else.  Raises BadInput when that fails."""
+    write_text(path, render_page(result))
 
 
 def render_page(result: ComparisonResult) -> str:
@@ -70,7 +71,7 @@ def make_chart(result: ComparisonResult) -> Chart:
     """Place every position; one whose distance is not finite lies on the upper edge."""
     rows = result.positions
     finite = [r.metrics.relative_l2 for r in rows if math.isfinite(r.metrics.relative_l2)]
-    limit = result.limits.get("relative_l2")
+    limit = _finite(result.limits.get("relative_l2"))
     highest = min(max([*finite, limit or 0.0, 1e-6]), _CEILING)
     decades = range(round(math.log10(FLOOR)), math.ceil(math.log10(highest)) + 1)
     top_decade = decades[-1]
@@ -89,6 +90,10 @@ def make_chart(result: ComparisonResult) -> Chart:
         starts=tuple(_x(span.first - 0.5, len(rows)) for span in result.prompts[1:]),
         limit=None if limit is None else y(limit),
     )
+
+
+def _finite(limit: float | None) -> float | None:
+    return limit if limit is not None and math.isfinite(limit) else None
 
 
 def _dot(row: PositionResult, x: float, y: float) -> Dot:
