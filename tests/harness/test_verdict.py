@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from bitparity.compare.tolerance import (
     Exactness,
     FixedLimit,
     MeasuredNoise,
+    UnknownNoise,
 )
 from bitparity.compare.verdict import (
     EXIT_CODES,
@@ -157,9 +159,38 @@ def test_worst_position_decides_the_run(seen: list[Verdict], asked: int, expecte
     assert judge_run(verdicts(*seen), asked=asked, criterion=FixedLimit()) is expected
 
 
-def test_failed_engine_outweighs_what_was_seen() -> None:
-    got = judge_run(verdicts(AGREE), asked=2, criterion=FixedLimit(), an_engine_failed=True)
+@pytest.mark.parametrize("seen", [[], [AGREE], [AGREE, DIVERGED]])
+def test_failed_engine_outweighs_what_was_seen(seen: list[Verdict]) -> None:
+    got = judge_run(
+        verdicts(*seen),
+        asked=2,
+        criterion=FixedLimit(),
+        an_engine_failed=True,
+        a_stage_is_wrong=True,
+        is_unfinished=True,
+    )
     assert got is Verdict.ENGINE_FAILED
+
+
+@pytest.mark.parametrize("seen", [[AGREE, AGREE], [AGREE, NOISE]])
+def test_wrong_stage_is_a_divergence_and_what_is_unfinished_no_pass(seen: list[Verdict]) -> None:
+    judge = partial(judge_run, verdicts(*seen), asked=2, criterion=FixedLimit())
+    assert judge(a_stage_is_wrong=True) is DIVERGED
+    assert judge(is_unfinished=True) is Verdict.NOT_COMPARED
+    assert judge(a_stage_is_wrong=True, is_unfinished=True) is DIVERGED
+
+
+def test_divergence_stays_one_when_the_run_is_unfinished() -> None:
+    got = judge_run(verdicts(DIVERGED), asked=2, criterion=FixedLimit(), is_unfinished=True)
+    assert got is DIVERGED
+
+
+def test_position_whose_noise_is_not_known_is_neither_agreement_nor_divergence() -> None:
+    assert judged(moved(1e-6), UnknownNoise()) is AGREE
+    assert judged(moved(1e-3), UnknownNoise()) is Verdict.NOT_COMPARED
+    assert judged(flipped(1.0), UnknownNoise()) is Verdict.NOT_COMPARED
+    nan = compare_logits(EXPECTED, EXPECTED * np.nan)
+    assert judged(nan, UnknownNoise()) is DIVERGED
 
 
 @pytest.mark.parametrize(("factor", "suspect"), [(0.99, False), (1.01, True)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -72,9 +73,7 @@ def run_comparison(options: Options, reference: Engine, settings: Settings, comm
         trace_filter=StageFilter.parse(options.trace_filter).text,
         command=command,
     )
-    result = _compare(comparison, options)
-    _report(result, options)
-    return result.exit_code
+    return _compare(comparison, options).exit_code
 
 
 def record_reference(file: Path, options: Options, reference: Engine, settings: Settings) -> None:
@@ -100,19 +99,32 @@ def _compare(comparison: Comparison, options: Options) -> ComparisonResult:
     Thread(target=import_module, args=["bitparity.report.terminal"]).start()  # while the engines open
     with progress_bar("comparing") as progress:
         result = compare(
-            comparison, limit=options.limit, blame=options.blame, on_blame=reports.append, progress=progress
+            comparison,
+            limit=options.limit,
+            blame=options.blame,
+            on_blame=reports.append,
+            on_result=partial(_write, options),
+            progress=progress,
         )
+    try:
+        _write(options, result)
+    finally:
+        _print(result, reports)
+    return result
+
+
+def _print(result: ComparisonResult, reports: list[BlameReport]) -> None:
+    from bitparity.report.terminal import print_result
+
     for report in reports:
         from bitparity.report.blame import print_blame
 
         print_blame(report)
-    return result
-
-
-def _report(result: ComparisonResult, options: Options) -> None:
-    from bitparity.report.terminal import print_result
-
     print_result(result)
+
+
+def _write(options: Options, result: ComparisonResult) -> None:
+    """Write the files that were asked for; once more when more is known."""
     if options.json_file is not None:
         result.save(options.json_file)
     if options.html_file is not None:

@@ -12,7 +12,8 @@ from bitparity.compare.chunking import Chunking
 from bitparity.compare.positions import PositionRecord, check_tokens, compare_positions
 from bitparity.compare.prompts import ExternalTokenizer, Prompt, tokenize
 from bitparity.engine import Engine, Session
-from bitparity.errors import BadInput, EngineFailed
+from bitparity.errors import BadInput, BitparityError, EngineFailed
+from bitparity.guard import GuardedSession, guard
 from bitparity.model.types import Model
 from bitparity.runs import choose_context, follow, open_session, tracing
 from bitparity.settings import Settings
@@ -60,24 +61,48 @@ class Comparison:
 
 @dataclass
 class Measured:
-    """What both engines were asked and gave; `failure` when one of them ended the run."""
+    """What both engines were asked and gave; failure and unfinished as in result.ComparisonResult."""
 
     tokens: list[list[int]]
     fingerprints: tuple[dict[str, Any], dict[str, Any]]
     records: list[list[PositionRecord]] = field(default_factory=list)
     failure: str | None = None
+    unfinished: str | None = None
+    reference_has_failed: bool = False
     seconds: float = 0.0
+
+    def ended_by(self, error: BitparityError | OSError, what: str = "") -> None:
+        """Remember an error that ended the run early; what says in a clause which part of it is missing."""
+        said = f"{what}: {error}" if what else str(error)
+        if isinstance(error, EngineFailed):
+            self.failure = _joined(self.failure, said)
+        else:
+            self.unfinished = _joined(self.unfinished, said)
+
+    def without(self, what: str) -> Measured:
+        """The same before more is done; what says in a clause which part is missing so far."""
+        return replace(self, unfinished=_joined(self.unfinished, what))
+
+
+def _joined(said: str | None, more: str) -> str:
+    return f"{said}; {more}" if said else more
 
 
 def measure(comparison: Comparison, progress: Progress | None = None) -> Measured:
     """Run both engines over every prompt and measure every position; nothing is judged yet.
 
-    Raises BadInput, TokenMismatch and NotCompared before anything runs.  An engine that fails on the way
-    ends the run, and what was measured until then is kept.
+    Raises BadInput, TokenMismatch and NotCompared before anything runs, and EngineFailed when an engine fails
+    before that.  Whatever fails later ends the run, and what was measured until then is kept.
     """
     started = time.perf_counter()
-    with open_sides(comparison) as (reference, candidate):
-        measured = measure_sessions(comparison, reference, candidate, progress)
+    measured: Measured | None = None
+    try:
+        with open_sides(comparison) as (reference, candidate):
+            measured = measure_sessions(comparison, reference, candidate, progress)
+    except EngineFailed as error:  # if there is a measurement, in closing
+        if measured is None:
+            raise
+        measured.ended_by(error)
     measured.seconds = time.perf_counter() - started
     return measured
 
@@ -87,6 +112,7 @@ def measure_sessions(
 ) -> Measured:
     """`measure` on sessions that are open already."""
     started = time.perf_counter()
+    reference, candidate = sessions = guarded(comparison, reference, candidate)
     measured = Measured(
         tokens=gate(comparison, reference, candidate),
         fingerprints=(reference.info.fingerprint.as_dict(), candidate.info.fingerprint.as_dict()),
@@ -94,8 +120,11 @@ def measure_sessions(
     try:
         for index in range(len(measured.tokens)):
             _measure_prompt(comparison, reference, candidate, index, measured, progress)
-    except EngineFailed as error:
-        measured.failure = str(error)
+    except (BitparityError, OSError) as error:
+        if not isinstance(error, EngineFailed) and not any(measured.records):
+            raise
+        measured.ended_by(error)
+    measured.reference_has_failed = sessions[0].has_failed
     measured.seconds = time.perf_counter() - started
     return measured
 
@@ -108,6 +137,14 @@ def open_sides(comparison: Comparison) -> Iterator[tuple[Session, Session]]:
         follower = replace(candidate, engine=follow(candidate.engine, expected))
         with _opened(comparison, follower) as actual:
             yield expected, actual
+
+
+def guarded(
+    comparison: Comparison, reference: Session, candidate: Session
+) -> tuple[GuardedSession, GuardedSession]:
+    """The same sessions, which raise a BitparityError or nothing."""
+    engines = comparison.reference.engine, comparison.candidate.engine
+    return guard(reference, engines[0].name), guard(candidate, engines[1].name)
 
 
 def gate(comparison: Comparison, reference: Session, candidate: Session) -> list[list[int]]:

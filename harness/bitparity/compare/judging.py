@@ -8,16 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bitparity.compare.comparison import Comparison, Measured, Progress, measure, measure_sessions, open_sides
+from bitparity.compare.comparison import (
+    Comparison,
+    Measured,
+    Progress,
+    guarded,
+    measure,
+    measure_sessions,
+    open_sides,
+)
 from bitparity.compare.noise_floor import NoiseFloor, pool
 from bitparity.compare.recording import RecordedEngine
 from bitparity.compare.result import ComparisonResult, ModelFile, PositionResult, PromptSpan
-from bitparity.compare.tolerance import Criterion, Exactness, FixedLimit, MeasuredNoise
+from bitparity.compare.tolerance import Criterion, Exactness, FixedLimit, MeasuredNoise, UnknownNoise
 from bitparity.compare.verdict import Verdict, judge_position
 from bitparity.engine import Session
+from bitparity.errors import BitparityError
 from bitparity.model.types import Model
 from bitparity.runs import file_digest
 
@@ -33,6 +41,7 @@ def compare(
     limit: float | None = None,
     blame: bool = False,
     on_blame: Callable[[BlameReport], None] | None = None,
+    on_result: Callable[[ComparisonResult], None] | None = None,
     sessions: Sessions | None = None,
     progress: Progress | None = None,
 ) -> ComparisonResult:
@@ -42,10 +51,12 @@ def compare(
               unless every position agrees to the rounding of float32 sums
     blame     also judge every stage of both engines; a stage that is wrong is a divergence however small
     on_blame  called with the whole report of the stages, of which the result keeps the data
+    on_result called with what is known, before noise is measured or stages are judged
     sessions  reference and candidate, open already; opened here if None
 
-    Raises as comparison.measure does.
+    Raises as comparison.measure does.  What fails after the positions were measured is told in the result.
     """
+    keep = on_result or (lambda result: None)
     with ThreadPoolExecutor(1) as aside:  # the digests that results carry, while engines open the files
         for side in (comparison.reference, comparison.candidate):
             aside.submit(file_digest, side.model.path)
@@ -53,27 +64,27 @@ def compare(
             measured = measure(comparison, progress)
         else:
             measured = measure_sessions(comparison, *sessions, progress)
-    if limit is not None:
-        result = conclude(comparison, measured, FixedLimit(limit))
-    else:
-        result = conclude(comparison, measured, Exactness())
-        if result.verdict is Verdict.DIVERGED:
-            floor = find_noise(comparison, [[r.token for r in records] for records in measured.records])
-            result = replace(
-                conclude(comparison, measured, MeasuredNoise(floor)), noise_floor=floor.as_dict()
-            )
-    if not blame or result.verdict is Verdict.ENGINE_FAILED:
-        return result
-    report = _blame(comparison, measured, result.first_divergence, sessions)
-    if on_blame is not None:
-        on_blame(report)
-    result = replace(result, blame=report.as_dict())
-    if report.is_guilty and result.verdict in (Verdict.AGREE, Verdict.NOISE):
-        result = replace(result, verdict=Verdict.DIVERGED, exit_code=1)
+    criterion: Criterion = Exactness() if limit is None else FixedLimit(limit)
+    result = conclude(comparison, measured, criterion)
+    if limit is None and result.first_divergence is not None:
+        no_noise = f"the noise of {comparison.reference.engine.name} was not measured"
+        keep(conclude(comparison, measured.without(no_noise), UnknownNoise()))
+        floor = _noise(comparison, measured, no_noise)
+        criterion = UnknownNoise() if floor is None else MeasuredNoise(floor)
+        result = conclude(comparison, measured, criterion)
+    if blame and measured.failure is None:
+        no_stages = "stages were not judged"
+        keep(conclude(comparison, measured.without(no_stages), criterion))
+        report = _blame(comparison, measured, result.first_divergence, sessions, no_stages)
+        if report is not None and on_blame is not None:
+            on_blame(report)
+        result = conclude(comparison, measured, criterion, report)
     return result
 
 
-def conclude(comparison: Comparison, measured: Measured, criterion: Criterion) -> ComparisonResult:
+def conclude(
+    comparison: Comparison, measured: Measured, criterion: Criterion, report: BlameReport | None = None
+) -> ComparisonResult:
     """Judge what was measured and gather it into a result."""
     rows: list[PositionResult] = []
     spans: list[PromptSpan] = []
@@ -94,7 +105,10 @@ def conclude(comparison: Comparison, measured: Measured, criterion: Criterion) -
         exit_code=4,
         criterion="",
         limits={},
+        noise_floor=criterion.floor.as_dict() if isinstance(criterion, MeasuredNoise) else None,
         failure=measured.failure,
+        unfinished=measured.unfinished,
+        blame=None if report is None else report.as_dict(),
         seconds=round(measured.seconds, 3),
         command=comparison.command,
     )
@@ -126,17 +140,36 @@ def find_noise(comparison: Comparison, tokens: Sequence[Sequence[int]]) -> Noise
     return pool(floors)
 
 
+def _noise(comparison: Comparison, measured: Measured, without: str) -> NoiseFloor | None:
+    """The reference's noise on what it ran; None where it cannot be had, and `measured` says why."""
+    if measured.reference_has_failed:
+        return None
+    try:
+        return find_noise(comparison, [[r.token for r in records] for records in measured.records])
+    except (BitparityError, OSError) as error:
+        measured.ended_by(error, without)
+        return None
+
+
 def _blame(
-    comparison: Comparison, measured: Measured, first: PositionResult | None, sessions: Sessions | None
-) -> BlameReport:
-    """Judge the stages of the prompt that diverged first, or of the first one."""
+    comparison: Comparison,
+    measured: Measured,
+    first: PositionResult | None,
+    sessions: Sessions | None,
+    without: str,
+) -> BlameReport | None:
+    """Judge the stages of the prompt that diverged first, or of the first one; None as in _noise."""
     from bitparity.compare.bisect import blame_sessions
 
     tokens = [record.token for record in measured.records[first.prompt if first else 0]]
     opened: AbstractContextManager[Sessions]
-    opened = open_sides(comparison) if sessions is None else nullcontext(sessions)
-    with opened as (reference, candidate):
-        return blame_sessions(comparison.meant, reference, candidate, tokens, comparison.chunking)
+    opened = open_sides(comparison) if sessions is None else nullcontext(guarded(comparison, *sessions))
+    try:
+        with opened as (reference, candidate):
+            return blame_sessions(comparison.meant, reference, candidate, tokens, comparison.chunking)
+    except (BitparityError, OSError) as error:
+        measured.ended_by(error, without)
+        return None
 
 
 def _model_file(model: Model) -> ModelFile:

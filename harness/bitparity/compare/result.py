@@ -18,9 +18,9 @@ from bitparity.output import without_nan, write_json
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1  # of the JSON; read_result refuses another
+FORMAT = 2  # of the JSON; read_result refuses another
 # Fields that are the same in the JSON and in the result: plain values, objects, and objects or null.
-_PLAIN = ("chunks", "exit_code", "criterion", "failure", "seconds", "command")
+_PLAIN = ("chunks", "exit_code", "criterion", "failure", "unfinished", "seconds", "command")
 _OBJECTS = ("reference", "candidate", "limits")
 _OBJECTS_OR_NULL = ("noise_floor", "blame")
 
@@ -64,6 +64,7 @@ class ComparisonResult:
     chunks                 how the tokens were cut, see chunking.py
     noise_floor            as the noise measurement states it, None when it was not measured
     failure                what an engine did that ended the run early, in a clause
+    unfinished             what else could not be measured or judged, and why, in a clause
     blame                  what compare/blame.py found, None when not asked
     command                the command that repeats the run
     """
@@ -81,6 +82,7 @@ class ComparisonResult:
     limits: Mapping[str, Any]
     noise_floor: Mapping[str, Any] | None = None
     failure: str | None = None
+    unfinished: str | None = None
     blame: Mapping[str, Any] | None = None
     seconds: float = 0.0
     command: str = ""
@@ -94,11 +96,11 @@ class ComparisonResult:
         return next((row for row in self.positions if row.has_diverged), None)
 
     def counts(self) -> dict[str, int]:
-        """How many positions were asked, compared, and got which verdict."""
+        """How many positions were asked, were compared with a verdict, and got which."""
         verdicts = [row.judged.verdict for row in self.positions]
         return {
             "asked": self.asked,
-            "compared": len(self.positions),
+            "compared": len(verdicts) - verdicts.count(Verdict.NOT_COMPARED),
             "agree": verdicts.count(Verdict.AGREE),
             "noise": verdicts.count(Verdict.NOISE),
             "diverged": verdicts.count(Verdict.DIVERGED),
@@ -114,6 +116,8 @@ class ComparisonResult:
             asked=self.asked,
             criterion=criterion,
             an_engine_failed=self.failure is not None,
+            a_stage_is_wrong=self.blame is not None and self.blame["guilty"],
+            is_unfinished=self.unfinished is not None,
         )
         return replace(
             self,
@@ -151,6 +155,7 @@ class ComparisonResult:
             "noise_floor": None if self.noise_floor is None else dict(self.noise_floor),
             "compared": self.counts(),
             "failure": self.failure,
+            "unfinished": self.unfinished,
             "blame": None if self.blame is None else dict(self.blame),
             "seconds": self.seconds,
             "command": self.command,

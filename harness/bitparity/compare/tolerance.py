@@ -46,6 +46,10 @@ class NoiseLevels(Protocol):
     @property
     def max_abs(self) -> float: ...
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        ...
+
 
 class Criterion(Protocol):
     """Judges the distances of one position, and says which flips of the best token are near ties."""
@@ -108,6 +112,17 @@ class Exactness:
 
     def as_dict(self) -> dict[str, Any]:
         return {"kind": "exactness", "relative_l2": self.limit}
+
+
+@dataclass(frozen=True)
+class UnknownNoise(Exactness):
+    """The same where noise had to be measured and could not be: what does not agree is not judged."""
+
+    def describe(self) -> str:
+        return f"relative L2 <= {self.limit:g} agrees; the reference's own noise is not known"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"kind": "unknown noise", "relative_l2": self.limit}
 
 
 @dataclass(frozen=True)

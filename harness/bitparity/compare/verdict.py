@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bitparity.compare.metrics import PositionMetrics
-from bitparity.compare.tolerance import Criterion, MeasuredNoise
+from bitparity.compare.tolerance import Criterion, MeasuredNoise, UnknownNoise
 
 
 class Verdict(Enum):
@@ -31,7 +31,10 @@ EXIT_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class PositionVerdict:
-    """AGREE, NOISE or DIVERGED, and why; `is_near_tie` marks a flip of the best token that noise explains."""
+    """AGREE, NOISE, DIVERGED or, where the noise is not known, NOT_COMPARED; and why.
+
+    is_near_tie  marks a flip of the best token that noise explains
+    """
 
     verdict: Verdict
     reason: str
@@ -42,6 +45,14 @@ def judge_position(metrics: PositionMetrics, criterion: Criterion) -> PositionVe
     """Judge one position; NaN, infinity and whatever else no limit accepts is a divergence."""
     if not (metrics.expected_is_finite and metrics.actual_is_finite):
         return PositionVerdict(Verdict.DIVERGED, _not_finite(metrics))
+    judged = _judge_finite(metrics, criterion)
+    if judged.verdict is Verdict.DIVERGED and isinstance(criterion, UnknownNoise):
+        reason = f"{judged.reason}; whether that is noise is not known"
+        return PositionVerdict(Verdict.NOT_COMPARED, reason)
+    return judged
+
+
+def _judge_finite(metrics: PositionMetrics, criterion: Criterion) -> PositionVerdict:
     near_tie = False
     if not metrics.argmax_equal:
         near_tie = metrics.contested <= criterion.tie_gap(metrics)
@@ -55,20 +66,29 @@ def judge_position(metrics: PositionMetrics, criterion: Criterion) -> PositionVe
 
 
 def judge_run(
-    verdicts: Iterable[PositionVerdict], *, asked: int, criterion: Criterion, an_engine_failed: bool = False
+    verdicts: Iterable[PositionVerdict],
+    *,
+    asked: int,
+    criterion: Criterion,
+    an_engine_failed: bool = False,
+    a_stage_is_wrong: bool = False,
+    is_unfinished: bool = False,
 ) -> Verdict:
     """Judge a run: the worst position decides, and fewer positions than asked are never a pass.
 
-    A divergence that was seen stays one even when the run ended early.
+    an_engine_failed  outweighs all else, divergences too: each position keeps its own verdict
+    a_stage_is_wrong  a divergence, however close the logits are
+    is_unfinished     something else that was asked could not be done: never a pass, but a divergence that was
+                      seen stays one
     """
-    seen = [v.verdict for v in verdicts]
+    seen = [v.verdict for v in verdicts if v.verdict is not Verdict.NOT_COMPARED]
     if an_engine_failed:
         return Verdict.ENGINE_FAILED
     if isinstance(criterion, MeasuredNoise) and criterion.floor.suspect:
         return Verdict.REFERENCE_SUSPECT
-    if Verdict.DIVERGED in seen:
+    if Verdict.DIVERGED in seen or a_stage_is_wrong:
         return Verdict.DIVERGED
-    if not seen or len(seen) < asked:
+    if not seen or len(seen) < asked or is_unfinished:
         return Verdict.NOT_COMPARED
     return Verdict.NOISE if Verdict.NOISE in seen else Verdict.AGREE
 

@@ -25,7 +25,7 @@ def explain(result: ComparisonResult) -> str:
         f"  criterion  {result.criterion}",
         *(f"  {_sample(result, row)}" for row in rows[:SAMPLES]),
         *([f"  ... and {len(rows) - SAMPLES} more"] if len(rows) > SAMPLES else []),
-        *(f"  {line}" for line in (words.near_ties(result), words.blame_line(result)) if line),
+        *(f"  {line}" for line in words.remarks(result)),
         "",
         f"repeat: {result.command}",
     ]

@@ -56,7 +56,7 @@ def render_page(result: ComparisonResult) -> str:
         headline=words.headline(result),
         reference=words.describe_fingerprint(result.reference),
         candidate=words.describe_fingerprint(result.candidate),
-        remarks=[r for r in _remarks(result) if r],
+        remarks=words.remarks(result),
         chart=make_chart(result),
         width=WIDTH,
         height=HEIGHT,
@@ -109,14 +109,6 @@ def _x(index: float, count: int) -> float:
 def _ticks(rows: Sequence[PositionResult]) -> tuple[tuple[float, str], ...]:
     step = max(1, -(-len(rows) // 12))
     return tuple((_x(i, len(rows)), str(rows[i].position)) for i in range(0, len(rows), step))
-
-
-def _remarks(result: ComparisonResult) -> list[str | None]:
-    return [
-        words.near_ties(result),
-        words.fixed_limit(result),
-        words.blame_line(result),
-    ]
 
 
 def _short(value: float) -> str:

@@ -44,8 +44,8 @@ def render(result: ComparisonResult, *, wide: bool = True) -> RenderableType:
         parts.append(
             Text(f"{len(shown)} of {len(result.positions)} positions: the first and the worst", style="dim")
         )
-    remarks = (words.near_ties(result), words.fixed_limit(result), words.blame_line(result))
-    parts.extend(Text(line) for line in remarks if line)
+    remarks = words.remarks(result)
+    parts.extend(Text(line) for line in remarks)
     verdict = Text(result.verdict.value.upper(), style=f"bold {_STYLES[result.verdict]}")
     parts.append(verdict + Text(f"  {words.headline(result)}", style="default"))
     if result.command:

@@ -30,9 +30,19 @@ def headline(result: ComparisonResult) -> str:
         case Verdict.ENGINE_FAILED:
             return (
                 f"{result.failure}; {counts['compared']} of {counts['asked']} positions were compared before"
+                f"{_seen_before(result)}"
             )
+        case Verdict.NOT_COMPARED if counts["compared"] == counts["asked"] and result.unfinished:
+            return f"{names} differ by no more than noise at all {positions}, but {result.unfinished}"
         case Verdict.NOT_COMPARED:
-            return f"only {counts['compared']} of {counts['asked']} positions were compared"
+            why = f": {result.unfinished}" if result.unfinished else ""
+            return f"only {counts['compared']} of {counts['asked']} positions were compared{why}"
+
+
+def remarks(result: ComparisonResult) -> list[str]:
+    """What else is to be said, a sentence each."""
+    said = (near_ties(result), fixed_limit(result), unfinished(result), blame_line(result))
+    return [sentence for sentence in said if sentence]
 
 
 def describe_position(result: ComparisonResult, row: PositionResult) -> str:
@@ -81,6 +91,11 @@ def fixed_limit(result: ComparisonResult) -> str | None:
     )
 
 
+def unfinished(result: ComparisonResult) -> str | None:
+    """What could not be measured or judged, where the headline does not say it."""
+    return None if result.verdict is Verdict.NOT_COMPARED else result.unfinished
+
+
 def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
@@ -92,6 +107,14 @@ def _diverged(result: ComparisonResult, names: str, positions: str) -> str:
     diverged = result.counts()["diverged"]
     where = describe_position(result, row)
     return f"{names} diverged at {diverged} of {positions}; the first is {where}: {row.judged.reason}"
+
+
+def _seen_before(result: ComparisonResult) -> str:
+    """How the positions were judged that were compared before an engine failed, in brackets."""
+    counts, row = result.counts(), result.first_divergence
+    parts = [f"{counts[name]} {name}" for name in ("agree", "noise", "diverged") if counts[name]]
+    first = f", the first at {describe_position(result, row)}: {row.judged.reason}" if row else ""
+    return f" ({', '.join(parts)}{first})" if parts else ""
 
 
 def blame_line(result: ComparisonResult) -> str | None:
