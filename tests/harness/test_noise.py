@@ -272,3 +272,19 @@ def test_model_without_norms_to_move_is_refused(model: Model, tmp_path: Path) ->
     bare = replace(model, tensors={n: t for n, t in model.tensors.items() if "norm" not in n})
     with pytest.raises(BadInput, match="no F32 norm weights"):
         write_perturbed(bare, tmp_path / "x.gguf", 0)
+
+
+def test_cache_that_cannot_be_written_costs_no_measurement(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings = read_settings({"BITPARITY_CACHE_DIR": str(tmp_path / "file")})
+    assert measure(model, settings, like_bitnet_cpp).relative_l2 > 0.02
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"engine": "fake", "comparisons": [{}]}'])
+def test_damaged_cache_is_measured_again(model: Model, settings: Settings, content: str) -> None:
+    floor = measure(model, settings, like_bitnet_cpp)
+    (cached,) = (settings.cache_dir / "noise").iterdir()
+    whole = cached.read_text()
+    cached.write_text(content)
+    assert measure(model, settings, like_bitnet_cpp) == floor
+    assert cached.read_text() == whole

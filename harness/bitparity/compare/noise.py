@@ -40,7 +40,7 @@ import json
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -91,11 +91,12 @@ def measure_noise(
     bench = _Bench(engine, model, ids, settings, threads, device_id, stages, progress or (lambda name: None))
     with bench.session() as session:
         file = _cache_file(bench, session)
-        if file.exists():
-            return NoiseFloor.from_dict(json.loads(file.read_text()))
+        if (kept := _read_whole(file)) is not None:
+            return kept
         comparisons = [*bench.against_itself(session), *bench.against_perturbed(session)]
     floor = NoiseFloor(engine.name, tuple(comparisons))
-    _write_whole(file, json.dumps(floor.as_dict()))
+    with suppress(OSError):  # what cannot be kept is measured again
+        _write_whole(file, json.dumps(floor.as_dict()))
     return floor
 
 
@@ -195,6 +196,14 @@ def _cache_file(bench: _Bench, session: Session) -> Path:
     }
     key = blake3(json.dumps(depends, sort_keys=True).encode()).hexdigest(length=16)
     return bench.settings.cache_dir / "noise" / f"{key}.json"
+
+
+def _read_whole(file: Path) -> NoiseFloor | None:
+    """What was kept; None for a file that is missing or damaged."""
+    try:
+        return NoiseFloor.from_dict(json.loads(file.read_text()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _write_whole(file: Path, text: str) -> None:
