@@ -44,24 +44,42 @@ def test_exception_that_nobody_foresaw_exits_70_with_its_traceback(
     )
 
 
-@pytest.mark.parametrize("command", [["doctor"], ["compare", "--reference", "oracle", "--tokens", "1"]])
-def test_closed_pipe_is_no_verdict(command: list[str], tmp_path: Path) -> None:
-    """As `bitparity compare | true`: nobody reads the report, and neither 0 nor 1 was told to anybody."""
+def type_with_no_reader(*words: str) -> subprocess.CompletedProcess[str]:
+    """As `bitparity ... | true`, where nobody reads standard output."""
     reading, writing = os.pipe()
     os.close(reading)
-    environment = os.environ | {"BITPARITY_CACHE_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    program = "from bitparity.cli import main; main()"
     ended = subprocess.run(
-        [sys.executable, "-c", program, *command],
+        [sys.executable, "-c", "from bitparity.cli import main; main()", *words],
         stdout=writing,
         stderr=subprocess.PIPE,
-        env=environment,
         text=True,
         check=False,
     )
     os.close(writing)
+    return ended
+
+
+@pytest.mark.parametrize("words", [["doctor"], ["compare", "--reference", "oracle", "--tokens", "1"]])
+def test_report_without_a_reader_is_no_verdict(words: list[str]) -> None:
+    """Neither 0 nor 1 may be told: nobody has seen the report."""
+    ended = type_with_no_reader(*words)
     assert ended.returncode == 141, ended.stderr
     assert ended.stderr == ""
+
+
+def test_result_is_written_before_the_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.json"
+    traced = ["--engine", "oracle", "--tokens", "1", "--trace-filter", "-1:logits", "--out", str(tmp_path)]
+    trace = [["trace", *traced, "--run", name] for name in ("one", "two")]
+    assert bitparity(monkeypatch, *trace[0]) == 0
+    for words in (
+        trace[1],
+        ["trace-diff", str(tmp_path / "one"), str(tmp_path / "two")],
+        ["compare", "--reference", "oracle", "--tokens", "1"],
+    ):
+        assert type_with_no_reader(*words, "--json", str(kept)).returncode == 141
+        json.loads(kept.read_text())
+        kept.unlink()
 
 
 # What each command needs to be typed at all, and its options that name a file to write.

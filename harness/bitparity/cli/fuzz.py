@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bitparity.cli.output import OutputFile
+from bitparity.output import write_json
 
 if TYPE_CHECKING:
     from bitparity.fuzz.campaign import Report
@@ -59,12 +59,12 @@ def command(
             database=settings.cache_dir / "fuzz" / "failures",
             progress=_show_progress,
         )
+        if json_file is not None:
+            write_json(json_file, _as_dict(report, missing, seed))
         _print(report, missing, settings.cache_dir / "fuzz" / "counterexamples")
     finally:
         for implementation in implementations:
             implementation.close()
-    if json_file is not None:
-        json_file.write_text(json.dumps(_as_dict(report, missing, seed), indent=1) + "\n")
     raise SystemExit(report.exit_code)
 
 

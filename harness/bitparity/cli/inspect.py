@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy as np
 from bitparity.cli.kernel_config import kernel_config_option
 from bitparity.cli.output import OutputFile
 from bitparity.model.types import Model
+from bitparity.output import write_json
 
 if TYPE_CHECKING:
     from bitparity.formats.table_lookup import Tilings
@@ -57,7 +57,7 @@ def command(
     if read_settings().debug_logits:
         mapping += check_mapping(model)
     if json_file is not None:
-        json_file.write_text(json.dumps(_as_json(model, mapping), indent=1) + "\n")
+        write_json(json_file, _as_json(model, mapping))
     click.echo("\n".join(_lines(model, mapping, show_kv)))
 
 

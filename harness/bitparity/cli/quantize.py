@@ -10,6 +10,7 @@ import click
 from bitparity.cli.kernel_config import kernel_config_option
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
+from bitparity.output import write_json
 
 if TYPE_CHECKING:
     from bitparity.formats.table_lookup import Tilings
@@ -47,10 +48,8 @@ def command(
 
 def report_written(target: Path, formats: dict[str, int], json_file: Path | None) -> None:
     """Say which file was written, and put the same into json_file."""
-    import json
-
     size = target.stat().st_size
     if json_file is not None:
-        json_file.write_text(json.dumps({"path": str(target), "bytes": size, "formats": formats}) + "\n")
+        write_json(json_file, {"path": str(target), "bytes": size, "formats": formats})
     counts = ", ".join(f"{count} {name}" for name, count in formats.items())
     click.echo(f"wrote {target}: {size:,} bytes, {counts}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import click
 
 from bitparity.cli.output import OutputFile
+from bitparity.output import write_json
 
 
 @click.command("selftest")
@@ -43,11 +43,11 @@ def command(engines: tuple[str, ...], json_file: Path | None) -> None:
             findings.append(find(fault, engine, path, tokens))
             if progress:
                 progress(done, len(cases))
-    print_findings(findings)
     if json_file is not None:
         rows = [
             {"fault": f.fault.name, "engine": f.engine, "problem": f.problem, **f.report.as_dict()}
             for f in findings
         ]
-        json_file.write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(json_file, rows)
+    print_findings(findings)
     sys.exit(0 if all(f.is_found for f in findings) else 1)

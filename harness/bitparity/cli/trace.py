@@ -19,6 +19,7 @@ from bitparity.compare.positions import check_tokens, logits_by_position
 from bitparity.compare.prompts import encode
 from bitparity.engine import Session
 from bitparity.errors import BadInput
+from bitparity.output import write_json
 from bitparity.runs import choose_context, file_digest, open_session
 from bitparity.settings import Settings, read_settings
 from bitparity.stages import StageFilter
@@ -84,14 +85,12 @@ def command(json_file: Path | None, **given: Any) -> None:
         "positions": len(trace.positions()),
         "stages": [f"{layer}:{stage}" for layer, stage in trace.stages()],
     }
+    if json_file is not None:
+        write_json(json_file, found)
     click.echo(
         f"{trace.engine}: {len(trace):,} records of {len(trace.stages()):,} stages "
         f"at {len(trace.positions()):,} positions in {path}"
     )
-    if json_file is not None:
-        import json
-
-        json_file.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def parse_positions(text: str) -> range:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import click
 
 from bitparity.cli.output import OutputFile
+from bitparity.output import write_json
 from bitparity.trace import RowDiff, RowKey, TraceDiff, diff_traces, read_trace
 
 _PATH = click.Path(path_type=Path)
@@ -29,10 +29,10 @@ def command(expected: Path, actual: Path, limit: int, json_file: Path | None) ->
     a trace cannot be read, and 4 when nothing could be compared.
     """
     diff = diff_traces(read_trace(expected), read_trace(actual))
+    if json_file is not None:
+        write_json(json_file, diff.as_dict())
     for line in describe(diff, limit):
         click.echo(line)
-    if json_file is not None:
-        json_file.write_text(json.dumps(diff.as_dict(), indent=1, allow_nan=False) + "\n")
     sys.exit(diff.exit_code)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import click
 
 from bitparity.cli.kernel_config import kernel_config_option
 from bitparity.cli.output import OutputFile
+from bitparity.output import write_json
 
 if TYPE_CHECKING:
     from bitparity.formats.table_lookup import Tilings
@@ -36,7 +36,7 @@ def command(expected: Path, actual: Path, json_file: Path | None, tilings: Tilin
     found = verify_weights(*(open_model(path, tilings=tilings) for path in (expected, actual)))
     if json_file is not None:
         result = {"same": found.is_same, **asdict(found)}
-        json_file.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(json_file, result)
     for difference in found.differences[:_SHOWN]:
         click.echo(difference.message)
     if len(found.differences) > _SHOWN:
