@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # an engine's process starts before NumPy is imported, see Op
     from numpy.typing import NDArray
 
 Floats: TypeAlias = "NDArray[np.float32]"
+Role: TypeAlias = Literal["reference", "candidate", "oracle"]
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,14 @@ class RecordsTraces(Protocol):
 
 
 class Engine(Protocol):
-    """How the harness opens sessions.  Constructing one is cheap and never fails."""
+    """How the harness opens sessions.  Constructing one is cheap and never fails.
+
+    role  what it is for: to be trusted, to be tested, or to define what is right.  A run trusts whatever it
+          is told to; the role counts where nobody says.
+    """
 
     name: str
+    role: Role
 
     def availability(self) -> Availability: ...
 
@@ -147,6 +153,12 @@ class Engine(Protocol):
         Raises EngineUnavailable, BadInput (the file, or a device that does not exist) or EngineFailed.
         """
         ...
+
+
+def role_of(engine: Engine) -> Role:
+    """What the engine says that it is for; one that says nothing is a candidate, which nobody trusts."""
+    role: Role = getattr(engine, "role", "candidate")
+    return role
 
 
 @runtime_checkable

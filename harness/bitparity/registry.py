@@ -14,6 +14,7 @@ from bitparity.engine import Engine
 from bitparity.errors import BadInput, BitparityError, EngineUnavailable
 
 ENTRY_POINT_GROUP = "bitparity.engines"
+DEFAULT_CANDIDATE = "native"
 
 
 def engine_names() -> list[str]:

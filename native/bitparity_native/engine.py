@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, RecordSink, Sink, StageValue
+from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, RecordSink, Role, Sink, StageValue
 from bitparity.errors import BadInput
 from bitparity.model import open_model
 from bitparity.model.types import Model
@@ -43,6 +43,7 @@ class NativeEngine:
     """
 
     name = "native"
+    role: Role = "candidate"
 
     def __init__(
         self,

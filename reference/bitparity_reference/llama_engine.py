@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bitparity.engine import Availability, Fingerprint, ModelInfo
+from bitparity.engine import Availability, Fingerprint, ModelInfo, Role
 from bitparity.errors import BadInput, EngineUnavailable
 from bitparity.settings import read_settings
 from bitparity_reference.build import bridge_dir, build_bridge, compiler_version, find_compiler
@@ -27,6 +27,7 @@ class LlamaEngine(ABC):
     """
 
     name: str
+    role: Role = "reference"
     kernels: str
     graphs: dict[str, NodeTable]  # architecture -> stages of its graph
     weight_formats: frozenset[str]

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from types import SimpleNamespace
+from typing import Any, Literal
 from zlib import crc32
 
 import numpy as np
 import pytest
 
-from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Sink
+from bitparity import registry
+from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Role, Sink
 from bitparity.errors import EngineFailed
 from bitparity.stages import StageFilter
 
@@ -26,6 +28,7 @@ class FakeEngine:
     lose_rows how many rows of a prefill it leaves out
     offset    added to every token id that its tokenizer gives
     raises_in name of the method that raises what no contract foresees
+    refuses   architecture that it does not run
     """
 
     name: str = "fake"
@@ -36,6 +39,8 @@ class FakeEngine:
     found: bool = True
     n_vocab: int = N_VOCAB
     raises_in: str = ""
+    role: Role = "candidate"
+    refuses: str = ""
 
     def availability(self) -> Availability:
         self.come_to("availability")
@@ -43,7 +48,7 @@ class FakeEngine:
 
     def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
         self.come_to("refusal")
-        return None
+        return f"it has no {arch}" if arch == self.refuses else None
 
     def open(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> FakeSession:
         self.come_to("open")
@@ -128,3 +133,20 @@ def fake_session() -> Callable[..., FakeSession]:
         return FakeSession(FakeEngine(**fields), context)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+def announce(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
+    """Make an engine known by its name, as an installed package does."""
+
+    def announce(engine: Any) -> None:
+        found = registry.entry_points
+        point = SimpleNamespace(name=engine.name, value="fake", load=lambda: lambda: engine)
+
+        def entry_points(*, group: str, name: str | None = None) -> list[Any]:
+            points = [*found(group=group), *([point] if group == registry.ENTRY_POINT_GROUP else [])]
+            return [p for p in points if name in (None, p.name)]
+
+        monkeypatch.setattr(registry, "entry_points", entry_points)
+
+    return announce

@@ -37,7 +37,7 @@ def nan_at(position: int) -> Callable[[int, Floats], Floats]:
 
 
 def lanes_of(model: Model, fake_engine: Any, **fault: Any) -> list[Lane]:
-    engines = [fake_engine(name="native", **fault), fake_engine(name="reference")]
+    engines = [fake_engine(name="native", **fault), fake_engine(name="reference", role="reference")]
     return [Lane(engine.name, engine, model) for engine in engines]
 
 

@@ -139,7 +139,7 @@ def test_plan_repeats_the_text_to_fill_the_context() -> None:
 
 
 def test_lanes_of_one_engine_are_told_apart(model: Model, tmp_path: Path, fake_engine: Any) -> None:
-    native, other = fake_engine(name="native"), fake_engine(name="other")
+    native, other = fake_engine(name="native"), fake_engine(name="other", role="reference")
     lanes = make_lanes([(native, model), (other, model)])
     assert [lane.label for lane in lanes] == ["native", "other"]
     assert reference_of(lanes).label == "other"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from bitparity import cli
 from bitparity.bench import run
+from bitparity.cli.bench import default_lanes
 from bitparity.model.synthetic import ModelSpec, make_model
 
 SHORT = ["--prefill", "4", "--depths", "0,5", "--decode-tokens", "2", "--repetitions", "2", "--threads", "1"]
@@ -96,11 +98,54 @@ def test_single_engine_says_that_nothing_was_compared(
 
 
 def test_no_reference_exits_4(
-    models: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    models: dict[str, str],
+    fake_engine: Any,
+    announce: Callable[[Any], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("bitparity.cli.bench.engine_names", lambda: ["native", "oracle"])
+    """An engine that does not say that it is a reference is none, although it was found."""
+    monkeypatch.setattr("bitparity.registry.entry_points", only("native", "oracle"))
+    announce(fake_engine("stranger"))
     assert bitparity(monkeypatch, models["one"]) == 4
-    assert "there is nothing to compare" in capsys.readouterr().err
+    assert "fewer than two engines run" in capsys.readouterr().err
+
+
+def only(*names: str) -> Callable[..., list[Any]]:
+    """entry_points of these engines alone."""
+    from bitparity.registry import entry_points
+
+    def found(*, group: str) -> list[Any]:
+        return [point for point in entry_points(group=group) if point.name in names]
+
+    return found
+
+
+@pytest.mark.parametrize(
+    ("model", "lanes", "weight_format"),
+    [
+        ("bitnet-b1.58", ["native", "both"], "I2_S"),
+        ("bitnet", ["native", "bitnet alone", "both"], "I2_S"),
+        (None, ["native", "bitnet alone", "both"], "I2_S"),
+    ],
+)
+def test_default_engines_are_the_references_that_run_the_model(
+    model: str | None,
+    lanes: list[str],
+    weight_format: str,
+    fake_engine: Any,
+    announce: Callable[[Any], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bitparity.registry.entry_points", only("native"))
+    announce(fake_engine("both", role="reference"))
+    announce(fake_engine("bitnet alone", role="reference", refuses="bitnet-b1.58"))
+    announce(fake_engine("missing", role="reference", found=False))
+    announce(fake_engine("broken", role="reference", raises_in="availability"))
+    announce(fake_engine("stranger"))
+    found = default_lanes(model)
+    assert [lane.label for lane in found] == lanes
+    assert {lane.model.weights.layers[0].q.format for lane in found} == {weight_format}
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_blame_finds_a_wrong_stage_that_a_loose_limit_lets_pass(
         (["--trace-filter", "nosuchstage"], "no stage is named 'nosuchstage'"),
         (["--reference", "nobody"], "no engine is named 'nobody'"),
         (["--reference", "nothing.npz"], "there is no such recording"),
-        (["--tokens", "1", "--record", "r.npz"], "oracle is bitparity's own"),
+        (["--tokens", "1", "--record", "r.npz"], "oracle says that its role is oracle"),
         (["--steps", "-1"], "--steps"),
     ],
 )
@@ -144,7 +144,7 @@ def test_recording_stands_in_for_its_engine(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The oracle plays a reference: recording it is refused by name only.  Its noise is not wanted here."""
+    """The oracle plays a reference.  Its noise is not wanted here."""
     from bitparity.compare.prompts import Prompt
     from bitparity.compare.recording import save_recording
     from bitparity.model import open_model
@@ -152,7 +152,7 @@ def test_recording_stands_in_for_its_engine(
     from bitparity.settings import read_settings
 
     engine = OracleEngine()
-    engine.name = "reference"
+    engine.name = engine.role = "reference"
     quiet = NoiseFloor("reference", (SelfComparison("self", "none", (Levels(),), {}),))
     monkeypatch.setattr("bitparity.compare.recorder.measure_noise", lambda *_, **__: quiet)
     path = tmp_path / "reference.npz"

@@ -331,17 +331,19 @@ def test_truncated_recording_is_refused(recorded: Path) -> None:
         read_recording(recorded)
 
 
-@pytest.mark.parametrize("name", ["native", "oracle"])
-def test_own_engines_are_never_recorded(fake_engine: Make, model: Model, name: str) -> None:
-    with pytest.raises(BadInput, match="own; a recording is made from a reference"):
-        make_recording(fake_engine(name=name), model, [IDS], settings=read_settings())
+@pytest.mark.parametrize("role", ["candidate", "oracle"])
+def test_engine_that_is_no_reference_is_never_recorded(fake_engine: Make, model: Model, role: str) -> None:
+    with pytest.raises(BadInput, match=f"its role is {role}; a recording is made from a reference"):
+        make_recording(fake_engine(role=role), model, [IDS], settings=read_settings())
 
 
 def test_made_recording_has_prefill_decode_and_noise(
     fake_engine: Make, model: Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("BITPARITY_CACHE_DIR", str(tmp_path))
-    made = make_recording(fake_engine(), model, [IDS], settings=replace(read_settings(), cache_dir=tmp_path))
+    made = make_recording(
+        fake_engine(role="reference"), model, [IDS], settings=replace(read_settings(), cache_dir=tmp_path)
+    )
     assert [(s.tokens, s.chunks) for s in made.sequences] == [
         (IDS.tokens, "prefill"),
         (IDS.tokens, "decode"),

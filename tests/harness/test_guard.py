@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitparity import cli, registry
+from bitparity import cli
 from bitparity.engine import StageValue
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.guard import GuardedSession, guard
@@ -27,23 +28,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("models") / "tiny.gguf"
     make_model(path, ModelSpec(n_layer=1, n_vocab=512, context_length=64))
     return str(path)
-
-
-@pytest.fixture
-def announce(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
-    """Make an engine known by its name, as an installed package does."""
-
-    def announce(engine: Any) -> None:
-        found = registry.entry_points
-        point = SimpleNamespace(name=engine.name, value="fake", load=lambda: lambda: engine)
-
-        def entry_points(*, group: str, name: str | None = None) -> list[Any]:
-            points = [*found(group=group), *([point] if group == registry.ENTRY_POINT_GROUP else [])]
-            return [p for p in points if name in (None, p.name)]
-
-        monkeypatch.setattr(registry, "entry_points", entry_points)
-
-    return announce
 
 
 def bitparity(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -113,6 +97,22 @@ def test_doctor_goes_on_with_the_other_engines(
         "broken raised ValueError; its last words: a bug in availability",
     ]
     assert any(line.startswith("oracle") for line in lines)
+
+
+@pytest.mark.parametrize(("role", "exit_code"), [("candidate", 4), ("reference", 0)])
+def test_doctor_takes_for_a_reference_what_says_so(
+    role: str,
+    exit_code: int,
+    fake_engine: Any,
+    announce: Callable[[Any], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("bitparity.registry.entry_points", lambda **_: [])
+    announce(fake_engine("stranger", role=role))
+    kept = tmp_path / "doctor.json"
+    assert bitparity(monkeypatch, "doctor", "--json", str(kept)) == exit_code
+    assert json.loads(kept.read_text())["references_found"] == ["stranger"] * (exit_code == 0)
 
 
 def test_bitparity_error_of_an_engine_passes(fake_session: Any) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 import bitparity
 from bitparity.cli import COMMANDS, group
+from bitparity.engine import role_of
 from bitparity.registry import engine_names, get_engine
 
 HARNESS = Path(bitparity.__file__).parent
@@ -57,11 +58,20 @@ def test_environment_is_read_in_one_place() -> None:
     assert found == {"settings.py"}
 
 
-@pytest.mark.parametrize("name", ["native", "oracle", "bitnet.cpp", "llama.cpp"])
-def test_announced_engine_can_be_constructed_and_says_whether_it_is_there(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("native", "candidate"),
+        ("oracle", "oracle"),
+        ("bitnet.cpp", "reference"),
+        ("llama.cpp", "reference"),
+    ],
+)
+def test_announced_engine_says_what_it_is_for_and_whether_it_is_there(name: str, role: str) -> None:
     assert name in engine_names()
     engine = get_engine(name)
     assert engine.name == name
+    assert role_of(engine) == role
     available = engine.availability()
     assert available.what
     assert available.found or available.advice

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from bitparity.engine import Engine
+from bitparity.engine import Engine, role_of
 from bitparity.errors import BadInput
 from bitparity.model.types import Model, Tensor
-
-OURS = "native"  # every other engine can be a reference
 
 
 @dataclass(frozen=True)
@@ -36,8 +34,8 @@ def make_lanes(pairs: Sequence[tuple[Engine, Model]]) -> list[Lane]:
 
 
 def reference_of(lanes: Sequence[Lane]) -> Lane:
-    """The lane that the others are compared with: the first that is not our own engine, else the first."""
-    return next((lane for lane in lanes if lane.engine.name != OURS), lanes[0])
+    """The lane that the others are compared with: the first of a reference, else the first."""
+    return next((lane for lane in lanes if role_of(lane.engine) == "reference"), lanes[0])
 
 
 def weight_bytes(model: Model) -> int:

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import click
 
-from bitparity.bench.lane import OURS, Lane, make_lanes
-from bitparity.cli.choose import DEFAULT_PROMPT, choose_model
+from bitparity.bench.lane import Lane, make_lanes
+from bitparity.cli.choose import DEFAULT_PROMPT, bundled_choices, choose_model, refuses
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.repeat import command_line
-from bitparity.engine import Engine
-from bitparity.errors import BadInput, EngineUnavailable, NotCompared
+from bitparity.engine import Engine, role_of
+from bitparity.errors import BadInput, EngineFailed, EngineUnavailable, NotCompared
 from bitparity.model import open_model
+from bitparity.model.bundled import bundled_model
 from bitparity.model.types import Model
-from bitparity.registry import engine_names, get_engine
-from bitparity.runs import require_runnable
+from bitparity.registry import DEFAULT_CANDIDATE, engine_names, get_engine
+from bitparity.runs import availability_of, refusal_of, require_runnable
 from bitparity.settings import read_settings
 
 PREFILL = (64, 512)
 DEPTHS = (0, 1024, 4096)
-_TOO_SLOW = "oracle"  # it defines what is right, at any price
 
 
 @click.command("bench")
@@ -63,7 +63,7 @@ def command(
     from bitparity.bench.run import Plan, bench
     from bitparity.bench.table import print_bench
 
-    lanes = _named_lanes(engines, model) if engines else _default_lanes(model)
+    lanes = _named_lanes(engines, model) if engines else default_lanes(model)
     room = min(lane.model.hyper.context_length for lane in lanes)
     plan = Plan(
         prefill=_numbers("--prefill", prefill, least=1) or tuple(n for n in PREFILL if n <= room),
@@ -116,30 +116,42 @@ def _named_lanes(names: Sequence[str], model: str | None) -> list[Lane]:
     return lanes
 
 
-def _default_lanes(name: str | None) -> list[Lane]:
-    """native, then every reference that is found and runs the model."""
-    engines = [engine for engine in map(_found, _default_names()) if engine is not None]
-    model = open_model(choose_model(name, engines))
+def default_lanes(name: str | None) -> list[Lane]:
+    """The default candidate, and every reference that is found and runs the model."""
+    engines = [get_engine(DEFAULT_CANDIDATE), *_references()]
+    model = open_model(_default_model(name, engines))
     formats = set(model.format_counts())
-    lanes = make_lanes([(e, model) for e in engines if e.refusal(model.hyper.arch, formats) is None])
+    lanes = make_lanes([(e, model) for e in engines if refusal_of(e, model.hyper.arch, formats) is None])
     if len(lanes) < 2:
         raise NotCompared(
-            f"fewer than two engines run {model.path}, so there is nothing to compare; "
-            f"`bitparity doctor` says what is missing, and --engine {OURS} times {OURS} alone"
+            f"fewer than two engines run {model.path}, so there is nothing to compare; `bitparity doctor` "
+            f"says what is missing, and --engine {DEFAULT_CANDIDATE} times {DEFAULT_CANDIDATE} alone"
         )
     return lanes
 
 
-def _default_names() -> list[str]:
-    return [OURS, *(name for name in engine_names() if name not in (OURS, _TOO_SLOW))]
+def _default_model(name: str | None, engines: Sequence[Engine]) -> Path:
+    """The file of that name; of a bundled model, the weight format that most of the engines run."""
+    choices = bundled_choices(name)
+    if choices is None:
+        return choose_model(name, engines)
+    arch, weight_format = max(choices, key=lambda c: sum(not refuses(engine, *c) for engine in engines))
+    return bundled_model(arch, weight_format)
 
 
-def _found(name: str) -> Engine | None:
-    try:
-        engine = get_engine(name)
-    except EngineUnavailable:
-        return None
-    return engine if engine.availability().found else None
+def _references() -> list[Engine]:
+    """Those that are found; one that fails when it is looked for is left out, and that is said."""
+    found: list[Engine] = []
+    for name in engine_names():
+        try:
+            engine = get_engine(name)
+            if role_of(engine) == "reference" and availability_of(engine).found:
+                found.append(engine)
+        except EngineUnavailable:
+            continue
+        except EngineFailed as error:
+            click.echo(f"bitparity: {error}; it is left out", err=True)
+    return found
 
 
 def _text(model: Model) -> list[int]:

@@ -72,21 +72,30 @@ def choose_model(name: str | None, engines: Sequence[Engine]) -> Path:
 
     Raises NotCompared when no bundled model runs on all engines in any format.
     """
-    if name is not None and name not in BUNDLED_ARCHITECTURES:
-        return Path(name)
+    choices = bundled_choices(name)
+    if choices is None:
+        return Path(str(name))
     from bitparity.model.bundled import bundled_model
 
     refusals: list[str] = []
-    for arch in BUNDLED_ARCHITECTURES if name is None else (name,):
-        for weight_format in FORMATS:
-            refused = _refusals(engines, arch, weight_format)
-            if not refused:
-                return bundled_model(arch, weight_format)
-            refusals += refused
+    for arch, weight_format in choices:
+        refused = [r for r in (refuses(engine, arch, weight_format) for engine in engines) if r]
+        if not refused:
+            return bundled_model(arch, weight_format)
+        refusals += refused
     raise NotCompared(f"no bundled model runs on these engines ({refusals[0]}); name a model file")
 
 
-def _refusals(engines: Sequence[Engine], arch: str, weight_format: str) -> list[str]:
+def bundled_choices(name: str | None) -> list[tuple[str, str]] | None:
+    """Architecture and weight format of every bundled model of that name; None when it is a file's name."""
+    if name is not None and name not in BUNDLED_ARCHITECTURES:
+        return None
+    architectures = BUNDLED_ARCHITECTURES if name is None else (name,)
+    return [(arch, weight_format) for arch in architectures for weight_format in FORMATS]
+
+
+def refuses(engine: Engine, arch: str, weight_format: str) -> str | None:
+    """Which engine does not run the bundled model, and why; None when it does."""
     formats = {weight_format, "F16", "F32"}  # the embedding is F16, norms are F32
-    clauses = [(engine.name, refusal_of(engine, arch, formats)) for engine in engines]
-    return [f"{name}: {clause}" for name, clause in clauses if clause]
+    clause = refusal_of(engine, arch, formats)
+    return f"{engine.name}: {clause}" if clause else None

@@ -9,15 +9,12 @@ from pathlib import Path
 import click
 
 from bitparity.cli.output import OutputFile
-from bitparity.engine import Availability
+from bitparity.engine import Availability, Role, role_of
 from bitparity.errors import EngineFailed, EngineUnavailable, NotCompared
 from bitparity.output import write_json
-from bitparity.registry import engine_names, get_engine, resolve_reference
+from bitparity.registry import DEFAULT_CANDIDATE, engine_names, get_engine, resolve_reference
 from bitparity.runs import availability_of
 from bitparity.settings import read_settings
-
-_OURS = ("native", "oracle")  # any other engine can be a reference
-_CANDIDATE = "native"
 
 
 @click.command("doctor")
@@ -27,13 +24,14 @@ def command(json_file: Path | None) -> None:
 
     Exit 0 when at least one reference can run, else 4.
     """
-    engines = {name: _availability(name) for name in engine_names()}
+    looked = {name: _look_for(name) for name in engine_names()}
+    engines = {name: availability for name, (_, availability) in looked.items()}
     reference = resolve_reference("auto", bitnet_cpp_is_set=read_settings().bitnet_cpp_dir is not None)
-    references = [name for name, engine in engines.items() if engine.found and name not in _OURS]
+    references = [name for name, (role, engine) in looked.items() if role == "reference" and engine.found]
     if json_file is not None:
         document = {
             "engines": {name: asdict(engine) for name, engine in engines.items()},
-            "compare": {"reference": reference, "candidate": _CANDIDATE},
+            "compare": {"reference": reference, "candidate": DEFAULT_CANDIDATE},
             "references_found": references,
             "exit_code": 0 if references else NotCompared.exit_code,
         }
@@ -45,14 +43,15 @@ def command(json_file: Path | None) -> None:
         raise NotCompared("no reference can run, so nothing can be compared; what to type is said above")
 
 
-def _availability(name: str) -> Availability:
+def _look_for(name: str) -> tuple[Role | None, Availability]:
     """What the engine says of itself; one that does not import, or raises, counts as missing."""
     try:
-        return availability_of(get_engine(name))
+        engine = get_engine(name)
+        return role_of(engine), availability_of(engine)
     except EngineUnavailable as error:
-        return Availability(False, str(error), "install its package again")
+        return None, Availability(False, str(error), "install its package again")
     except EngineFailed as error:
-        return Availability(False, str(error), "tell whoever wrote the engine")
+        return None, Availability(False, str(error), "tell whoever wrote the engine")
 
 
 def _lines(name: str, engine: Availability) -> list[str]:
@@ -63,7 +62,7 @@ def _lines(name: str, engine: Availability) -> list[str]:
 
 
 def _conclusion(reference: str, engines: Mapping[str, Availability]) -> str:
-    for role, name in (("reference", reference), ("candidate", _CANDIDATE)):
+    for role, name in (("reference", reference), ("candidate", DEFAULT_CANDIDATE)):
         if name not in engines or not engines[name].found:
             return f"`bitparity compare` would take {name} as its {role}, which is missing"
-    return f"`bitparity compare` would compare {_CANDIDATE} with {reference}"
+    return f"`bitparity compare` would compare {DEFAULT_CANDIDATE} with {reference}"

@@ -12,13 +12,11 @@ from bitparity.compare.noise_floor import pool
 from bitparity.compare.positions import logits_by_position
 from bitparity.compare.prompts import Prompt, encode
 from bitparity.compare.recording import CHUNKS, RecordedSequence, Recording, weights_digest
-from bitparity.engine import Engine, Session
+from bitparity.engine import Engine, Session, role_of
 from bitparity.errors import BadInput
 from bitparity.model.types import Model
 from bitparity.runs import choose_context, open_session
 from bitparity.settings import Settings
-
-OURS = ("native", "oracle")  # golden data never comes from what it is to check
 
 
 def make_recording(
@@ -32,11 +30,12 @@ def make_recording(
 ) -> Recording:
     """Run the prompts on a reference, as prefill and as decode, keep every logit and measure the noise.
 
-    Raises BadInput for one of our own engines.
+    Raises BadInput for an engine that is no reference: golden data never comes from what it is to check.
     """
-    if engine.name in OURS:
+    if role_of(engine) != "reference":
         raise BadInput(
-            f"{engine.name} is bitparity's own; a recording is made from a reference such as llama.cpp"
+            f"{engine.name} says that its role is {role_of(engine)}; "
+            "a recording is made from a reference such as llama.cpp"
         )
     context = choose_context(model, max(p.largest_length() for p in prompts))
     with open_session(

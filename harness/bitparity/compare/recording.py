@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bitparity.compare.noise_floor import NoiseFloor
 from bitparity.compare.prompts import Prompt
-from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Session, Sink
+from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Role, Session, Sink
 from bitparity.errors import BadInput, NotCompared
 from bitparity.model import open_model
 from bitparity.model.types import Model
@@ -101,6 +101,8 @@ def read_recording(path: Path) -> Recording:
 
 class RecordedEngine:
     """Answers from a recording as the engine did that was recorded, for the tokens that were."""
+
+    role: Role = "reference"
 
     def __init__(self, path: Path) -> None:
         self.recording = read_recording(path)

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Sink, StageValue
+from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Role, Sink, StageValue
 from bitparity.errors import BadInput
 from bitparity.model import open_model
 from bitparity.model.types import Model
@@ -34,6 +34,7 @@ class OracleEngine:
     """
 
     name = "oracle"
+    role: Role = "oracle"
 
     def __init__(
         self, arithmetic: Arithmetic = BITNET_CPP, make_definition: MakeDefinition = Definition.of
