@@ -11,15 +11,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from bitparity.compare.blame import BlameReport, Difference, EngineBlame, StageSummary
+from bitparity.compare.judge import NotJudged
 from bitparity.compare.metrics import compare_logits
 from bitparity.compare.noise_floor import Levels, NoiseFloor, SelfComparison
 from bitparity.compare.result import ComparisonResult, ModelFile, PositionResult, PromptSpan
 from bitparity.compare.tolerance import Criterion, Exactness, FixedLimit, MeasuredNoise
 from bitparity.compare.verdict import PositionVerdict, Verdict
 from bitparity.report import words
+from bitparity.report.blame import print_blame
 from bitparity.report.failure import SAMPLES, explain, repeat_command
 from bitparity.report.html import HEIGHT, TOP, make_chart, render_page
 from bitparity.report.terminal import FIRST_ROWS, ROWS, choose_rows, print_result
+from bitparity.stages import STAGE_NAMES
 
 PRINT = {
     "engine": "ref",
@@ -144,11 +148,86 @@ def test_many_divergences_still_show_the_first() -> None:
     assert 50 in [row.position for row in shown]
 
 
-def test_narrow_terminal_gets_whole_numbers() -> None:
-    lines = printed(result_of([0.0, 0.123, math.nan]), 80).splitlines()
-    table = [line for line in lines if line.startswith(("  1", "  2", "pos"))]
-    assert len(table) == 3
-    assert not any("…" in line or len(line) > 80 for line in table)
+LONG_ISA = (
+    "sse3+ssse3+avx+avx2+f16c+fma+bmi2+avx512+avx512_vbmi+avx512_vnni+avx512_bf16+llamafile+openmp+repack"
+)
+
+
+@pytest.mark.parametrize(
+    ("isa", "short"),
+    [
+        (LONG_ISA, "avx512+vbmi+vnni+bf16+llamafile+openmp+repack"),
+        ("sse3+ssse3+avx+avx2+f16c+fma+bmi2", "avx2+f16c+fma+bmi2"),
+        ("avx512f+bw+vl+dq+vnni", "avx512f+bw+vl+dq+vnni"),
+        ("neon+arm_fma+dotprod", "neon+arm_fma+dotprod"),
+        ("", ""),
+    ],
+)
+def test_short_isa_leaves_out_what_is_included(isa: str, short: str) -> None:
+    assert words.short_isa(isa) == short
+    assert isa in words.describe_fingerprint(PRINT | {"isa": isa})
+
+
+def long_lines(result: ComparisonResult) -> ComparisonResult:
+    """With the identity of a real reference, and positions of a large vocabulary that were overturned."""
+    rows = tuple(
+        replace(
+            row,
+            prompt=i % 2,
+            token=128_255,
+            position=4_000 + i,
+            metrics=replace(row.metrics, argmax_expected=127_000, argmax_actual=128_000 + i),
+            judged=replace(row.judged, is_near_tie=True),
+        )
+        for i, row in enumerate(result.positions)
+    )
+    details = {"libraries": "c980bafdc692820e", "llama.cpp": "0c1e570", "flash_attention": "off"}
+    reference = PRINT | {"engine": "llama.cpp", "version": "llama-cpp-python 0.3.36", "isa": LONG_ISA}
+    spans = (PromptSpan("a", 0, 2, 0), PromptSpan("b", 2, 1, 0))
+    return replace(result, reference=reference | {"details": details}, positions=rows, prompts=spans)
+
+
+def test_80_columns_lose_nothing_and_break_no_word() -> None:
+    result = long_lines(result_of([0.0, 0.123, math.nan]))
+    assert not [line for line in printed(result, 80).splitlines() if "…" in line or len(line.rstrip()) > 80]
+    one_line = printed(result, 10_000)
+    for part in ("127000 / 128001", "agree, near tie", "avx512+vbmi+vnni+bf16", "libraries c980bafdc692820e"):
+        assert part in printed(result, 80)
+        assert part in one_line
+    assert "max abs" in one_line
+    assert f"reference  {words.describe_fingerprint(result.reference, short=True)}\n" in one_line
+
+
+def test_command_to_repeat_is_never_broken() -> None:
+    command = "bitparity compare " + " ".join(f"--tokens {n}" for n in range(30))
+    assert f"repeat: {command}\n" in printed(replace(result_of([0.0]), command=command), 80)
+
+
+def test_blame_fits_80_columns_whole() -> None:
+    layers = [0, 1, 2, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29]
+    engines = [
+        EngineBlame(
+            name,
+            tuple(
+                StageSummary(layer, stage, 3, 1e-3, 2e-7, 5e3, 1.0, 3)
+                for stage in STAGE_NAMES
+                for layer in layers
+            ),
+            None,
+            (NotJudged(3, "attn_ctx", (0,), "its input was not recorded"),),
+            ("ffn_sub_norm",),
+        )
+        for name in ("bitnet.cpp", "bitnet.cpp")
+    ]
+    report = BlameReport(*engines, (Difference(0, "attn_sub_norm", 1e-3, 1e-4, 3),))
+    out = io.StringIO()
+    print_blame(report, Console(file=out, width=80))
+    lines = out.getvalue().splitlines()
+    assert not [line for line in lines if "…" in line or len(line.rstrip()) > 80]
+    for stage in STAGE_NAMES:
+        row = next(line for line in lines if line.startswith(f"{stage} "))
+        assert row.split()[1:3] == ["1.0e-03", "2.0e-07"]
+    assert "0-2, 5" in out.getvalue()
 
 
 class Tags(HTMLParser):

@@ -11,21 +11,21 @@ from bitparity.bench.result import BenchResult, Decode, Spread
 from bitparity.report.console import standard_output
 from bitparity.report.words import describe_fingerprint, plural
 
-WIDE = 110  # columns for a pipe or a log file
 BUSY = 0.5  # processes a processor: then an engine that wants all of them shares one half of the time
 _MB, _GB = 1e6, 1e9
 
 
 def print_bench(result: BenchResult, console: Console | None = None) -> None:
-    console = console or standard_output(WIDE)
+    console = console or standard_output()
     for lane in result.lanes:
-        about = f"{lane.label}: {describe_fingerprint(lane.fingerprint)}\n    {lane.model}"
-        console.print(about, markup=False, highlight=False, soft_wrap=True)
+        about = f"{lane.label}: {describe_fingerprint(lane.fingerprint, short=True)}"
+        console.print(about, markup=False, highlight=False)
+        console.print(f"    {lane.model}", markup=False, highlight=False, soft_wrap=True)
     console.print()
     console.print(_table(result))
     console.print()
     for line in _remarks(result):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, markup=False, highlight=False, soft_wrap=line.startswith("repeat: "))
 
 
 def _table(result: BenchResult) -> Table:

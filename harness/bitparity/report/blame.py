@@ -4,45 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bitparity.compare.blame import BlameReport, Difference, EngineBlame, StageSummary
-from bitparity.report.console import standard_output
+from bitparity.report.console import plain_table, standard_output
 from bitparity.stages import STAGE_NAMES
 
-WIDE = 110  # columns for a pipe or a log file
+_NUMBER = len("1.2e-07")  # columns
 GROWTH_ROWS = (
     34  # embeddings, 32 layers and the logits; of a deeper model every second layer is shown, and so on
 )
 
 
 def print_blame(report: BlameReport, console: Console | None = None) -> None:
-    console = console or standard_output(WIDE)
-    console.print(render(report), soft_wrap=True)
-
-
-def render(report: BlameReport) -> RenderableType:
-    """The whole report."""
-    style = "bold red" if report.is_guilty else "bold green"
-    parts: list[RenderableType] = [Text(report.sentence, style=style), _stages(report)]
+    """Print the whole report to standard output."""
+    console = console or standard_output()
+    console.print(Text(report.sentence, style="bold red" if report.is_guilty else "bold green"))
+    console.print()
+    console.print(_stages(report))
+    console.print()
     for engine in (report.expected, report.actual):
-        parts.extend(Text(line, style="dim") for line in _remarks(engine))
+        for line in _remarks(engine):
+            console.print(Text(line, style="dim"))
     if not report.is_guilty and report.growth():
-        parts.append(_growth(report.growth()))
-    return Group(*parts)
+        console.print(_growth(report.growth()))
+        console.print()
 
 
 def _stages(report: BlameReport) -> Table:
     """A row a stage: the worst layer of each engine, and the worst difference between them."""
-    table = Table(title="local error by stage, worst of all layers and positions", title_justify="left")
-    table.add_column("stage")
+    table = plain_table("local error by stage, worst of all layers and positions")
+    table.add_column("stage", no_wrap=True)
     for engine in (report.expected, report.actual):
-        table.add_column(f"{engine.engine}\nlocal error", justify="right")
-        table.add_column("explained\nby rounding", justify="right")
-        table.add_column("guilty\nlayers")
-    table.add_column("difference\n(inherited too)", justify="right")
+        error = f"{engine.engine}\nlocal\nerror"
+        table.add_column(error, justify="right", min_width=_NUMBER, overflow="fold")
+        table.add_column("explained\nby\nrounding", justify="right", no_wrap=True)
+        table.add_column("guilty\nlayers", min_width=len("guilty"), overflow="fold")
+    table.add_column("difference\n(inherited\ntoo)", justify="right", no_wrap=True)
     for stage in STAGE_NAMES:
         both = [[s for s in e.stages if s.stage == stage] for e in (report.expected, report.actual)]
         if any(both):
@@ -66,7 +66,7 @@ def _worst_difference(differences: Iterable[Difference], stage: str) -> str:
 
 
 def _growth(differences: Sequence[Difference]) -> Table:
-    table = Table(title="how the difference grew", title_justify="left")
+    table = plain_table("how the difference grew")
     for name in ("layer", "stage"):
         table.add_column(name)
     for name in ("worst position", "typical"):

@@ -18,8 +18,8 @@ def explain(result: ComparisonResult) -> str:
     lines = [
         words.headline(result),
         "",
-        f"  reference  {words.describe_fingerprint(result.reference)}",
-        f"  candidate  {words.describe_fingerprint(result.candidate)}",
+        f"  reference  {words.describe_fingerprint(result.reference, short=True)}",
+        f"  candidate  {words.describe_fingerprint(result.candidate, short=True)}",
         f"  positions  {counts['compared']} compared of {counts['asked']} asked, as {result.chunks}: "
         f"{counts['agree']} agree, {counts['noise']} noise, {counts['diverged']} diverged",
         f"  criterion  {result.criterion}",

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from bitparity.compare.result import ComparisonResult, PositionResult
 from bitparity.compare.verdict import Verdict
 from bitparity.report import words
-from bitparity.report.console import standard_output
+from bitparity.report.console import fits, labelled, plain_table, standard_output
 
 ROWS = 24  # that a table shows; of a longer run the first ones and the worst ones are shown
 FIRST_ROWS = 8
-WIDE = 100  # columns that the whole table needs
-_LEFT_OUT = ("max abs",)  # on a narrower terminal
-_NUMBERS = ("pos", "token", "1-cosine", "rel. L2", "max abs", "KL", "margin", "top 10")
+_LEFT_OUT = (
+    "max abs",
+    "top 10",
+    "margin",
+    "KL",
+)  # in this order, of a table that a terminal is too narrow for
 _STYLES = {
     Verdict.AGREE: "green",
     Verdict.NOISE: "yellow",
@@ -29,28 +32,21 @@ _STYLES = {
 
 
 def print_result(result: ComparisonResult, console: Console | None = None) -> None:
-    """Print to standard output; a pipe or a log file gets all columns whatever it is taken for."""
-    console = console or standard_output(WIDE)
-    console.print(render(result, wide=console.width >= WIDE), soft_wrap=True)
-
-
-def render(result: ComparisonResult, *, wide: bool = True) -> RenderableType:
-    """The whole report; without `wide` the table fits 80 columns."""
-    parts: list[RenderableType] = [_heading(result)]
+    """Print to standard output."""
+    console = console or standard_output()
+    console.print(_heading(result, console.width), soft_wrap=True)
     shown = choose_rows(result.positions)
     if shown:
-        parts.append(_table(result, shown, wide=wide))
+        console.print(_table(result, shown, console))
     if len(shown) < len(result.positions):
-        parts.append(
-            Text(f"{len(shown)} of {len(result.positions)} positions: the first and the worst", style="dim")
-        )
-    remarks = words.remarks(result)
-    parts.extend(Text(line) for line in remarks)
+        count = f"{len(shown)} of {len(result.positions)} positions: the first and the worst"
+        console.print(Text(count, style="dim"))
+    for line in words.remarks(result):
+        console.print(Text(line))
     verdict = Text(result.verdict.value.upper(), style=f"bold {_STYLES[result.verdict]}")
-    parts.append(verdict + Text(f"  {words.headline(result)}", style="default"))
+    console.print(verdict + Text(f"  {words.headline(result)}", style="default"))
     if result.command:
-        parts.append(Text(f"repeat: {result.command}", style="dim"))
-    return Group(*parts)
+        console.print(Text(f"repeat: {result.command}", style="dim"), soft_wrap=True)  # whole, to be copied
 
 
 def choose_rows(rows: Sequence[PositionResult]) -> list[PositionResult]:
@@ -73,47 +69,72 @@ def _badness(row: PositionResult) -> tuple[bool, bool, float]:
     return row.has_diverged, not finite, row.metrics.relative_l2 if finite else 0.0
 
 
-def _heading(result: ComparisonResult) -> Text:
+def _heading(result: ComparisonResult, width: int) -> Text:
     lines = [
-        f"model      {result.model.path}",
-        f"reference  {words.describe_fingerprint(result.reference)}",
-        f"candidate  {words.describe_fingerprint(result.candidate)}",
-        f"tokens     {result.asked} in {words.plural(len(result.prompts), 'prompt')}, {result.chunks}",
-        f"criterion  {result.criterion}",
+        ("model", result.model.path),
+        ("reference", words.describe_fingerprint(result.reference, short=True)),
+        ("candidate", words.describe_fingerprint(result.candidate, short=True)),
+        ("tokens", f"{result.asked} in {words.plural(len(result.prompts), 'prompt')}, {result.chunks}"),
+        ("criterion", result.criterion),
     ]
     if result.candidate_model != result.model:
-        lines.insert(1, f"candidate's model  {result.candidate_model.path}")
-    return Text("\n".join(lines) + "\n")
+        lines.insert(1, ("candidate's model", result.candidate_model.path))
+    return Text("\n".join(labelled(*line, width) for line in lines) + "\n")
 
 
-def _table(result: ComparisonResult, rows: Sequence[PositionResult], *, wide: bool) -> Table:
-    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
-    several = len(result.prompts) > 1
-    numbers = [name for name in _NUMBERS if wide or name not in _LEFT_OUT]
-    for name in (*(["prompt"] if several else []), *numbers):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("best", "verdict"):
-        table.add_column(name, no_wrap=True)
+def _table(result: ComparisonResult, rows: Sequence[PositionResult], console: Console) -> Table:
+    """With all columns, or with as many as fit the console."""
+    for count in range(len(_LEFT_OUT)):
+        table = _table_without(_LEFT_OUT[:count], result, rows)
+        if fits(table, console):
+            return table
+    return _table_without(_LEFT_OUT, result, rows)
+
+
+def _table_without(
+    left_out: Sequence[str], result: ComparisonResult, rows: Sequence[PositionResult]
+) -> Table:
+    table = plain_table()
+    columns = [name for name in _CELLS if name not in left_out]
+    if len(result.prompts) < 2:
+        columns.remove("prompt")
+    for name in columns:
+        table.add_column(name, justify="left" if name in ("best", "verdict") else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*([str(row.prompt)] if several else []), *_cells(row, wide=wide))
+        table.add_row(*(_CELLS[name](row) for name in columns))
     return table
 
 
-def _cells(row: PositionResult, *, wide: bool) -> list[RenderableType]:
+def _best(row: PositionResult) -> str:
     m = row.metrics
-    distances = (m.one_minus_cosine, m.relative_l2, *((m.max_abs,) if wide else ()), m.kl)
-    best = f"{m.argmax_expected}" if m.argmax_equal else f"{m.argmax_expected} / {m.argmax_actual}"
+    return f"{m.argmax_expected}" if m.argmax_equal else f"{m.argmax_expected} / {m.argmax_actual}"
+
+
+def _overlap(row: PositionResult) -> str:
+    m = row.metrics
+    return f"{m.top_k_overlap:.0%}" if m.expected_is_finite and m.actual_is_finite else "-"
+
+
+def _verdict(row: PositionResult) -> Text:
     verdict = row.judged.verdict.value + (", near tie" if row.judged.is_near_tie else "")
-    return [
-        str(row.position),
-        str(row.token),
-        *(_short(value) for value in distances),
-        f"{m.margin_expected:.3g}",
-        f"{m.top_k_overlap:.0%}" if m.expected_is_finite and m.actual_is_finite else "-",
-        best,
-        Text(verdict, style=_STYLES[row.judged.verdict]),
-    ]
+    return Text(verdict, style=_STYLES[row.judged.verdict])
 
 
 def _short(value: float) -> str:
     return "0" if value == 0 else f"{value:.1e}"
+
+
+# column -> what it shows of a row
+_CELLS: dict[str, Callable[[PositionResult], RenderableType]] = {
+    "prompt": lambda row: str(row.prompt),
+    "pos": lambda row: str(row.position),
+    "token": lambda row: str(row.token),
+    "1-cosine": lambda row: _short(row.metrics.one_minus_cosine),
+    "rel. L2": lambda row: _short(row.metrics.relative_l2),
+    "max abs": lambda row: _short(row.metrics.max_abs),
+    "KL": lambda row: _short(row.metrics.kl),
+    "margin": lambda row: f"{row.metrics.margin_expected:.3g}",
+    "top 10": _overlap,
+    "best": _best,
+    "verdict": _verdict,
+}

@@ -9,6 +9,12 @@ from bitparity.compare.result import ComparisonResult, PositionResult
 from bitparity.compare.tolerance import DEFAULT_LIMIT
 from bitparity.compare.verdict import Verdict
 
+# instruction set, as ggml names it -> those that every processor with it has
+_INCLUDED = {
+    "avx2": ("sse3", "ssse3", "avx"),
+    "avx512": ("sse3", "ssse3", "avx", "avx2", "f16c", "fma", "bmi2"),
+}
+
 
 def headline(result: ComparisonResult) -> str:
     """The verdict in one sentence."""
@@ -51,18 +57,29 @@ def describe_position(result: ComparisonResult, row: PositionResult) -> str:
     return f"position {row.position}{of_prompt}"
 
 
-def describe_fingerprint(fingerprint: Mapping[str, Any]) -> str:
-    """One line: version, compiler, ISA, kernels, threads, KV type, and the details."""
+def describe_fingerprint(fingerprint: Mapping[str, Any], *, short: bool = False) -> str:
+    """One line: version, compiler, ISA, kernels, threads, KV type, and the details.
+
+    short  for a terminal, without the instruction sets that others of the list include
+    """
     parts = [
         f"{fingerprint['engine']} {fingerprint['version']}",
         fingerprint["compiler"],
-        fingerprint["isa"],
+        short_isa(fingerprint["isa"]) if short else fingerprint["isa"],
         f"kernels {fingerprint['kernels']}",
         plural(fingerprint["threads"], "thread"),
         f"KV {fingerprint['kv_type']}",
         *(f"{key} {value}" for key, value in sorted(fingerprint["details"].items())),
     ]
     return ", ".join(part for part in parts if part)
+
+
+def short_isa(isa: str) -> str:
+    """`sse3+avx+avx2+fma+avx512+avx512_vnni` as `avx512+vnni`: what includes the others, and what it adds."""
+    names = isa.split("+")
+    included = {name for widest in names for name in _INCLUDED.get(widest, ())}
+    kept = [name for name in names if name not in included]
+    return "+".join(name.removeprefix("avx512_") if "avx512" in names else name for name in kept)
 
 
 def near_ties(result: ComparisonResult) -> str | None:
