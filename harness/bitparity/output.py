@@ -1,10 +1,15 @@
-"""Files that results are written to: checked before a run, so that what was measured can be kept after it."""
+"""Files that results are written to: checked before a run, so that what was measured can be kept after it.
+
+What the system refuses is told as BadInput, with the path.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +22,29 @@ def check_writable(path: Path) -> None:
         raise BadInput(f"{path} cannot be written: {reason}")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Raises BadInput with the system's reason when that fails."""
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """While the file is written; raises BadInput with the system's reason when that fails."""
     try:
-        path.write_text(text, encoding="utf-8")
+        yield
     except OSError as error:
         raise BadInput(f"{path} cannot be written: {error.strerror}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Raises BadInput when that fails."""
+    with writing(path):
+        path.write_text(text, encoding="utf-8")
+
+
+def make_folder(path: Path, *, exist_ok: bool = False) -> None:
+    """Raises FileExistsError when it is there already and may not be, and BadInput when it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=exist_ok)
+    except OSError as error:
+        if isinstance(error, FileExistsError) and not exist_ok:
+            raise
+        raise BadInput(f"the folder {path} cannot be made: {error.strerror}") from error
 
 
 def write_json(path: Path, data: Any) -> None:

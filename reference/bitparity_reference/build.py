@@ -16,6 +16,7 @@ import pybind11
 from blake3 import blake3
 
 from bitparity.errors import EngineUnavailable
+from bitparity.output import make_folder
 from bitparity_reference.discover import Library
 from bitparity_reference.loaded_model import MODULE
 
@@ -65,7 +66,7 @@ def build_bridge(library: Library, cache_dir: Path) -> Path:
     target = bridge_dir(library, cache_dir)
     if target.is_dir():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
     try:
         _compile(library, aside / f"{MODULE}{_suffix()}")

@@ -8,12 +8,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
 from bitparity import cli
 from bitparity.cli.output import OutputFile
+from bitparity.compare.noise_floor import Levels, NoiseFloor, SelfComparison
+from bitparity.compare.recording import RecordedSequence, Recording, save_recording
 from bitparity.errors import BadInput
 from bitparity.output import check_writable, write_json
 
@@ -163,3 +166,43 @@ def test_json_is_strict_whatever_is_not_finite(tmp_path: Path) -> None:
 def test_full_disk_is_told_in_one_sentence() -> None:
     with pytest.raises(BadInput, match=r"^/dev/full cannot be written: No space left on device$"):
         write_json(Path("/dev/full"), {})
+
+
+@pytest.mark.parametrize(
+    ("variable", "words", "folder"),
+    [
+        ("BITNET_TRACE_DIR", ["compare", "--reference", "oracle", "--tokens", "1"], "reference-oracle"),
+        ("BITNET_TRACE_DIR", ["run", "--tokens", "1"], "native"),
+        ("BITNET_TRACE_DIR", ["trace", "--tokens", "1"], "native"),
+        ("BITPARITY_CACHE_DIR", ["trace", "--engine", "native", "--tokens", "1"], "models"),
+    ],
+)
+def test_folder_that_cannot_be_made_is_told_in_one_sentence(
+    variable: str,
+    words: list[str],
+    folder: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BITNET_TRACE_DIR", str(tmp_path / "traces"))
+    monkeypatch.setenv(variable, str(tmp_path / "file"))
+    monkeypatch.setattr("bitparity.cli.choose.FORMATS", ("I2_S",))  # which has to be converted
+    assert bitparity(monkeypatch, *words) == 2
+    told = f"bitparity: the folder {tmp_path / 'file' / folder} cannot be made: Not a directory\n"
+    assert capsys.readouterr().err == told
+
+
+def test_recording_on_a_full_disk_is_told_in_one_sentence(recording: Recording) -> None:
+    with pytest.raises(BadInput, match=r"^/dev/full cannot be written: No space left on device$"):
+        save_recording(recording, Path("/dev/full"))
+
+
+@pytest.fixture
+def recording(fake_engine: Any, tmp_path: Path) -> Recording:
+    session = fake_engine().open(tmp_path, context=8, threads=1)
+    rows = session.prefill([1, 2])
+    sequences = tuple(RecordedSequence(None, (1, 2), chunks, rows) for chunks in ("prefill", "decode"))
+    noise = NoiseFloor("fake", (SelfComparison("self", "again", (Levels(),), {}),))
+    return Recording(session.info, "00", sequences, noise)

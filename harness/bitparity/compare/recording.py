@@ -26,6 +26,7 @@ from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Role,
 from bitparity.errors import BadInput, NotCompared
 from bitparity.model import open_model
 from bitparity.model.types import Model
+from bitparity.output import writing
 from bitparity.stages import StageFilter
 
 FORMAT = 1
@@ -75,6 +76,7 @@ def weights_digest(model: Model) -> str:
 
 
 def save_recording(recording: Recording, path: Path) -> None:
+    """Raises BadInput when the file cannot be written."""
     header = {
         "format": FORMAT,
         "info": asdict(recording.info),
@@ -84,7 +86,7 @@ def save_recording(recording: Recording, path: Path) -> None:
     }
     arrays = {f"logits_{i}": _split_bytes(s.logits) for i, s in enumerate(recording.sequences)}
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    with path.open("wb") as file:
+    with writing(path), path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 

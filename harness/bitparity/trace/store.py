@@ -26,6 +26,7 @@ from typing import Any, Self
 
 from bitparity.engine import Floats, RecordsTraces, Session, StageValue
 from bitparity.errors import BadInput
+from bitparity.output import make_folder
 from bitparity.stages import StageFilter
 from bitparity.trace.record import RecordMaker, TraceRecord, position_row
 
@@ -201,7 +202,7 @@ def _new_run(folder: Path, run: str) -> Path:
     for number in itertools.count(1):
         path = folder / (run if number == 1 else f"{run}-{number}")
         try:
-            path.mkdir(parents=True)
+            make_folder(path)
         except FileExistsError:
             continue
         return path
