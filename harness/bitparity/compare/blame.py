@@ -21,6 +21,7 @@ from bitparity.errors import NotCompared
 from bitparity.model.types import Model
 from bitparity.oracle.arithmetic import BITNET_CPP, GENERATIONS, Arithmetic, arithmetic_of
 from bitparity.oracle.definition import Definition, stages_of
+from bitparity.output import without_nan
 from bitparity.stages import StageFilter, graph_order
 from bitparity.trace import Trace, TraceValues
 
@@ -147,7 +148,9 @@ class BlameReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; what is not finite is None."""
-        plain: dict[str, Any] = _finite({"sentence": self.sentence, "guilty": self.is_guilty, **asdict(self)})
+        plain: dict[str, Any] = without_nan(
+            {"sentence": self.sentence, "guilty": self.is_guilty, **asdict(self)}
+        )
         return plain
 
 
@@ -283,12 +286,3 @@ def _growth(differences: Sequence[Difference]) -> str:
 
 def _place(difference: Difference) -> str:
     return f"layer {difference.layer} {difference.stage}" if difference.layer >= 0 else difference.stage
-
-
-def _finite(value: Any) -> Any:
-    """The same data with None for NaN and infinity, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
