@@ -12,7 +12,7 @@ import pytest
 from bitparity.bench.lane import Lane, make_lanes, reference_of, weight_bytes
 from bitparity.bench.result import Spread
 from bitparity.bench.run import Plan, Turns, measure
-from bitparity.errors import BadInput
+from bitparity.errors import BadInput, EngineFailed
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model
@@ -105,7 +105,8 @@ def test_rates_count_what_was_timed_alone() -> None:
 def test_measure_gathers_the_whole_plan(model: Model, fake_engine: Any) -> None:
     timers, turns, _, progress = make_turns()
     lanes = [Lane(name, fake_engine(name=name), model) for name in "AB"]
-    first, second = measure(lanes, timers, turns, PLAN, [0] * 8)
+    (first, second), failure = measure(lanes, timers, turns, PLAN, [0] * 8)
+    assert failure is None
     assert (first.label, second.label) == ("A", "B")
     assert list(first.prefill_tokens_per_second) == [4]
     assert list(first.decode) == [0, 6]
@@ -113,6 +114,38 @@ def test_measure_gathers_the_whole_plan(model: Model, fake_engine: Any) -> None:
     decode = first.decode[6]
     assert decode.share == weight_bytes(model) * decode.tokens_per_second.median / 4e9
     assert progress[-1] == (16, 16)
+
+
+def test_engine_that_fails_on_the_way_leaves_what_was_measured(model: Model, fake_engine: Any) -> None:
+    timers, turns, _, _ = make_turns()
+
+    def crash(tokens: Sequence[int], depth: int) -> float:
+        if depth:
+            raise EngineFailed("B", "aborted (SIGABRT)")
+        return 1.0
+
+    timers["B"].decode = crash  # type: ignore[method-assign]
+    lanes = [Lane(name, fake_engine(name=name), model) for name in "AB"]
+    measured, failure = measure(lanes, timers, turns, PLAN, [0] * 8)
+    assert str(failure) == "B aborted (SIGABRT)"
+    for lane in measured:
+        assert lane.load_seconds == Spread(median=2.0, min=1.0, max=4.0)
+        assert list(lane.prefill_tokens_per_second) == [4]
+        assert list(lane.decode) == [0]
+        assert lane.peak_memory is None
+
+
+def test_engine_that_never_loads_leaves_nothing_to_report(model: Model, fake_engine: Any) -> None:
+    timers, turns, _, _ = make_turns()
+    timers["B"].seconds.clear()
+
+    def crash() -> float:
+        raise EngineFailed("B", "aborted (SIGABRT)")
+
+    timers["B"].load = crash  # type: ignore[method-assign]
+    lanes = [Lane(name, fake_engine(name=name), model) for name in "AB"]
+    with pytest.raises(EngineFailed, match="B aborted"):
+        measure(lanes, timers, turns, PLAN, [0] * 8)
 
 
 def test_weights_of_a_token_are_all_but_the_embeddings_other_rows(tmp_path: Path) -> None:

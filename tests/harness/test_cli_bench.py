@@ -170,15 +170,25 @@ def test_bad_use_exits_2_in_one_sentence(
     assert said in capsys.readouterr().err
 
 
-def test_failed_engine_in_the_middle_exits_5(
-    models: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_failed_engine_in_the_middle_exits_5_and_keeps_the_rest(
+    models: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     from bitparity.bench.child import ChildTimer
 
-    def die(timer: Any, tokens: Any) -> float:
+    def die(timer: Any, tokens: Any, depth: int) -> float:
         timer._process.kill()
-        return float(timer._call("prefill", tokens))
+        return float(timer._call("decode", tokens, depth))
 
-    monkeypatch.setattr(ChildTimer, "prefill", die)
-    assert bitparity(monkeypatch, models["one"], "--engine", "oracle", *SHORT) == 5
-    assert "oracle was killed (SIGKILL)" in capsys.readouterr().err
+    monkeypatch.setattr(ChildTimer, "decode", die)
+    kept = tmp_path / "bench.json"
+    assert bitparity(monkeypatch, models["one"], "--engine", "oracle", *SHORT, "--json", str(kept)) == 5
+    said = capsys.readouterr()
+    assert "bitparity: oracle was killed (SIGKILL)" in said.err
+    assert "prefill 4, tokens/s" in said.out
+    assert "decode at" not in said.out
+    document = json.loads(kept.read_text())
+    assert document["failure"] == "oracle was killed (SIGKILL)"
+    assert list(document["lanes"][0]["prefill_tokens_per_second"]) == ["4"]

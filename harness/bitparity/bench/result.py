@@ -63,6 +63,7 @@ class BenchResult:
     reference     label of the lane that the others are compared with
     agreement     label -> how its outputs compare with the reference's; empty for a single lane
     load_average  processes that wanted a processor in the minute before the run
+    failure       what an engine did that ended the run early, in a clause
     """
 
     lanes: tuple[LaneResult, ...]
@@ -74,6 +75,7 @@ class BenchResult:
     last_level_cache: int | None
     load_average: float
     command: str
+    failure: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {"format": FORMAT, **asdict(self)}

@@ -16,7 +16,7 @@ from bitparity.bench.child import ChildTimer
 from bitparity.bench.lane import Lane, reference_of, weight_bytes
 from bitparity.bench.result import BenchResult, Decode, LaneResult, Spread
 from bitparity.bench.stopwatch import Timer
-from bitparity.errors import BadInput
+from bitparity.errors import BadInput, EngineFailed
 from bitparity.runs import file_digest
 from bitparity.settings import Settings
 
@@ -126,7 +126,7 @@ def bench(
     text  token ids that every engine runs, repeated as often as it takes
 
     Raises OutputsDisagree before anything is timed, BadInput when the plan does not fit a model, and
-    EngineFailed when an engine ends on the way.
+    EngineFailed when an engine does not load.  One that ends later is the result's failure.
     """
     plan.check(lanes)
     load_average = os.getloadavg()[0]
@@ -136,7 +136,7 @@ def bench(
         timers = {lane.label: opened.enter_context(closing(open_child(lane))) for lane in lanes}
         bandwidth = opened.enter_context(ReadBandwidth())
         turns = Turns(timers, bandwidth, plan, settle=SETTLE_SECONDS, progress=progress)
-        results = measure(lanes, timers, turns, plan, plan.tokens(text))
+        results, failure = measure(lanes, timers, turns, plan, plan.tokens(text))
     return BenchResult(
         lanes=results,
         reference=reference_of(lanes).label,
@@ -146,34 +146,48 @@ def bench(
         processors=processors(),
         last_level_cache=last_level_cache(),
         load_average=load_average,
+        failure=None if failure is None else str(failure),
         command=command,
     )
 
 
 def measure(
     lanes: Sequence[Lane], timers: Mapping[str, Timer], turns: Turns, plan: Plan, tokens: Sequence[int]
-) -> tuple[LaneResult, ...]:
-    """All of the plan, in turns; results in the order of the lanes."""
+) -> tuple[tuple[LaneResult, ...], EngineFailed | None]:
+    """All of the plan, in turns: results in the order of the lanes, and the failure that ended it early.
+
+    What an engine failed in is left out for every lane.  Raises EngineFailed when one does not load.
+    """
     load = turns.load()
-    prefill = {n: turns.prefill(tokens[:n]) for n in plan.prefill}
-    decode = {depth: turns.decode(tokens[: depth + plan.decode_tokens], depth) for depth in plan.depths}
-    return tuple(
-        LaneResult(
+    fingerprints = {label: timer.fingerprint() for label, timer in timers.items()}
+    prefill: dict[int, dict[str, Spread]] = {}
+    decode: dict[int, tuple[dict[str, Spread], Spread]] = {}
+    peaks: dict[str, int | None] = {}
+    failure: EngineFailed | None = None
+    try:
+        for n in plan.prefill:
+            prefill[n] = turns.prefill(tokens[:n])
+        for depth in plan.depths:
+            decode[depth] = turns.decode(tokens[: depth + plan.decode_tokens], depth)
+        peaks = {label: timer.peak_memory() for label, timer in timers.items()}
+    except EngineFailed as error:
+        failure = error
+
+    def result(lane: Lane) -> LaneResult:
+        weights = weight_bytes(lane.model)
+        return LaneResult(
             label=lane.label,
             model=str(lane.model.path),
             blake3=file_digest(lane.model.path),
-            fingerprint=timers[lane.label].fingerprint(),
-            weight_bytes_per_token=weight_bytes(lane.model),
+            fingerprint=fingerprints[lane.label],
+            weight_bytes_per_token=weights,
             load_seconds=load[lane.label],
             prefill_tokens_per_second={n: rates[lane.label] for n, rates in prefill.items()},
-            decode={
-                depth: _decode(rates[lane.label], bandwidth, weight_bytes(lane.model))
-                for depth, (rates, bandwidth) in decode.items()
-            },
-            peak_memory=timers[lane.label].peak_memory(),
+            decode={d: _decode(rates[lane.label], read, weights) for d, (rates, read) in decode.items()},
+            peak_memory=peaks.get(lane.label),
         )
-        for lane in lanes
-    )
+
+    return tuple(map(result, lanes)), failure
 
 
 def _decode(rate: Spread, bandwidth: Spread, weights: int) -> Decode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,9 +82,12 @@ def command(
             progress=progress,
             command=command_line(ctx),
         )
-    print_bench(result)
     if json_file is not None:
         result.save(json_file)
+    print_bench(result)
+    if result.failure is not None:
+        click.echo(f"bitparity: {result.failure}; what was measured before is shown", err=True)
+        sys.exit(EngineFailed.exit_code)
 
 
 def _numbers(option: str, text: str | None, *, least: int) -> tuple[int, ...]:
