@@ -1,4 +1,4 @@
-"""The noise floor on real engines: a reference never diverges from itself, whatever the customary limit says."""
+"""The noise floor on real engines: a reference never diverges from itself, whatever a fixed limit says."""
 
 from __future__ import annotations
 
