@@ -115,12 +115,14 @@ void matmul_q8_k(const std::string& set, const std::string& format, bool fused, 
 }
 
 void matmul_float(const std::string& set, const std::string& order_name, const std::string& format,
-                  bool tile, Array<std::uint8_t> packed, Array<float> x, Array<float> out) {
+                  const std::string& sum, Array<std::uint8_t> packed, Array<float> x, Array<float> out) {
     const Order order = order_of(order_name);
     const OrderedKernels& kernels = kernel_set(set).in(order);
     require(x.ndim() == 2, "matmul_float: x is not (tokens, cols)");
+    const bool tile = sum == "tile", gcc = sum == "dot of gcc";
+    require(tile || gcc || sum == "dot", "matmul_float: '" + sum + "' is no way to sum");
     MatMul multiply = nullptr;
-    if (format == "F32") multiply = tile ? kernels.f32_tile : kernels.f32_dot;
+    if (format == "F32") multiply = tile ? kernels.f32_tile : gcc ? kernels.f32_dot_gcc : kernels.f32_dot;
     if (format == "F16") multiply = tile ? kernels.f16_tile : kernels.f16_dot;
     if (format == "BF16") multiply = tile ? kernels.bf16_tile : kernels.bf16_dot;
     require(multiply != nullptr, "matmul_float: " + format + " does not meet float activations");
@@ -258,7 +260,7 @@ void register_kernels(py::module_& m) {
         for (const auto& [name, order] : order_names) names.emplace_back(name);
         return names;
     });
-    m.def("matmul_float", matmul_float, arg("set"), arg("order"), arg("format"), arg("tile"),
+    m.def("matmul_float", matmul_float, arg("set"), arg("order"), arg("format"), arg("sum"),
           arg("packed").noconvert(), arg("x").noconvert(), arg("out").noconvert());
     m.def("round_to", convert, arg("set"), arg("format"), arg("x").noconvert(), arg("out").noconvert());
     m.def("to_f16", to_f16, arg("set"), arg("x").noconvert(), arg("out").noconvert());

@@ -239,12 +239,16 @@ HyperParameters make_hyper(int n_vocab, int n_layer, int n_embd, int n_head, int
             sub_norms};
 }
 
-Arithmetic make_arithmetic(const std::string& generation, const std::string& order, bool fused) {
+Arithmetic make_arithmetic(const std::string& generation, const std::string& order, const std::string& compiler) {
     const bool is_bitnet = generation == "bitnet.cpp";
     if (!is_bitnet && generation != "llama.cpp") {
         throw std::invalid_argument("generation '" + generation + "' is neither bitnet.cpp nor llama.cpp");
     }
-    return {is_bitnet ? Generation::bitnet_cpp : Generation::llama_cpp, order_of(order), fused};
+    const bool is_gcc = compiler == "gcc";
+    if (!is_gcc && compiler != "clang")
+        throw std::invalid_argument("compiler '" + compiler + "' is neither gcc nor clang");
+    return {is_bitnet ? Generation::bitnet_cpp : Generation::llama_cpp, order_of(order),
+            is_gcc ? Compiler::gcc : Compiler::clang};
 }
 
 std::string compiler() {
@@ -288,7 +292,7 @@ void register_session(py::module_& m) {
              arg("truncate_codes") = false);
 
     py::class_<Arithmetic>(m, "Arithmetic")
-        .def(py::init(&make_arithmetic), py::kw_only(), arg("generation"), arg("order"), arg("fused"));
+        .def(py::init(&make_arithmetic), py::kw_only(), arg("generation"), arg("order"), arg("compiler"));
 
     py::class_<BoundSession>(m, "Session")
         .def(py::init([](const HyperParameters& hyper, BoundMatrix token_embd, BoundMatrix head,

@@ -138,7 +138,7 @@ class NativeEngine:
                 context=context,
                 threads=threads,
                 arithmetic=_core.Arithmetic(
-                    generation=arithmetic.generation, order=arithmetic.order, fused=arithmetic.fused
+                    generation=arithmetic.generation, order=arithmetic.order, compiler=arithmetic.compiler
                 ),
                 kernels=self._kernels,
                 faults=self._faults or _core.Faults(),

@@ -68,16 +68,16 @@ std::size_t row_bytes(Format format, int cols) {
 MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, bool in_batch,
                        const Arithmetic& arithmetic) {
     const OrderedKernels& ordered = kernels.in(arithmetic.order);
-    const bool tile = is_tile(weights, in_batch, arithmetic);
+    const bool tile = is_tile(weights, in_batch, arithmetic), gcc = arithmetic.compiler == Compiler::gcc;
     switch (weights.format) {
         case Format::i2_s:
             return {kernels.i2_s, Encoding::i8};
         case Format::tq1_0:
-            return {arithmetic.fused ? kernels.tq1_0 : kernels.tq1_0_apart, Encoding::q8_k};
+            return {gcc ? kernels.tq1_0 : kernels.tq1_0_apart, Encoding::q8_k};
         case Format::tq2_0:
-            return {arithmetic.fused ? kernels.tq2_0 : kernels.tq2_0_apart, Encoding::q8_k};
+            return {gcc ? kernels.tq2_0 : kernels.tq2_0_apart, Encoding::q8_k};
         case Format::f32:
-            return {tile ? ordered.f32_tile : ordered.f32_dot, Encoding::f32};
+            return {tile ? ordered.f32_tile : gcc ? ordered.f32_dot_gcc : ordered.f32_dot, Encoding::f32};
         case Format::bf16:
             return {tile ? ordered.bf16_tile : ordered.bf16_dot, Encoding::as_bf16};
         case Format::f16:

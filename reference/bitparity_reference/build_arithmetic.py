@@ -10,12 +10,11 @@ from bitparity.engine import Fingerprint
 def with_arithmetic(fingerprint: Fingerprint) -> Fingerprint:
     """The fingerprint of a loaded library with its arithmetic, as bitparity.oracle.arithmetic names it.
 
-    Which way a * b + c goes, where the source leaves it open, depends on the compiler: GCC fuses, Clang does
-    not.  A build for instruction sets whose order of sums is not known states none.
+    A build for instruction sets whose order of sums is not known states no order.
     """
     parts = [fingerprint.engine, *_order(set(fingerprint.isa.split("+")))]
     if fingerprint.compiler:
-        parts.append("fused" if "gcc" in fingerprint.compiler.lower() else "apart")
+        parts.append("gcc" if "gcc" in fingerprint.compiler.lower() else "clang")
     return replace(fingerprint, details={**fingerprint.details, "arithmetic": "/".join(parts)})
 
 

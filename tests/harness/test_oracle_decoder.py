@@ -150,13 +150,13 @@ def test_arithmetic_is_stated_or_known_by_name() -> None:
     assert arithmetic_of(fingerprint("llama.cpp")) is LLAMA_CPP
     assert arithmetic_of(fingerprint("a stranger")) is BITNET_CPP
     assert arithmetic_of(fingerprint("native", arithmetic="llama.cpp")) is LLAMA_CPP
-    found = arithmetic_of(fingerprint("native", arithmetic="llama.cpp/avx512/apart"))
-    assert (found.generation, found.order, found.fused) == ("llama.cpp", "avx512", False)
+    found = arithmetic_of(fingerprint("native", arithmetic="llama.cpp/avx512/clang"))
+    assert (found.generation, found.order, found.compiler) == ("llama.cpp", "avx512", "clang")
     for stated in ("fast", "llama.cpp/sse", ""):
         with pytest.raises(BadInput, match=f"native: arithmetic '{stated}'"):
             arithmetic_of(fingerprint("native", arithmetic=stated))
 
 
-@pytest.mark.parametrize("name", ["llama.cpp/avx512_bf16/fused", "bitnet.cpp/avx2/apart"])
+@pytest.mark.parametrize("name", ["llama.cpp/avx512_bf16/gcc", "bitnet.cpp/avx2/clang"])
 def test_an_arithmetic_has_the_name_that_it_was_asked_for_by(name: str) -> None:
     assert arithmetic_named(name).name == name

@@ -155,6 +155,7 @@ void compare_floats(Shape shape) {
             compare(what + (" tile" + name), [&](const KernelSet& set) { return run(set.in(order).*tile, format); });
         };
         compare_both("f32", Format::f32, &OrderedKernels::f32_dot, &OrderedKernels::f32_tile);
+        compare_both("f32 of gcc", Format::f32, &OrderedKernels::f32_dot_gcc, &OrderedKernels::f32_tile);
         compare_both("f16", Format::f16, &OrderedKernels::f16_dot, &OrderedKernels::f16_tile);
         compare_both("bf16", Format::bf16, &OrderedKernels::bf16_dot, &OrderedKernels::bf16_tile);
     }

@@ -39,6 +39,8 @@ CASES: list[tuple[str, dict[str, Any]]] = [
             {"weight_format": "F16", "head_format": "BF16"},
             {"weight_format": "F16", "head_format": "F32"},
             {"weight_format": "F16", "n_embd": 264, "n_head": 3, "n_head_kv": 3, "n_ff": 520},
+            {"weight_format": "F32", "n_embd": 300, "n_head": 3, "n_head_kv": 3, "n_ff": 628},
+            {"weight_format": "BF16", "n_embd": 312, "n_head": 3, "n_head_kv": 3, "n_ff": 524},
         )
     ),
 ]

@@ -241,7 +241,7 @@ def float_bytes(name: str, weights: NDArray[np.float32]) -> tuple[NDArray[np.uin
 
 
 def check_float_matmul(
-    kernel_set: str, order: str, name: str, tile: bool, shape: tuple[int, int, int], guarded: Any
+    kernel_set: str, order: str, name: str, sum: Any, shape: tuple[int, int, int], guarded: Any
 ) -> None:
     """Rows x tokens x cols, against float64 within rounding and against `portable` to the bit."""
     rows, tokens, cols = shape
@@ -249,8 +249,8 @@ def check_float_matmul(
     packed, weights = float_bytes(name, rng.standard_normal((rows, cols)).astype(np.float32))
     x = rng.standard_normal((tokens, cols)).astype(np.float32)
     out, portable = guarded.empty((tokens, rows), np.float32, 4), np.empty((tokens, rows), np.float32)
-    kernels.matmul_float(kernel_set, order, name, tile, guarded.copy(packed, 2), guarded.copy(x, 4), out)
-    kernels.matmul_float("portable", order, name, tile, packed, x, portable)
+    kernels.matmul_float(kernel_set, order, name, sum, guarded.copy(packed, 2), guarded.copy(x, 4), out)
+    kernels.matmul_float("portable", order, name, sum, packed, x, portable)
     terms = np.abs(x).astype(np.float64) @ np.abs(weights.T)
     assert (np.abs(out - x.astype(np.float64) @ weights.T) <= (cols + 8) * EPS * terms).all()
     assert same_bits(out, portable)
@@ -259,24 +259,36 @@ def check_float_matmul(
 
 @pytest.mark.parametrize("cols", [32, 64, 96, 256, 2560])
 @pytest.mark.parametrize(("rows", "tokens"), [*TERNARY_SHAPES, (5, 13)])
-@pytest.mark.parametrize("tile", [False, True], ids=["dot", "tile"])
+@pytest.mark.parametrize("sum", ["dot", "tile"])
 @pytest.mark.parametrize("name", ["F32", "F16", "BF16"])
-def test_float_matmul_keeps_its_order_in_every_set(
-    kernel_set, order, guarded, name, tile, rows, tokens, cols
-):
-    check_float_matmul(kernel_set, order, name, tile, (rows, tokens, cols), guarded)
+def test_float_matmul_keeps_its_order_in_every_set(kernel_set, order, guarded, name, sum, rows, tokens, cols):
+    check_float_matmul(kernel_set, order, name, sum, (rows, tokens, cols), guarded)
 
 
 @pytest.mark.parametrize("cols", [8, 40])
 @pytest.mark.parametrize("name", ["F32", "F16", "BF16"])
 def test_float_tile_of_avx2_takes_eight_columns(kernel_set, guarded, name, cols):
-    check_float_matmul(kernel_set, "avx2", name, True, (5, 3, cols), guarded)
+    check_float_matmul(kernel_set, "avx2", name, "tile", (5, 3, cols), guarded)
 
 
 @pytest.mark.parametrize("cols", [1, 5, 33, 63, 95, 127])
+@pytest.mark.parametrize("sum", ["dot", "dot of gcc"])
 @pytest.mark.parametrize("name", ["F32", "F16", "BF16"])
-def test_float_dot_adds_what_is_left_after_the_last_whole_step(kernel_set, order, guarded, name, cols):
-    check_float_matmul(kernel_set, order, name, False, (3, 2, cols), guarded)
+def test_float_dot_adds_what_is_left_after_the_last_whole_step(kernel_set, order, guarded, name, sum, cols):
+    check_float_matmul(kernel_set, order, name, sum, (3, 2, cols), guarded)
+
+
+@pytest.mark.parametrize(("order", "group"), [("avx2", 4), ("avx512", 8)])
+def test_dot_of_gcc_rounds_the_products_of_whole_groups(kernel_set, order, group):
+    """-(1 + 2^-22) + (1 + 2^-23)^2 is 0 when the product is rounded first, and 2^-46 by an fma."""
+    value, square = np.float32(1 + 2**-23), np.float32(1 + 2**-22)
+    for cols, expected in ((group, 0.0), (group - 1, 2.0**-46)):
+        x, weights = np.zeros((1, cols), np.float32), np.zeros((1, cols), np.float32)
+        x[0, :2], weights[0, :2] = (-1, value), (square, value)
+        out = np.empty((1, 1), np.float32)
+        packed = weights.view(np.uint8).ravel()
+        kernels.matmul_float(kernel_set, order, "F32", "dot of gcc", packed, x, out)
+        assert out[0, 0] == expected
 
 
 def test_orders_of_float_sums_differ(order):
@@ -287,12 +299,12 @@ def test_orders_of_float_sums_differ(order):
     results = {}
     for other in kernels.orders():
         results[other] = np.empty((1, 16), np.float32)
-        kernels.matmul_float("portable", other, "BF16", False, packed, x, results[other])
+        kernels.matmul_float("portable", other, "BF16", "dot", packed, x, results[other])
     assert [other for other in results if same_bits(results[other], results[order])] == [order]
 
 
-@pytest.mark.parametrize("tile", [False, True], ids=["dot", "tile"])
-def test_bf16_by_pairs_takes_subnormal_numbers_for_zero(kernel_set, tile):
+@pytest.mark.parametrize("sum", ["dot", "tile"])
+def test_bf16_by_pairs_takes_subnormal_numbers_for_zero(kernel_set, sum):
     """As the instruction vdpbf16ps does, which flushes its inputs and its results."""
     tiny, smallest = np.float32(2.0**-130), np.float32(2.0**-126)
     x = np.zeros((1, 64), np.float32)
@@ -300,10 +312,10 @@ def test_bf16_by_pairs_takes_subnormal_numbers_for_zero(kernel_set, tile):
     out = np.empty((1, 4), np.float32)
     for value, expected in ((tiny, 0.0), (smallest, float(smallest))):
         x[0, 5] = value
-        kernels.matmul_float(kernel_set, "avx512_bf16", "BF16", tile, packed, x, out)
+        kernels.matmul_float(kernel_set, "avx512_bf16", "BF16", sum, packed, x, out)
         assert (out == expected).all()
     x[0, 5], x[0, 4] = np.float32(1.5 * 2.0**-126), -smallest  # their sum is subnormal
-    kernels.matmul_float(kernel_set, "avx512_bf16", "BF16", tile, packed, x, out)
+    kernels.matmul_float(kernel_set, "avx512_bf16", "BF16", sum, packed, x, out)
     assert (out == 0).all()
     halved = smallest * np.float32(0.5)
     assert halved.tobytes() != bytes(4), "subnormal numbers still count as zero after the kernel"

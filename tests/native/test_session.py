@@ -144,15 +144,15 @@ def test_info_describes_the_model_and_the_engine(model_of: ModelOf):
     assert not info.tied_head
     fingerprint = info.fingerprint
     assert (fingerprint.engine, fingerprint.threads, fingerprint.kv_type) == ("native", 2, "f16")
-    assert fingerprint.details == {"arithmetic": "bitnet.cpp/avx2/apart"}
+    assert fingerprint.details == {"arithmetic": "bitnet.cpp/avx2/clang"}
 
 
 @pytest.mark.parametrize(
     ("fields", "arithmetic"),
     [
-        ({"weight_format": "I2_S"}, "bitnet.cpp/avx2/apart"),
-        ({"weight_format": "TQ2_0"}, "llama.cpp/avx2/fused"),
-        ({"weight_format": "TQ2_0", "arch": "bitnet-b1.58"}, "bitnet.cpp/avx2/apart"),
+        ({"weight_format": "I2_S"}, "bitnet.cpp/avx2/clang"),
+        ({"weight_format": "TQ2_0"}, "llama.cpp/avx2/gcc"),
+        ({"weight_format": "TQ2_0", "arch": "bitnet-b1.58"}, "bitnet.cpp/avx2/clang"),
     ],
 )
 def test_arithmetic_is_that_of_a_reference_that_runs_such_a_model(model_of: ModelOf, fields, arithmetic: str):
@@ -165,12 +165,12 @@ def test_arithmetic_is_taken_from_the_reference_unless_one_was_chosen(model_of: 
         session = engine.following(reference).open(model_of(), context=8, threads=1)
         return session.info.fingerprint.details["arithmetic"]
 
-    assert stated(NativeEngine(), arithmetic="llama.cpp/avx512") == "llama.cpp/avx512/fused"
+    assert stated(NativeEngine(), arithmetic="llama.cpp/avx512") == "llama.cpp/avx512/gcc"
     assert (
-        stated(NativeEngine()) == stated(NativeEngine(arithmetic="auto"), other="") == "bitnet.cpp/avx2/apart"
+        stated(NativeEngine()) == stated(NativeEngine(arithmetic="auto"), other="") == "bitnet.cpp/avx2/clang"
     )
     chosen = NativeEngine(arithmetic="bitnet.cpp/avx512_bf16")
-    assert stated(chosen, arithmetic="llama.cpp/avx512") == "bitnet.cpp/avx512_bf16/apart"
+    assert stated(chosen, arithmetic="llama.cpp/avx512") == "bitnet.cpp/avx512_bf16/clang"
 
 
 def test_bad_input_is_one_sentence(model_of: ModelOf):

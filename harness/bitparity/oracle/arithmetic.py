@@ -16,7 +16,7 @@ llama.cpp    the same places, but the tiled code takes F16 on both sides: always
 
 An engine states its arithmetic in its fingerprint, `details["arithmetic"]`, by a name:
 
-    GENERATION[/ORDER[/fused|/apart]]       llama.cpp    bitnet.cpp/avx512    llama.cpp/avx512_bf16/fused
+    GENERATION[/ORDER][/COMPILER]       llama.cpp    bitnet.cpp/avx512    llama.cpp/avx512_bf16/gcc
 
 A stranger's engine that states none is judged by bitnet.cpp's roundings.
 """
@@ -31,6 +31,7 @@ from bitparity.errors import BadInput
 
 When = Literal["always", "one row", "never"]
 ORDERS = ("avx2", "avx512", "avx512_bf16")
+COMPILERS = ("gcc", "clang")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Arithmetic:
 
     generation  which of the two ggml code bases is followed; decides the roundings to F16
     order       the instruction set that the ggml build was made for; decides the order of float sums
-    fused       whether its compiler made one fused multiply-add of a * b + c where the source leaves it open
+    compiler    what compiled it; decides about a * b + c where the source leaves it open
     *_to_f16    when that input of an F16 matmul is rounded to F16: always, if the batch has one row, or never
     """
 
@@ -49,7 +50,7 @@ class Arithmetic:
     probs_to_f16: When  # before probs x V
     inputs_to_f16: When  # before a projection whose weights are F16
     order: str = "avx2"
-    fused: bool = False
+    compiler: str = "clang"
     rope_by_recurrence: bool = True  # angles multiplied up in float32, as ggml has them
     fused_quantiser: bool = (
         False  # activation * scale rounded to an integer without rounding to float32 before
@@ -57,7 +58,7 @@ class Arithmetic:
 
     @property
     def name(self) -> str:
-        return f"{self.generation}/{self.order}/{'fused' if self.fused else 'apart'}"
+        return f"{self.generation}/{self.order}/{self.compiler}"
 
     def rounds_q(self, rows: int, n_head: int) -> bool:
         return _holds(self.one_head_q_to_f16 if n_head == 1 else self.q_to_f16, rows)
@@ -73,9 +74,9 @@ def _holds(when: When, rows: int) -> bool:
     return when == "always" or (when == "one row" and rows == 1)
 
 
-# Clang, which builds bitnet.cpp, leaves a * b + c apart; GCC, with which pip builds llama.cpp, fuses it.
-BITNET_CPP = Arithmetic("bitnet.cpp", "always", "one row", "one row", "one row", fused=False)
-LLAMA_CPP = Arithmetic("llama.cpp", "always", "always", "always", "always", fused=True)
+# bitnet.cpp asks for Clang; pip builds llama.cpp with the C compiler of the system.
+BITNET_CPP = Arithmetic("bitnet.cpp", "always", "one row", "one row", "one row")
+LLAMA_CPP = Arithmetic("llama.cpp", "always", "always", "always", "always", compiler="gcc")
 GENERATIONS = {a.generation: a for a in (BITNET_CPP, LLAMA_CPP)}
 
 
@@ -93,10 +94,10 @@ def arithmetic_named(name: str) -> Arithmetic:
     for axis in axes:
         if axis in ORDERS:
             found = replace(found, order=axis)
-        elif axis in ("fused", "apart"):
-            found = replace(found, fused=axis == "fused")
+        elif axis in COMPILERS:
+            found = replace(found, compiler=axis)
         else:
-            known = ", ".join((*ORDERS, "fused", "apart"))
+            known = ", ".join((*ORDERS, *COMPILERS))
             raise BadInput(f"arithmetic {name!r} has {axis!r}; after {generation} there may be {known}")
     return found
 

@@ -82,7 +82,7 @@ def blake3(kernels: str, data: bytes) -> bytes:
 class Arithmetic:
     """Which build of ggml to compute like; see include/bitnet/arithmetic.hpp."""
 
-    def __init__(self, *, generation: str, order: str, fused: bool) -> None: ...
+    def __init__(self, *, generation: str, order: str, compiler: str) -> None: ...
 
 class Session:
     def __init__(

@@ -47,12 +47,12 @@ def matmul_float(
     set: str,
     order: str,
     format: Literal["F32", "F16", "BF16"],
-    tile: bool,
+    sum: Literal["dot", "dot of gcc", "tile"],
     packed: Bytes,
     x: Floats,
     out: Floats,
 ) -> None:
-    """x (tokens, cols), out (tokens, rows); added up as a tile does or as a dot product."""
+    """x (tokens, cols), out (tokens, rows); GCC's dot product is one of its own for F32 only."""
 
 def round_to(set: str, format: Literal["F16", "BF16"], x: Floats, out: Floats) -> None: ...
 def to_f16(set: str, x: Floats, out: NDArray[np.uint16]) -> None: ...

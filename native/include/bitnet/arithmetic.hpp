@@ -14,10 +14,16 @@ namespace bitnet {
 //               batch
 enum class Generation : std::uint8_t { bitnet_cpp, llama_cpp };
 
+// What a compiler makes of a * b + c where ggml's source leaves it open.
+//   gcc    one fma of the intrinsics for product and sum in TQ1_0 and TQ2_0; rounded products of the F32 elements
+//          that are left over by a dot product, in groups
+//   clang  the other way round
+enum class Compiler : std::uint8_t { gcc, clang };
+
 struct Arithmetic {
     Generation generation;
     Order order;  // of the instruction set that it was built for
-    bool fused;   // its compiler made one fma of a * b + c in the products of TQ1_0 and TQ2_0 (GCC does, Clang not)
+    Compiler compiler;
 };
 
 }  // namespace bitnet

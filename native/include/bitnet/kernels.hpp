@@ -70,9 +70,9 @@ struct RowStatistics {
 // the same for the first half of them, down to one.
 //   dot    four accumulators: element e goes to accumulator (e / w) % 4; they are added as (0 + 2) + (1 + 3),
 //          then their lanes by halves, except that avx2 adds the last four lanes as pairs, (0 + 1) + (2 + 3).
-//          Elements beyond the last whole 4 w are added one by one: by fma to the float sum for F32 (as
-//          Clang compiles ggml; GCC rounds the products of groups of four), rounded products to a double for
-//          F16 and BF16.
+//          Elements beyond the last whole 4 w are added one by one: rounded products to a double for F16 and
+//          BF16; by fma to the float sum for F32, where GCC's builds of ggml (_gcc) round the products of whole
+//          groups of w / 2 elements first.
 //          BF16 in avx2 adds all lanes by halves.  In avx512 it has two accumulators, element e goes to (e / 16) % 2,
 //          and their lane sums are added in double.
 //   tile   one accumulator, lanes by halves.  cols is a multiple of tile_step.
@@ -95,6 +95,7 @@ constexpr int tile_step(Order order, Format format) {
 // Kernels that exist once for each order.
 struct OrderedKernels {
     MatMul f32_dot;
+    MatMul f32_dot_gcc;
     MatMul f32_tile;
     MatMul f16_dot;
     MatMul f16_tile;

@@ -22,6 +22,7 @@ bool runs_here() {
 
 constexpr OrderedKernels in_eight{
     .f32_dot = multiply<InFour<Eight, F32>::Tile, 2, 1, 2>,
+    .f32_dot_gcc = multiply<InFour<Eight, F32InGroups<4>>::Tile, 2, 1, 2>,
     .f32_tile = multiply<InOne<Eight, F32>::Tile, 4, 4, 3>,
     .f16_dot = multiply_f16_dot,
     .f16_tile = multiply<InOne<Eight, F16>::Tile, 4, 4, 3>,
@@ -33,6 +34,7 @@ constexpr OrderedKernels in_eight{
 
 constexpr OrderedKernels in_sixteen{
     .f32_dot = multiply<InFour<TwoEights, F32>::Tile, 1, 1, 1>,
+    .f32_dot_gcc = multiply<InFour<TwoEights, F32InGroups<8>>::Tile, 1, 1, 1>,
     .f32_tile = multiply<InOne<TwoEights, F32>::Tile, 4, 2, 3>,
     .f16_dot = multiply_f16_dot_in_sixteen,
     .f16_tile = multiply<InOne<TwoEights, F16>::Tile, 4, 2, 3>,

@@ -21,6 +21,7 @@ const TernaryKernels ternary{
 
 const OrderedKernels in_sixteen{
     .f32_dot = multiply<InFour<Sixteen, F32>::Tile, 2, 1, 2>,
+    .f32_dot_gcc = multiply<InFour<Sixteen, F32InGroups<8>>::Tile, 2, 1, 2>,
     .f32_tile = multiply<InOne<Sixteen, F32>::Tile, 4, 4, 6>,
     .f16_dot = multiply_f16_dot,
     .f16_tile = multiply<InOne<Sixteen, F16>::Tile, 4, 4, 6>,

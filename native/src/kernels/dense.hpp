@@ -14,7 +14,9 @@
 namespace bitnet {
 namespace {
 
-struct F32 {
+// group: how many products of what a dot product leaves over are rounded before they are added; of the rest none is.
+template <int group>
+struct F32InGroups {
     static constexpr int bytes = 4;
     template <typename V>
     static auto load(const std::uint8_t* p) {
@@ -26,10 +28,13 @@ struct F32 {
         return value;
     }
     static float add_rest(float sum, const std::uint8_t* rest, const float* x, int n) {
-        for (int i = 0; i < n; ++i) sum = fmaf(load1(rest + i * bytes), x[i], sum);
+        const int grouped = group > 1 ? n / group * group : 0;
+        for (int i = 0; i < grouped; ++i) sum += load1(rest + i * bytes) * x[i];
+        for (int i = grouped; i < n; ++i) sum = fmaf(load1(rest + i * bytes), x[i], sum);
         return sum;
     }
 };
+using F32 = F32InGroups<1>;
 
 template <typename Weight>
 float add_rest_in_double(double sum, const std::uint8_t* rest, const float* x, int n) {

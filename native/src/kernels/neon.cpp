@@ -35,6 +35,7 @@ const KernelSet kernels{
     .row_statistics = row_statistics,
     .orders = {{
         .f32_dot = multiply<InFour<F32>::Tile, 1, 1, 2>,
+        .f32_dot_gcc = multiply<InFour<F32InGroups<4>>::Tile, 1, 1, 2>,
         .f32_tile = multiply<InOne<F32>::Tile, 4, 4, 2>,
         .f16_dot = multiply<InFour<F16>::Tile, 1, 1, 2>,
         .f16_tile = multiply<InOne<F16>::Tile, 4, 4, 2>,

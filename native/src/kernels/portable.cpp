@@ -187,7 +187,8 @@ void rotate(float* x, const float* cos, const float* sin, int n_pairs, int step,
 }
 
 constexpr OrderedKernels in_eight{
-    .f32_dot = f32_dot<Eight>,
+    .f32_dot = f32_dot<Eight, 1>,
+    .f32_dot_gcc = f32_dot<Eight, 4>,
     .f32_tile = tile<F32, Eight>,
     .f16_dot = f16_dot<Eight>,
     .f16_tile = tile<F16, Eight>,
@@ -198,7 +199,8 @@ constexpr OrderedKernels in_eight{
 };
 
 constexpr OrderedKernels in_sixteen{
-    .f32_dot = f32_dot<Sixteen>,
+    .f32_dot = f32_dot<Sixteen, 1>,
+    .f32_dot_gcc = f32_dot<Sixteen, 8>,
     .f32_tile = tile<F32, Sixteen>,
     .f16_dot = f16_dot<Sixteen>,
     .f16_tile = tile<F16, Sixteen>,

@@ -6,7 +6,9 @@
 namespace bitnet::neon {
 namespace {
 
-struct F32 {
+// group: how many products of what is left over are rounded before they are added; of the rest none is.
+template <int group>
+struct F32InGroups {
     static constexpr int bytes = 4;
     static float32x4_t load4(const std::uint8_t* p) { return vreinterpretq_f32_u8(vld1q_u8(p)); }
     static float load1(const std::uint8_t* p) {
@@ -16,10 +18,13 @@ struct F32 {
     }
     static float finish(Eight lane, const std::uint8_t* rest, const float* x, int n) {
         float sum = add_lanes_as_pairs(lane);
-        for (int i = 0; i < n; ++i) sum = fmaf(load1(rest + i * bytes), x[i], sum);
+        const int grouped = group > 1 ? n / group * group : 0;
+        for (int i = 0; i < grouped; ++i) sum += load1(rest + i * bytes) * x[i];
+        for (int i = grouped; i < n; ++i) sum = fmaf(load1(rest + i * bytes), x[i], sum);
         return sum;
     }
 };
+using F32 = F32InGroups<1>;
 
 template <typename Weight>
 float add_rest_in_double(float start, const std::uint8_t* rest, const float* x, int n) {

@@ -70,12 +70,17 @@ float add_rest_in_double(double start, const std::uint8_t* row, const float* x, 
     return float(sum);
 }
 
-template <typename Lanes>
+// group: how many products at a time are rounded before they are added to the sum; of the rest none is.
+template <typename Lanes, int group>
 void f32_dot(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
     for_each_float_dot(w, x, out, out_stride, [&](const std::uint8_t* row, const float* values) {
         constexpr int step = 4 * Lanes::width;
         float sum = dot_in_four<F32, Lanes>(row, values, w.cols);
-        for (int i = w.cols / step * step; i < w.cols; ++i) sum = std::fma(F32::at(row, i), values[i], sum);
+        const int first = w.cols / step * step, grouped = first + (w.cols - first) / group * group;
+        for (int i = first; i < w.cols; ++i) {
+            const float weight = F32::at(row, i);
+            sum = group > 1 && i < grouped ? sum + weight * values[i] : std::fma(weight, values[i], sum);
+        }
         return sum;
     });
 }
