@@ -87,7 +87,9 @@ def candidate_session(
     from bitparity.runs import follow
 
     if "reference_session" in request.fixturenames:
-        candidate_engine = follow(candidate_engine, request.getfixturevalue("reference_session"))
+        candidate_engine = follow(
+            candidate_engine, request.getfixturevalue("reference_session").info.fingerprint
+        )
     session = _open(candidate_engine, parity_model)
     yield session
     session.close()

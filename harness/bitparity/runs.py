@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from bitparity.engine import Availability, Engine, FollowsReference, OpensAside, Session
+from bitparity.engine import Availability, Engine, Fingerprint, FollowsReference, OpensAside, Session
 from bitparity.errors import EngineFailed, EngineUnavailable, NotCompared
 from bitparity.guard import call, guard
 from bitparity.model.types import Model
@@ -76,11 +76,11 @@ def require_runnable(engine: Engine, model: Model) -> None:
         raise NotCompared(f"{engine.name} cannot run {model.path}: {refusal}")
 
 
-def follow(engine: Engine, reference: Session) -> Engine:
+def follow(engine: Engine, reference: Fingerprint) -> Engine:
     """The engine in the arithmetic of this reference, where the engine can compute in more than one."""
     if not isinstance(engine, FollowsReference):
         return engine
-    return call(engine.name, engine.following, reference.info.fingerprint)
+    return call(engine.name, engine.following, reference)
 
 
 @contextmanager

@@ -82,7 +82,9 @@ def pair(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parit
     reference, candidate = get_engine(case.reference), get_engine("native")
     with (
         open_session(reference, model, context=256, threads=1, settings=settings) as expected,
-        open_session(follow(candidate, expected), model, context=256, threads=1, settings=settings) as actual,
+        open_session(
+            follow(candidate, expected.info.fingerprint), model, context=256, threads=1, settings=settings
+        ) as actual,
     ):
         yield Parity(model, reference, candidate, expected, actual)
 
@@ -121,7 +123,7 @@ def test_per_position_logits_notices_other_weights(pair: Parity, case: Case, tmp
         file.seek(norm.offset)
         # a constant factor would vanish in the rescaling of activations
         file.write((norm.values() * np.linspace(1, 2, norm.shape[0])).astype("<f4").tobytes())
-    candidate = follow(pair.candidate_engine, pair.reference)
+    candidate = follow(pair.candidate_engine, pair.reference.info.fingerprint)
     with open_session(candidate, open_model(path), context=256, threads=1, settings=read_settings()) as other:
         faulty = Parity(pair.model, pair.reference_engine, pair.candidate_engine, pair.reference, other)
         with pytest.raises(AssertionError, match="diverged at"):

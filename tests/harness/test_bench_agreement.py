@@ -42,12 +42,22 @@ def lanes_of(model: Model, fake_engine: Any, **fault: Any) -> list[Lane]:
 
 
 def test_equal_outputs_are_told_in_a_sentence(model: Model, fake_engine: Any) -> None:
-    said = require_agreement(lanes_of(model, fake_engine), TOKENS, settings=read_settings())
+    said = require_agreement(lanes_of(model, fake_engine), TOKENS, settings=read_settings()).sentences
     assert said == {"native": f"native and reference agree at all {POSITIONS} positions"}
 
 
+def test_engine_is_timed_in_the_arithmetic_that_it_was_compared_in(model: Model, fake_engine: Any) -> None:
+    lanes = lanes_of(model, fake_engine)
+    follower = fake_engine(name="native")
+    lanes[0].engine.following = lambda reference: follower if reference.engine == "reference" else None
+    agreement = require_agreement(lanes, TOKENS, settings=read_settings())
+    assert [lane.engine for lane in agreement.lanes] == [follower, lanes[1].engine]
+
+
 def test_single_lane_is_compared_with_nothing(model: Model, fake_engine: Any) -> None:
-    assert require_agreement(lanes_of(model, fake_engine)[:1], TOKENS, settings=read_settings()) == {}
+    assert (
+        require_agreement(lanes_of(model, fake_engine)[:1], TOKENS, settings=read_settings()).sentences == {}
+    )
 
 
 @pytest.mark.parametrize("position", [0, 7, POSITIONS - 1])

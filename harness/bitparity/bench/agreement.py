@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from bitparity.bench.lane import Lane, reference_of
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.judging import compare
 from bitparity.compare.prompts import Prompt
+from bitparity.engine import Fingerprint
 from bitparity.errors import BitparityError
 from bitparity.report.words import headline
+from bitparity.runs import follow
 from bitparity.settings import Settings
 
 POSITIONS = 24  # a prefill of 7, decodes, a prefill of 12: both paths that are timed, over a filled cache
@@ -27,21 +30,29 @@ class OutputsDisagree(BitparityError):
         self.exit_code = exit_code
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """sentences: label -> the verdict, empty for a single lane; lanes: each engine as it was compared."""
+
+    sentences: dict[str, str]
+    lanes: list[Lane]
+
+
 def require_agreement(
     lanes: Sequence[Lane], tokens: Sequence[int], *, settings: Settings, threads: int | None = None
-) -> dict[str, str]:
+) -> Agreement:
     """Compare every lane with the reference lane, position by position, as `bitparity compare` does.
 
-    tokens   of them the first POSITIONS are run, in mixed chunks
-    returns  label -> the verdict in a sentence; empty for a single lane
+    tokens  of them the first POSITIONS are run, in mixed chunks
 
     Raises OutputsDisagree unless each agrees or differs by the reference's own noise.
     """
     reference = reference_of(lanes)
     prompt = Prompt(tokens=tuple(tokens[:POSITIONS]))
-    sentences: dict[str, str] = {}
+    agreement = Agreement({}, [])
     for lane in lanes:
         if lane is reference:
+            agreement.lanes.append(lane)
             continue
         comparison = Comparison(
             reference=Side(reference.engine, reference.model),
@@ -52,8 +63,10 @@ def require_agreement(
             threads=threads,
         )
         result = compare(comparison)
-        sentences[lane.label] = headline(result)
+        agreement.sentences[lane.label] = headline(result)
+        followed = follow(lane.engine, Fingerprint(**result.reference))
+        agreement.lanes.append(replace(lane, engine=followed))
         if result.exit_code != 0:
             message = f"nothing was timed, because the outputs do not agree: {headline(result)}"
             raise OutputsDisagree(message, result.exit_code)
-    return sentences
+    return agreement

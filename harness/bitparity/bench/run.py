@@ -133,14 +133,14 @@ def bench(
     agreement = require_agreement(lanes, text, settings=settings, threads=threads)
     open_child = partial(ChildTimer, context=plan.context, settings=settings, threads=threads)
     with ExitStack() as opened:
-        timers = {lane.label: opened.enter_context(closing(open_child(lane))) for lane in lanes}
+        timers = {lane.label: opened.enter_context(closing(open_child(lane))) for lane in agreement.lanes}
         bandwidth = opened.enter_context(ReadBandwidth())
         turns = Turns(timers, bandwidth, plan, settle=SETTLE_SECONDS, progress=progress)
         results, failure = measure(lanes, timers, turns, plan, plan.tokens(text))
     return BenchResult(
         lanes=results,
         reference=reference_of(lanes).label,
-        agreement=agreement,
+        agreement=agreement.sentences,
         repetitions=plan.repetitions,
         decode_tokens=plan.decode_tokens,
         processors=processors(),

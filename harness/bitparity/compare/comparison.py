@@ -134,7 +134,7 @@ def open_sides(comparison: Comparison) -> Iterator[tuple[Session, Session]]:
     """Open the reference, then the candidate in the reference's arithmetic, where it has more than one."""
     candidate = comparison.candidate
     with _opened(comparison, comparison.reference) as expected:
-        follower = replace(candidate, engine=follow(candidate.engine, expected))
+        follower = replace(candidate, engine=follow(candidate.engine, expected.info.fingerprint))
         with _opened(comparison, follower) as actual:
             yield expected, actual
 
