@@ -188,6 +188,22 @@ def test_wrong_shape_is_reported_as_such(tmp_path: Path) -> None:
     assert diff.exit_code == 1
 
 
+@pytest.mark.parametrize("keep", [True, False], ids=["values", "hashes"])
+@pytest.mark.parametrize("shapes", [((4,), (2, 2)), ((4, 1), (1, 4))], ids=str)
+def test_same_elements_in_another_shape_have_no_distance(
+    tmp_path: Path, shapes: tuple[tuple[int, ...], ...], keep: bool
+) -> None:
+    """Neither equal where the bytes are, nor as far apart as broadcasting makes them."""
+    ones = np.ones(4, np.float32)
+    for factor in (1, 2):
+        expected, actual = (
+            write(tmp_path, [StageValue(0, "ffn_out", 0, 0, (ones * times).reshape(1, *shape))], keep=keep)
+            for shape, times in zip(shapes, (1, factor), strict=True)
+        )
+        (row,) = diff_traces(expected, actual).unequal
+        assert (row.kind, row.relative_l2, row.max_abs) == ("shape", None, None)
+
+
 def test_traces_with_nothing_in_common_are_not_compared(tmp_path: Path) -> None:
     with pytest.raises(NotCompared, match="no stage of any position in common"):
         diff_traces(write(tmp_path, run(2)), write(tmp_path, run(2, start=2)))
@@ -242,6 +258,24 @@ def test_bitnet_rs_prefill_compares_as_a_whole(tmp_path: Path) -> None:
     assert diff.compared == 2
     assert not [d for d in diff.unequal if d.kind == "differs"]
     assert not [d for d in diff.unequal if (d.key.layer, d.key.stage) == (1, "q_proj")]
+
+
+def test_bitnet_rs_axes_of_length_one_are_no_other_shape(tmp_path: Path) -> None:
+    """It has an axis for the batch, and one for the queries that a decode step has one of."""
+    probs = next(value for value in decode(4) if (value.stage, value.position) == ("attn_probs", 3)).values
+    bitnet_rs_file(tmp_path / "rs", "t3/blk0/attn_scores_softmax", probs.reshape(2, 1, 4))
+    ours = write(tmp_path / "ours", [v for v in decode(4) if v.stage == "attn_probs" and v.layer == 0])
+    diff = diff_traces(read_trace(tmp_path / "rs"), ours)
+    assert diff.compared == 1
+    assert {d.kind for d in diff.unequal} == {"extra"}
+
+
+def test_bitnet_rs_transposed_matrix_is_another_shape(tmp_path: Path) -> None:
+    values = np.stack([value.values[0] for value in decode(3) if (value.stage, value.layer) == ("q_proj", 0)])
+    bitnet_rs_file(tmp_path / "rs", "t0/blk0/q_proj", values.reshape(WIDTH, 3))
+    ours = write(tmp_path / "ours", [v for v in prefill(3) if (v.stage, v.layer) == ("q_proj", 0)])
+    (row,) = diff_traces(read_trace(tmp_path / "rs"), ours).unequal
+    assert row.kind == "shape"
 
 
 def test_bitnet_rs_prefill_that_differs_is_measured_on_the_rms(tmp_path: Path) -> None:

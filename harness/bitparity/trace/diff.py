@@ -27,8 +27,8 @@ Rows = dict[RowKey, TraceRecord]
 class RowDiff:
     """What was found at one row.
 
-    kind         missing: only in expected; extra: only in actual; shape: the two cannot be compared, being of
-                 different size, or one known as a whole and the other by position and without values
+    kind         missing: only in expected; extra: only in actual; shape: the two cannot be compared, having
+                 different shapes, or one known as a whole and the other by position and without values
     relative_l2  |actual - expected| / |expected|, and
     max_abs      the largest difference, where both traces hold values, else None
     rms_expected, rms_actual   None where the trace does not say
@@ -208,7 +208,7 @@ def _diff_row(
 ) -> RowDiff:
     if e is None or a is None:
         return RowDiff(key, "extra" if e is None else "missing")
-    if e.num_elements != a.num_elements or not (e.blake3 and a.blake3):
+    if not (_have_one_shape(e, a) and e.blake3 and a.blake3):
         return RowDiff(key, "shape", None, None, e.rms, a.rms)
     if e.blake3 == a.blake3:
         return RowDiff(key, "equal", 0.0, 0.0, e.rms, a.rms)
@@ -218,9 +218,16 @@ def _diff_row(
     return RowDiff(key, "differs", None, None, e.rms, a.rms)
 
 
+def _have_one_shape(expected: TraceRecord, actual: TraceRecord) -> bool:
+    """Other tools, which say no batch, have axes of length 1 for the batch and for the queries of a step."""
+    if (expected.batch is None) == (actual.batch is None):
+        return expected.shape == actual.shape
+    return [n for n in expected.shape if n != 1] == [n for n in actual.shape if n != 1]
+
+
 def _distance(expected: Floats, actual: Floats) -> tuple[float, float]:
     """Relative L2 and largest difference, in float64; infinite when a value is not finite."""
-    difference = actual.astype(np.float64) - expected
+    difference = actual.astype(np.float64) - expected.reshape(actual.shape)
     if not np.isfinite(difference).all():
         return np.inf, np.inf
     norm, distance = float(np.linalg.norm(expected.astype(np.float64))), float(np.linalg.norm(difference))
