@@ -20,6 +20,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from bitparity.errors import BadInput
+from bitparity.processors import usable_processors
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Settings:
     @property
     def threads(self) -> int:
         """Default number of threads of an engine."""
-        return 1 if self.deterministic else os.cpu_count() or 1
+        return 1 if self.deterministic else usable_processors()
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:

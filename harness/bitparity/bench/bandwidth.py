@@ -1,14 +1,15 @@
-"""How fast this machine reads memory, with all its processors."""
+"""How fast this machine reads memory, with all the processors that this process may use."""
 
 from __future__ import annotations
 
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+
+from bitparity.processors import usable_processors
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
@@ -33,7 +34,7 @@ class ReadBandwidth:
     def __init__(self, size: int | None = None) -> None:
         wanted = _CACHE_SIZES * (last_level_cache() or 0) if size is None else size
         bytes_wanted = min(_LARGEST, max(_SMALLEST, wanted)) if size is None else size
-        threads = processors()
+        threads = usable_processors()
         slices = threads * _SLICES
         shape = (slices, 2, bytes_wanted // (slices * 2 * 4))
         self._buffer = np.ones(shape, dtype=np.float32)  # written, since untouched pages all are one of zeros
@@ -60,11 +61,6 @@ class ReadBandwidth:
         started = time.perf_counter()
         list(self._threads.map(lambda pair: np.dot(*pair), self._buffer))
         return time.perf_counter() - started
-
-
-def processors() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _parse_size(text: str) -> int:

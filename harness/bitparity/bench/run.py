@@ -11,12 +11,13 @@ from functools import partial
 from itertools import cycle, islice
 
 from bitparity.bench.agreement import require_agreement
-from bitparity.bench.bandwidth import ReadBandwidth, last_level_cache, processors
+from bitparity.bench.bandwidth import ReadBandwidth, last_level_cache
 from bitparity.bench.child import ChildTimer
 from bitparity.bench.lane import Lane, reference_of, weight_bytes
 from bitparity.bench.result import BenchResult, Decode, LaneResult, Spread
 from bitparity.bench.stopwatch import Timer
 from bitparity.errors import BadInput, EngineFailed
+from bitparity.processors import usable_processors
 from bitparity.runs import file_digest
 from bitparity.settings import Settings
 
@@ -143,7 +144,7 @@ def bench(
         agreement=agreement.sentences,
         repetitions=plan.repetitions,
         decode_tokens=plan.decode_tokens,
-        processors=processors(),
+        processors=usable_processors(),
         last_level_cache=last_level_cache(),
         load_average=load_average,
         failure=None if failure is None else str(failure),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from bitparity.compare.chunking import Chunking
 from bitparity.compare.metrics import PositionMetrics, compare_logits
 from bitparity.engine import Floats, Session
 from bitparity.errors import BadInput, NotCompared
+from bitparity.processors import usable_processors
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def compare_positions(
         strict=True,
     )
     position, best = 0, 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_processors()) as pool:
         for expected_rows, actual_rows in chunks:
             best = int(np.argmax(expected_rows[-1]))
             for metrics in pool.map(compare_logits, expected_rows, actual_rows):
