@@ -80,9 +80,14 @@ class StageFilter:
     clauses: tuple[_Clause, ...]
 
     @classmethod
-    def parse(cls, text: str = "*:*") -> StageFilter:
-        """Raises BadInput for a layer that is no number, range or `*`, and for an unknown stage."""
-        clauses = tuple(_parse_clause(part.strip()) for part in text.split(",") if part.strip())
+    def parse(cls, text: str = "*:*", n_layer: int | None = None) -> StageFilter:
+        """Every clause of the text must have something to match.
+
+        n_layer  blocks of the model, where it is known
+        Raises BadInput for a layer that is no number, range or `*` or not in the model, and for an unknown
+        stage or one that is not in those layers.
+        """
+        clauses = tuple(_parse_clause(part.strip(), n_layer) for part in text.split(",") if part.strip())
         if not clauses:
             raise BadInput(f"trace filter {text!r} is empty; write for example '0-3:attn_*,-1:logits'")
         return cls(text, clauses)
@@ -96,19 +101,38 @@ class StageFilter:
         return sorted((p for p in every if self.matches(*p)), key=lambda p: graph_order(*p))
 
 
-def _parse_clause(text: str) -> _Clause:
-    layers, _, pattern = text.rpartition(":")
-    layers = layers or "*"
-    match = _LAYERS.match(layers)
-    if not match:
-        raise BadInput(f"trace filter {text!r}: layer {layers!r} is no number, range (0-3) or '*'")
-    if not any(fnmatchcase(name, pattern) for name in STAGE_NAMES):
+def _parse_clause(text: str, n_layer: int | None) -> _Clause:
+    words, _, pattern = text.rpartition(":")
+    layers = _parse_layers(text, words or "*")
+    stages = [stage for stage in STAGES if fnmatchcase(stage.name, pattern)]
+    if not stages:
         raise BadInput(
             f"trace filter {text!r}: no stage is named {pattern!r}; there are {', '.join(STAGE_NAMES)}"
         )
+    if layers is None:
+        return _Clause(None, pattern)
+    in_block = layers.start >= 0
+    if all(stage.in_block != in_block for stage in stages):
+        others = f"-1:{pattern}" if in_block else f"a layer from 0 or *:{pattern}"
+        where = "outside the blocks" if in_block else "inside the blocks"
+        raise BadInput(f"trace filter {text!r} matches nothing: {pattern} is {where}; write {others}")
+    if n_layer is not None and layers.stop > n_layer:
+        raise BadInput(
+            f"trace filter {text!r}: there is no layer {layers.stop - 1}; "
+            f"the model has the layers 0 to {n_layer - 1}"
+        )
+    return _Clause(layers, pattern)
+
+
+def _parse_layers(text: str, layers: str) -> range | None:
+    match = _LAYERS.match(layers)
+    if not match:
+        raise BadInput(f"trace filter {text!r}: layer {layers!r} is no number, range (0-3) or '*'")
     if match["only"] is not None:
-        only = int(match["only"])
-        return _Clause(range(only, only + 1), pattern)
-    if match["first"] is not None:
-        return _Clause(range(int(match["first"]), int(match["last"]) + 1), pattern)
-    return _Clause(None, pattern)
+        return range(int(match["only"]), int(match["only"]) + 1)
+    if match["first"] is None:
+        return None
+    first, last = int(match["first"]), int(match["last"])
+    if last < first:
+        raise BadInput(f"trace filter {text!r}: the range {layers} is empty; write {last}-{first}")
+    return range(first, last + 1)

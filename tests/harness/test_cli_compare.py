@@ -95,6 +95,8 @@ def test_blame_finds_a_wrong_stage_that_a_loose_limit_lets_pass(
         (["--prompts", "no-such-file"], "no such file"),
         (["--chunks", "all"], "prefill, decode, mixed"),
         (["--trace-filter", "nosuchstage"], "no stage is named 'nosuchstage'"),
+        (["--trace-filter", "1-0:*"], "the range 1-0 is empty"),
+        (["--trace-filter", "9:*"], "there is no layer 9"),
         (["--reference", "nobody"], "no engine is named 'nobody'"),
         (["--reference", "nothing.npz"], "there is no such recording"),
         (["--tokens", "1", "--record", "r.npz"], "oracle says that its role is oracle"),

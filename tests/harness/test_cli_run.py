@@ -70,6 +70,7 @@ def test_half_a_character_waits_for_the_other_half(
         (["--tokens", "999"], "outside the vocabulary"),
         (["--tokens", "1", "--max-tokens", "64"], "the context of oracle holds 64"),
         (["--tokens", "1", "--engine", "nobody"], "no engine is named"),
+        (["--tokens", "1", "--trace-filter", "1:*"], "there is no layer 1; the model has the layers 0 to 0"),
         (["--prompt", "a", "--tokenizer", "no-such.json"], "no-such.json"),
     ],
 )

@@ -144,6 +144,29 @@ def test_unknown_stage_is_refused_before_anything_is_written(model: Path, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--trace-filter", "5-2:*"], "the range 5-2 is empty; write 2-5"),
+        (["--trace-filter", "0:ffn_act,1:*"], "there is no layer 1; the model has the layers 0 to 0"),
+        (["--trace-filter", "0-3:*"], "there is no layer 3; the model has the layers 0 to 0"),
+        (["--trace-filter", "0:logits"], "logits is outside the blocks; write -1:logits"),
+        (["--trace-filter", "-1:ffn_act"], "ffn_act is inside the blocks; write a layer from 0"),
+        (["--values-filter", "1:ffn_act"], "there is no layer 1; the model has the layers 0 to 0"),
+        (["--values-filter", "0:ffn_act", "--trace-filter", "0:ffn_up"], "keeps nothing of what"),
+        (["--values-positions", "4-6"], "there is no position 6; 0 to 5 are run"),
+    ],
+)
+def test_filter_that_matches_nothing_is_refused_before_anything_is_written(
+    model: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    options = ("--engine", "oracle", "--tokens", TOKENS, "--out", tmp_path / "out", *words)
+    result = run(trace_command, model, *options)
+    assert result.exit_code == 2
+    assert message in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
 def test_positions_are_a_number_or_a_range() -> None:
     assert list(parse_positions("3")) == [3]
     assert list(parse_positions("2-4")) == [2, 3, 4]

@@ -35,9 +35,9 @@ def command(expected: Path, actual: Path, model: Path | None, stages: str, json_
     from bitparity.report.blame import print_blame
     from bitparity.trace import read_trace
 
-    wanted = StageFilter.parse(stages)
     traces = [read_trace(folder) for folder in (expected, actual)]
     opened = open_model(model or _recorded_model(traces[0].meta, expected))
+    wanted = StageFilter.parse(stages, opened.hyper.n_layer)
     tokens = traces[0].tokens
     if tokens != traces[1].tokens:
         raise BadInput(f"{expected} and {actual} are traces of different tokens; there is nothing to blame")

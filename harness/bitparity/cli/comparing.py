@@ -70,7 +70,7 @@ def run_comparison(options: Options, reference: Engine, settings: Settings, comm
         threads=options.threads,
         device_id=options.device_id,
         tokenizer=choose_tokenizer(options.tokenizer, model),
-        trace_filter=StageFilter.parse(options.trace_filter).text,
+        trace_filter=StageFilter.parse(options.trace_filter, model.hyper.n_layer).text,
         command=command,
     )
     return _compare(comparison, options).exit_code

@@ -69,6 +69,7 @@ def command(**given: Any) -> None:
     model = open_chosen(choose_model(options.model, [engine]), settings)
     external = choose_tokenizer(options.tokenizer, model)
     tokenizer = external or Tokenizer.from_gguf(model.metadata)
+    stages = StageFilter.parse(options.trace_filter, model.hyper.n_layer).text
     needed = prompt.largest_length() + options.max_tokens
     with open_session(
         engine,
@@ -80,7 +81,6 @@ def command(**given: Any) -> None:
     ) as session:
         tokens = encode(prompt, session, external)
         check_tokens(tokens, session, steps=options.max_tokens)
-        stages = StageFilter.parse(options.trace_filter).text
         with tracing(session, settings, run=engine.name, stages=stages, tokens=tokens):
             _generate(session, tokenizer, tokens, options.max_tokens, _end_tokens(model))
 

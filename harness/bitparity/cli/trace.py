@@ -105,11 +105,12 @@ def _record(options: Options, settings: Settings) -> Path:
     folder = options.out or settings.trace_dir
     if folder is None:
         raise BadInput("there is no folder to write to: give --out, or set BITNET_TRACE_DIR")
-    stages, window = StageFilter.parse(options.trace_filter), _window(options)
     chunking = Chunking.parse(options.chunks)
     engine = choose_engine(options.engine)
     prompt = choose_prompts([options.text] if options.text else [], None, options.tokens, engine)[0]
     model = open_chosen(choose_model(options.model, [engine]), settings)
+    stages = StageFilter.parse(options.trace_filter, model.hyper.n_layer)
+    window = _window(options, stages, model.hyper.n_layer)
     external = choose_tokenizer(options.tokenizer, model)
     with open_session(
         engine,
@@ -121,6 +122,7 @@ def _record(options: Options, settings: Settings) -> Path:
     ) as session:
         tokens = encode(prompt, session, external)
         check_tokens(tokens, session, steps=options.steps)
+        _check_positions(window, len(tokens) + options.steps)
         meta = {
             "model": {"path": str(model.path), "blake3": file_digest(model.path)},
             "tokens": tokens,
@@ -143,8 +145,23 @@ def _run(session: Session, tokens: Sequence[int], chunking: Chunking, steps: int
         best = int(np.argmax(session.decode(best)))
 
 
-def _window(options: Options) -> ValueWindow | bool:
+def _window(options: Options, recorded: StageFilter, n_layer: int) -> ValueWindow | bool:
+    """Which values to keep; raises BadInput if that is none of what is recorded."""
     if options.values_filter is None and options.values_positions is None:
         return options.values
     positions = None if options.values_positions is None else parse_positions(options.values_positions)
-    return ValueWindow(StageFilter.parse(options.values_filter or "*:*"), positions)
+    kept = StageFilter.parse(options.values_filter or "*:*", n_layer)
+    if not any(recorded.matches(*pair) for pair in kept.pairs(n_layer)):
+        raise BadInput(
+            f"--values-filter {kept.text} keeps nothing of what --trace-filter {recorded.text} records"
+        )
+    return ValueWindow(kept, positions)
+
+
+def _check_positions(window: ValueWindow | bool, count: int) -> None:
+    """Raise BadInput if the window reaches beyond the positions that are run."""
+    positions = window.positions if isinstance(window, ValueWindow) else None
+    if positions is not None and positions.stop > count:
+        raise BadInput(
+            f"--values-positions: there is no position {positions.stop - 1}; 0 to {count - 1} are run"
+        )
