@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from bitparity.faults.catalogue import CATALOGUE, Fault
 from bitparity.faults.plant import plant
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
-from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP
+from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, Arithmetic
 from bitparity.oracle.definition import Definition, stages_of
 from bitparity.oracle.engine import OracleEngine
 from bitparity.stages import StageFilter, graph_order
@@ -52,6 +53,7 @@ def record(
     *,
     name: str = "oracle",
     chunks: str = "mixed",
+    tokens: Sequence[int] = TOKENS,
     change: Callable[[StageValue], StageValue | None] = lambda value: value,
 ) -> MemoryTrace:
     """Trace a run; `change` alters what is recorded, or leaves it out."""
@@ -62,13 +64,13 @@ def record(
         if changed is not None:
             trace(changed)
 
-    session = engine.open(path, context=len(TOKENS), threads=1)
+    session = engine.open(path, context=len(tokens), threads=1)
     with session.tap(StageFilter.parse(), sink):
-        for chunk in Chunking(chunks).chunks(len(TOKENS)):
+        for chunk in Chunking(chunks).chunks(len(tokens)):
             if chunk.decode:
-                session.decode(TOKENS[chunk.first])
+                session.decode(tokens[chunk.first])
             else:
-                session.prefill(TOKENS[chunk.first : chunk.last])
+                session.prefill(tokens[chunk.first : chunk.last])
     return trace
 
 
@@ -243,6 +245,74 @@ def test_stage_that_is_not_recorded_is_derived(path_of: MakePath, left_out: str)
     assert judged.absent == (left_out,)
 
 
+@pytest.mark.parametrize("arithmetic", [BITNET_CPP, LLAMA_CPP], ids=lambda n: n.name)
+@pytest.mark.parametrize("chunks", ["decode", "mixed"])
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        ("v_proj",),
+        ("k_rope",),
+        ("k_proj", "k_rope"),
+        ("q_proj", "q_rope", "k_proj", "k_rope", "v_proj"),
+        ("attn_out",),
+        ("attn_sub_norm", "attn_out"),
+        ("ffn_gate", "ffn_up"),
+        ("ffn_norm", "ffn_gate", "ffn_up"),
+    ],
+    ids=",".join,
+)
+def test_derived_stage_is_rounded_by_the_batch_of_each_position(
+    path_of: MakePath, left_out: tuple[str, ...], chunks: str, arithmetic: Arithmetic
+) -> None:
+    """F16 weights: bitnet.cpp rounds the input of a projection to F16 where one token is run alone."""
+    path = path_of(arch="bitnet", weight_format="F16")
+    trace = record(path, OracleEngine(arithmetic), chunks=chunks, change=without(*left_out))
+    judged = judge_engine(open_model(path), Evidence(trace, arithmetic), tokens=TOKENS)
+    assert judged.first is None, judged.sentence()
+    assert set(judged.absent) == set(left_out)
+
+
+def test_derived_stage_of_a_last_row_alone_is_rounded_by_the_batch_it_was_in(path_of: MakePath) -> None:
+    """When no other logits are asked for, only the last row goes beyond the last layer's attention."""
+    path = path_of(arch="bitnet", weight_format="F16")
+    trace = MemoryTrace("oracle")
+    session = OracleEngine().open(path, context=len(TOKENS), threads=1)
+    keep = without("attn_out", "ffn_gate", "ffn_up", "v_proj")
+    with session.tap(StageFilter.parse(), lambda value: keep(value) and trace(value)):
+        session.prefill(TOKENS[:4], logits="last")
+        session.decode(TOKENS[4])
+        session.prefill(TOKENS[5:], logits="last")
+    judged = judge_engine(open_model(path), Evidence(trace, BITNET_CPP), tokens=TOKENS)
+    assert judged.first is None, judged.sentence()
+    assert not judged.not_judged
+
+
+@pytest.mark.parametrize(
+    ("reading", "left_out"),
+    [
+        ({"rope_by_recurrence": False}, ("q_rope",)),
+        ({"rope_by_recurrence": False}, ("k_rope",)),
+        ({"fused_quantiser": True}, ("ffn_gate",)),
+        ({"fused_quantiser": True}, ("ffn_norm", "ffn_gate", "ffn_up")),
+        ({"fused_quantiser": True, "rope_by_recurrence": False}, ("q_proj", "q_rope", "k_proj", "k_rope")),
+    ],
+    ids=str,
+)
+def test_derived_stage_may_be_computed_in_every_way_that_is_right(
+    path_of: MakePath, reading: dict[str, bool], left_out: tuple[str, ...]
+) -> None:
+    """Long enough for angles to differ, and for an activation next to a tie of the int8 rounding."""
+    path = path_of(arch="bitnet-b1.58")
+    tokens = [int(t) for t in np.random.default_rng(0).integers(0, 320, 110)]
+    engine = OracleEngine(replace(BITNET_CPP, **reading))
+    trace = record(path, engine, chunks="prefill", tokens=tokens, change=without(*left_out))
+    judged = judge_engine(
+        open_model(path), Evidence(trace, BITNET_CPP), tokens=tokens, stages=StageFilter.parse("0-1:*")
+    )
+    assert judged.first is None, judged.sentence()
+    assert set(judged.absent) == set(left_out)
+
+
 def test_fault_in_a_stage_that_is_not_recorded_is_found_at_the_next(path_of: MakePath) -> None:
     path = path_of(arch="bitnet-b1.58")
     trace = record(path, plant_oracle("wrong activation"), change=without("ffn_act"))
@@ -339,6 +409,16 @@ def test_stored_traces_are_blamed_without_an_engine(path_of: MakePath, tmp_path:
     assert written["guilty"]
     assert written["actual"]["first"]["local"]["stage"] == "q_rope"
     assert blame_command(sound, sound, "--model", path).returncode == 0
+
+
+@pytest.mark.parametrize("stages", ["5-2:*", "2:*"])
+def test_stages_that_the_model_does_not_have_are_refused(
+    path_of: MakePath, tmp_path: Path, stages: str
+) -> None:
+    trace = write_trace(tmp_path, path_of(), OracleEngine(), "sound")
+    done = blame_command(trace, trace, "--stages", stages)
+    assert done.returncode == 2
+    assert f"trace filter {stages!r}: " in done.stderr
 
 
 def test_traces_of_different_tokens_are_refused(path_of: MakePath, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from bitparity.engine import Fingerprint
 from bitparity.errors import NotCompared
 from bitparity.model.types import Model
 from bitparity.oracle.arithmetic import BITNET_CPP, GENERATIONS, Arithmetic, arithmetic_of
-from bitparity.oracle.definition import Definition, stages_of
+from bitparity.oracle.definition import Definition, Place, stages_of
 from bitparity.output import without_nan
 from bitparity.stages import StageFilter, graph_order
 from bitparity.trace import Trace, TraceValues
@@ -238,8 +238,8 @@ def _first_guilt(judge: Judge, errors: Iterable[LocalError]) -> Guilt | None:
         return None
     first = guilty[0]
     same = [e for e in guilty if (e.layer, e.stage, e.rows) == (first.layer, first.stage, first.rows)]
-    positions = [e.position for e in same[:POSITIONS_EXPLAINED]]
-    found = judge.evaluate(first.layer, first.stage, positions, first.rows)
+    positions = np.array([e.position for e in same[:POSITIONS_EXPLAINED]])
+    found = judge.evaluate(first.stage, Place(first.layer, positions, first.rows))
     return Guilt(first, explain(judge, first.stage, found))
 
 

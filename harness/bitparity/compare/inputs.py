@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bitparity.compare.batches import Batches
 from bitparity.compare.bounds import allowed_error
 from bitparity.oracle.definition import Definition, Place, needs_of, stages_of
 from bitparity.oracle.ops import Doubles
@@ -30,35 +31,42 @@ class MissingInput(Exception):
 class StageInputs:
     """values   as Definition.compute takes them
     derived  how far each derived input may be from the engine's own, in its shape
+    computed every stage that was computed to derive them, and where
     """
 
     values: dict[str, Any]
     derived: dict[str, Doubles] = field(default_factory=dict)
+    computed: list[tuple[str, Place]] = field(default_factory=list)
 
 
 class RecordedInputs:
     """Finds inputs in one trace.
 
-    tokens  of the sequence from position 0
+    batches  of that trace
+    tokens   of the sequence from position 0
     """
 
-    def __init__(self, definition: Definition, trace: TraceValues, tokens: Sequence[int]) -> None:
+    def __init__(
+        self, definition: Definition, trace: TraceValues, batches: Batches, tokens: Sequence[int]
+    ) -> None:
         self._definition = definition
         self._trace = trace
+        self._batches = batches
         self._tokens = list(tokens)
+
+    def read_by(self, definition: Definition) -> RecordedInputs:
+        """The same trace, with another definition of what has to be derived."""
+        return RecordedInputs(definition, self._trace, self._batches, self._tokens)
 
     def of(self, stage: str, place: Place) -> StageInputs:
         """Inputs of a stage at a place.  Raises MissingInput."""
-        values: dict[str, Any] = {}
-        derived: dict[str, Doubles] = {}
+        inputs = StageInputs({})
         for need in needs_of(stage, self._definition.hyper):
             if need == "tokens":
-                values[need] = self._tokens_at(place)
-                continue
-            values[need], error = self._input(need, place)
-            if error is not None:
-                derived[need] = error
-        return StageInputs(values, derived)
+                inputs.values[need] = self._tokens_at(place)
+            else:
+                self._find(need, place, inputs)
+        return inputs
 
     def recorded(self, layer: int, stage: str, positions: Sequence[int]) -> Doubles | None:
         """The recorded output of a stage, (n, axes of the stage), or None."""
@@ -69,8 +77,8 @@ class RecordedInputs:
             rows = _pad(rows)
         return np.stack(rows).astype(np.float64)
 
-    def _input(self, need: str, place: Place) -> tuple[Doubles, Doubles | None]:
-        """An input, and how far it may be off if it had to be derived."""
+    def _find(self, need: str, place: Place, inputs: StageInputs) -> None:
+        """Put an input of a stage at a place among its inputs, derived if it was not recorded."""
         layer, stage, positions = place.layer, need, [int(p) for p in place.positions]
         if need == "block_input":
             layer, stage = self._block_input(layer)
@@ -78,19 +86,30 @@ class RecordedInputs:
             stage, positions = CACHES[need], list(range(max(positions) + 1))
         found = self.recorded(layer, stage, positions)
         if found is not None:
-            return found, None
+            inputs.values[need] = found
+            return
         if need == "block_input" or stage not in stages_of(self._definition.hyper) or layer < 0:
             raise MissingInput(
                 f"needs layer {layer} {stage} at position {positions[0]}, which was not recorded"
             )
-        return self._derive(stage, Place(layer, np.asarray(positions, np.int64), place.rows))
+        rows, errors = [], []
+        for run in self._batches.places(layer, stage, positions):
+            output, allowed, computed = self._derive(stage, run)
+            rows += list(output)
+            errors += list(allowed)
+            inputs.computed.extend(computed)
+        if stage == "attn_probs":
+            rows, errors = _pad(rows), _pad(errors)
+        inputs.values[need], inputs.derived[need] = np.stack(rows), np.stack(errors)
 
-    def _derive(self, stage: str, place: Place) -> tuple[Doubles, Doubles]:
+    def _derive(self, stage: str, place: Place) -> tuple[Doubles, Doubles, list[tuple[str, Place]]]:
+        """What a stage gives at a place, how far that may be off, and all that was computed for it."""
         inputs = self.of(stage, place)
         output = self._definition.compute(stage, place, inputs.values)
         allowed = allowed_error(self._definition, stage, place, inputs.values, output)
         rounded = output.astype(np.float32).astype(np.float64)
-        return rounded, allowed + spread(self._definition, stage, place, inputs, output)
+        error = allowed + spread(self._definition, stage, place, inputs, output)
+        return rounded, error, [*inputs.computed, (stage, place)]
 
     def _block_input(self, layer: int) -> tuple[int, str]:
         """Where the input of a block (layer -1: of the final norm) was recorded."""

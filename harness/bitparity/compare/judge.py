@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bitparity.compare.batches import Batches
 from bitparity.compare.bounds import allowed_error
 from bitparity.compare.inputs import MissingInput, RecordedInputs, StageInputs, spread
 from bitparity.oracle.definition import Definition, Place, stages_of
@@ -21,7 +21,6 @@ from bitparity.stages import STAGE_NAMES, StageFilter
 from bitparity.trace import TraceValues
 
 POSITIONS_AT_ONCE = 64  # judged together; attn_probs has positions x heads x positions values
-FIRST_STAGES = ((-1, "embeddings"), (0, "attn_norm"))  # either says how many rows a batch had at first
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -84,7 +83,8 @@ class Judge:
     def __init__(self, definition: Definition, trace: TraceValues, tokens: Sequence[int] = ()) -> None:
         self.definition = definition
         self._trace = trace
-        self._inputs = RecordedInputs(definition, trace, tokens)
+        self._batches = Batches(trace)
+        self._inputs = RecordedInputs(definition, trace, self._batches, tokens)
         self._has = stages_of(definition.hyper)
 
     def judge(self, stages: StageFilter | None = None) -> Iterator[LocalError | NotJudged]:
@@ -98,20 +98,18 @@ class Judge:
             reason = f"the architecture {self.definition.hyper.arch} has no {stage}"
             yield NotJudged(layer, stage, tuple(self._recorded(layer, stage)), reason)
             return
-        for positions, rows in self._batches(layer, stage):
+        for place in self._places(layer, stage):
             try:
-                found = self.evaluate(layer, stage, positions, rows)
+                found = self.evaluate(stage, place)
             except MissingInput as missing:
-                yield NotJudged(layer, stage, tuple(positions), str(missing))
+                yield NotJudged(layer, stage, tuple(int(p) for p in place.positions), str(missing))
                 continue
             yield from self._judge(stage, found)
 
-    def evaluate(self, layer: int, stage: str, positions: Sequence[int], rows: int) -> Evaluation:
+    def evaluate(self, stage: str, place: Place) -> Evaluation:
         """The oracle's and the engine's output of a stage.  Raises MissingInput."""
-        reduced = rows < max(self._trace.batch_rows(*first, positions[0]) or 1 for first in FIRST_STAGES)
-        place = Place(layer, np.asarray(positions, np.int64), rows, reduced)
         inputs = self._inputs.of(stage, place)
-        actual = self._inputs.recorded(layer, stage, positions)
+        actual = self.recorded(place, stage)
         assert actual is not None, "only recorded stages are evaluated"
         try:
             expected = self.definition.compute(stage, place, inputs.values)
@@ -120,7 +118,7 @@ class Judge:
         return Evaluation(place, inputs, expected, actual)
 
     def recorded(self, place: Place, stage: str) -> Doubles | None:
-        """What the engine recorded of another stage at the same place, or None."""
+        """What the engine recorded of a stage at a place, or None."""
         return self._inputs.recorded(place.layer, stage, [int(p) for p in place.positions])
 
     def allowed(self, definition: Definition, stage: str, found: Evaluation) -> Doubles:
@@ -144,23 +142,30 @@ class Judge:
         self, stage: str, found: Evaluation, errors: list[LocalError]
     ) -> Iterator[list[LocalError]]:
         """Errors by definitions that are as right, when by this one a row is guilty."""
-        if any(error.is_guilty for error in errors):
-            for definition in self.definition.other_readings(stage, found.place):
-                expected = definition.compute(stage, found.place, found.inputs.values)
-                yield self._errors(definition, stage, replace(found, expected=expected))
+        if not any(error.is_guilty for error in errors):
+            return
+        for definition in self._other_definitions(stage, found):
+            inputs = self._inputs.read_by(definition).of(stage, found.place)
+            expected = definition.compute(stage, found.place, inputs.values)
+            yield self._errors(definition, stage, replace(found, inputs=inputs, expected=expected))
+
+    def _other_definitions(self, stage: str, found: Evaluation) -> list[Definition]:
+        """Other readings of the stage and of what its inputs were derived by, in every combination."""
+        readings = {self.definition.arithmetic: self.definition}
+        for name, place in (*found.inputs.computed, (stage, found.place)):
+            for definition in list(readings.values()):
+                readings |= {other.arithmetic: other for other in definition.other_readings(name, place)}
+        return list(readings.values())[1:]
 
     def _errors(self, definition: Definition, stage: str, found: Evaluation) -> list[LocalError]:
         allowed = self.allowed(definition, stage, found)
         return [_local_error(stage, found, allowed, row) for row in range(len(found.expected))]
 
-    def _batches(self, layer: int, stage: str) -> Iterator[tuple[list[int], int]]:
-        """Positions with the rows of their batch, in runs that round alike."""
-        recorded = self._recorded(layer, stage)
-        with_rows = ((p, self._trace.batch_rows(layer, stage, p) or 1) for p in recorded)
-        for rows, group in groupby(with_rows, key=lambda pair: pair[1]):
-            run = [position for position, _ in group]
-            for start in range(0, len(run), POSITIONS_AT_ONCE):
-                yield run[start : start + POSITIONS_AT_ONCE], rows
+    def _places(self, layer: int, stage: str) -> Iterator[Place]:
+        """Where the stage was recorded, in runs that round alike and are not too long."""
+        for place in self._batches.places(layer, stage, self._recorded(layer, stage)):
+            for start in range(0, len(place.positions), POSITIONS_AT_ONCE):
+                yield replace(place, positions=place.positions[start : start + POSITIONS_AT_ONCE])
 
     def _recorded(self, layer: int, stage: str) -> list[int]:
         return [p for p in self._trace.positions() if self._trace.has_value(layer, stage, p)]
