@@ -91,12 +91,12 @@ def tracing(
     if settings.trace_dir is None:
         yield
         return
-    from bitparity.trace.store import TraceWriter
+    from bitparity.trace.store import TraceWriter, run_name
 
     fingerprint = session.info.fingerprint
     meta = {"tokens": list(tokens), "stages": stages, "fingerprint": fingerprint.as_dict()}
     with (
-        TraceWriter(settings.trace_dir, fingerprint.engine, run=run, meta=meta) as writer,
+        TraceWriter(settings.trace_dir, fingerprint.engine, run=run_name(run), meta=meta) as writer,
         writer.recording(session, StageFilter.parse(stages)),
     ):
         yield

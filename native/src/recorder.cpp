@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <set>
 #include <string_view>
 
 namespace bitnet {
@@ -23,6 +22,22 @@ void append_hex(const Digest& digest, std::string& out) {
     out.append(text, sizeof text);
 }
 
+// As a string of JSON: UTF-8 stays as it is.
+std::string quoted(std::string_view text) {
+    std::string out = "\"";
+    for (const char c : text) {
+        if (c == '"' || c == '\\') out += '\\';
+        if (static_cast<unsigned char>(c) >= 0x20) {
+            out += c;
+            continue;
+        }
+        out += "\\u00";
+        out += "0123456789abcdef"[c >> 4];
+        out += "0123456789abcdef"[c & 15];
+    }
+    return out + '"';
+}
+
 // Integers whole, float32 as the shortest text that reads back as the same.
 template <class Number>
 void append_field(std::string_view key, Number value, std::string& out) {
@@ -37,11 +52,12 @@ void Recorder::add(ThreadPool& pool, const StageRows& rows) {
     const std::size_t index = index_of(rows);
     std::vector<Row>& measured = stages_[index].rows;
     const std::size_t at = measured.size();
-    measured.resize(at + std::size_t(rows.rows));
+    for (int row = 0; row < rows.rows; ++row)
+        measured.push_back({rows.position + row, rows.call_rows, {}});
     if (rows.call_rows == 1) {
         Waiting& waiting = waiting_[rows.width];
         waiting.values.insert(waiting.values.end(), rows.values, rows.values + rows.width);
-        waiting.stages.push_back(index);
+        waiting.at.emplace_back(index, at);
         n_waiting_ += rows.width;
         if (n_waiting_ > most_waiting) measure_waiting(pool);
         return;
@@ -49,16 +65,15 @@ void Recorder::add(ThreadPool& pool, const StageRows& rows) {
     const int tasks = (rows.rows + rows_together - 1) / rows_together;
     pool.run(tasks, [&](int task, int) {
         const int from = task * rows_together, to = std::min(rows.rows, from + rows_together);
-        measure(rows, from, to, &measured[at + std::size_t(from)]);
+        Measures found[rows_together];
+        measure(rows, from, to, found);
+        for (int row = from; row < to; ++row) measured[at + std::size_t(row)].measures = found[row - from];
     });
 }
 
 std::size_t Recorder::index_of(const StageRows& rows) {
     const auto [place, is_new] = places_.try_emplace({rows.layer, rows.stage}, stages_.size());
-    if (is_new) {
-        stages_.push_back({rows, {}});
-        stages_.back().first.values = nullptr;  // the caller's, gone when the records are taken
-    }
+    if (is_new) stages_.push_back({rows.layer, rows.stage, rows.heads, &seen_[place->first], {}});
     return place->second;
 }
 
@@ -71,7 +86,7 @@ void Recorder::measure_waiting(ThreadPool& pool) {
     std::vector<Task> tasks;
     for (auto place = waiting_.rbegin(); place != waiting_.rend(); ++place) {  // the longest tasks first
         const auto& [width, waiting] = *place;
-        const std::size_t n = waiting.stages.size(), share = (n + threads - 1) / threads;
+        const std::size_t n = waiting.at.size(), share = (n + threads - 1) / threads;
         const std::size_t step = std::min(share, std::size_t(rows_together));
         for (std::size_t first = 0; first < n; first += step)
             tasks.push_back({width, first, std::min(n - first, step), &waiting});
@@ -80,16 +95,18 @@ void Recorder::measure_waiting(ThreadPool& pool) {
         const Task& task = tasks[std::size_t(index)];
         const int count = int(task.count);
         const float* values = task.waiting->values.data() + task.first * task.width;
-        Row rows[rows_together];
-        measure({0, {}, 0, count, count, task.width, 0, values}, 0, count, rows);
-        for (std::size_t i = 0; i < task.count; ++i)
-            stages_[task.waiting->stages[task.first + i]].rows[0] = rows[i];
+        Measures found[rows_together];
+        measure({0, {}, 0, count, count, task.width, 0, values}, 0, count, found);
+        for (std::size_t i = 0; i < task.count; ++i) {
+            const auto& [stage, row] = task.waiting->at[task.first + i];
+            stages_[stage].rows[row].measures = found[i];
+        }
     });
-    for (auto& [width, waiting] : waiting_) waiting.values.clear(), waiting.stages.clear();
+    for (auto& [width, waiting] : waiting_) waiting.values.clear(), waiting.at.clear();
     n_waiting_ = 0;
 }
 
-void Recorder::measure(const StageRows& rows, int from, int to, Row* out) const {
+void Recorder::measure(const StageRows& rows, int from, int to, Measures* out) const {
     if (rows.heads > 0) {
         for (int row = from; row < to; ++row) measure_visible(rows, row, out[row - from]);
         return;
@@ -104,7 +121,7 @@ void Recorder::measure(const StageRows& rows, int from, int to, Row* out) const 
     }
 }
 
-void Recorder::measure_visible(const StageRows& rows, int row, Row& out) const {
+void Recorder::measure_visible(const StageRows& rows, int row, Measures& out) const {
     const auto heads = std::size_t(rows.heads), length = rows.width / heads;
     const std::size_t visible = std::min(length, std::size_t(rows.position + row) + 1);
     std::vector<float> seen(heads * visible);
@@ -118,59 +135,52 @@ void Recorder::measure_visible(const StageRows& rows, int row, Row& out) const {
 
 std::vector<std::string> Recorder::take(ThreadPool& pool, int seq) {
     measure_waiting(pool);
-    const std::map<int, int> times = count_positions(seq);
     std::vector<std::string> lines(stages_.size());
     pool.run(int(stages_.size()),
-             [&](int i, int) { lines[std::size_t(i)] = lines_of(stages_[std::size_t(i)], seq, times); });
+             [&](int i, int) { lines[std::size_t(i)] = lines_of(stages_[std::size_t(i)], seq); });
     stages_.clear();
     places_.clear();
     return lines;
 }
 
-// How often each position of this call has been recorded, this time included: more than once after a
-// rollback.
-std::map<int, int> Recorder::count_positions(int seq) {
-    std::set<std::pair<int, int>> ranges;
-    for (const Recorded& stage : stages_)
-        ranges.emplace(stage.first.position, stage.first.position + int(stage.rows.size()));
-    std::map<int, int> times;
-    for (const auto& [from, to] : ranges) {
-        for (int position = from; position < to; ++position) times[position] = 0;
-    }
-    for (auto& [position, count] : times) count = ++times_recorded_[{seq, position}];
-    return times;
-}
-
-std::string Recorder::lines_of(const Recorded& stage, int seq, const std::map<int, int>& times) const {
-    const StageRows& first = stage.first;
+std::string Recorder::lines_of(const Recorded& recorded, int seq) const {
+    const std::string stage = quoted(recorded.stage);
     const std::string name_begins = "{\"name\":\"seq" + std::to_string(seq) + "/pos";
-    const std::string block = first.layer >= 0 ? "/blk" + std::to_string(first.layer) + "/" : "/";
-    const std::string name_ends = block + first.stage;
+    const std::string block = recorded.layer >= 0 ? "/blk" + std::to_string(recorded.layer) + "/" : "/";
+    const std::string name_ends = block + stage.substr(1, stage.size() - 2);
     const std::string shape =
-        "\",\"shape\":[" + (first.heads > 0 ? std::to_string(first.heads) + "," : std::string());
-    const std::string origin =
-        "],\"dtype\":\"F32\",\"seq\":" + std::to_string(seq) + ",\"layer\":" + std::to_string(first.layer) +
-        ",\"stage\":\"" + first.stage + "\",\"batch\":" + std::to_string(first.call_rows) +
-        ",\"engine\":\"" + engine_ + "\",\"run\":\"" + run_ + '"';
+        "\",\"shape\":[" + (recorded.heads > 0 ? std::to_string(recorded.heads) + "," : std::string());
+    const std::string origin = "],\"dtype\":\"F32\",\"seq\":" + std::to_string(seq) +
+                               ",\"layer\":" + std::to_string(recorded.layer) + ",\"stage\":" + stage +
+                               ",\"engine\":" + quoted(engine_) + ",\"run\":" + quoted(run_);
     std::string out;
-    out.reserve(stage.rows.size() * (origin.size() + 300));
-    for (std::size_t i = 0; i < stage.rows.size(); ++i) {
-        const Row& row = stage.rows[i];
-        const int position = first.position + int(i), count = times.at(position);
-        append_field(name_begins, position, out);
+    out.reserve(recorded.rows.size() * (origin.size() + 300));
+    for (const Row& row : recorded.rows) {
+        const int times = times_seen(*recorded.seen, seq, row.position);
+        append_field(name_begins, row.position, out);
         out += name_ends;
-        if (count > 1) append_field("~", count, out);
-        append_field(shape, row.elements / std::size_t(std::max(first.heads, 1)), out);
+        if (times > 1) append_field("~", times, out);
+        append_field(shape, row.measures.elements / std::size_t(std::max(recorded.heads, 1)), out);
         out += origin;
-        append_field(",\"position\":", position, out);
-        append_measures(row, out);
+        append_field(",\"batch\":", row.batch, out);
+        append_field(",\"position\":", row.position, out);
+        append_measures(row.measures, out);
         out += "}\n";
     }
     return out;
 }
 
+// How often a stage has been recorded there, this time included: more than once after a rollback.
+int Recorder::times_seen(Seen& seen, int seq, int position) {
+    const std::uint64_t place = std::uint64_t(seq) << 32 | std::uint32_t(position);
+    const auto [first, last] = std::equal_range(seen.begin(), seen.end(), place);
+    const auto times = int(last - first) + 1;
+    seen.insert(last, place);
+    return times;
+}
+
 // Without finite elements nothing is said of them.
-void Recorder::append_measures(const Row& row, std::string& out) {
+void Recorder::append_measures(const Measures& row, std::string& out) {
     const RowStatistics& found = row.statistics;
     out += ",\"blake3\":\"";
     append_hex(row.digest, out);

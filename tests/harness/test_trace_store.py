@@ -54,6 +54,23 @@ def test_record_hash_and_statistics_are_those_of_the_value() -> None:
     assert [first.mean, second.mean] == pytest.approx([2 / 3, 4 / 3])
 
 
+def test_engine_of_any_name_is_recorded_in_a_run_that_a_folder_can_be_named_after(tmp_path: Path) -> None:
+    name = 'exec:./my "engine"\\ --fast é\n'
+    with TraceWriter(tmp_path, name, keep_values=True) as writer:
+        for value in stage_values(2):
+            writer(value)
+    assert writer.path.name == "exec-.-my-engine---fast-é"
+    trace = read_trace(writer.path)
+    assert {record.engine for record in trace} == {trace.engine} == {name}
+    assert trace.has_value(0, "q_proj", 1)
+
+
+def test_stage_of_any_name_is_recorded(tmp_path: Path) -> None:
+    stage = 'my "stage"\\é\n'
+    path = write(tmp_path, [[StageValue(0, stage, 0, 0, np.ones((1, 4), np.float32))]], keep_values=True)
+    assert read_trace(path).value(0, stage, 0).tolist() == [1, 1, 1, 1]
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_record_of_non_finite_values_counts_them_and_measures_the_rest(n: int) -> None:
     values = np.tile(np.array([[np.nan, np.inf, -np.inf, 3, 1e30]], np.float32), (n, 1))

@@ -87,6 +87,39 @@ def test_records_of_arrays_are_those_of_the_definition(
         assert_same_records(parsed(recorder.take(0)), maker.records(values))
 
 
+def test_stages_recorded_unequally_often_are_numbered_each_for_itself() -> None:
+    row = np.ones((1, 4), np.float32)
+    recorder, maker = _core.Recorder(engine="e", run="r", threads=1), RecordMaker("e", "r")
+    for seq, stages in ((0, ["ffn_up"]), (0, ["ffn_up", "ffn_out"]), (3, ["ffn_up"]), (0, ["ffn_out"])):
+        for stage in stages:
+            recorder.add(1, stage, 5, row)
+        values = [StageValue(1, stage, 5, seq, row) for stage in stages]
+        assert_same_records(parsed(recorder.take(seq)), maker.records(values))
+
+
+@pytest.mark.parametrize("batches", [(3, 1), (1, 3), (1, 1), (9, 2, 1)], ids=str)
+def test_batches_that_one_call_is_cut_into_are_recorded_each_for_itself(batches: tuple[int, ...]) -> None:
+    """llama.cpp runs a prefill of 513 as 512 and 1, and is recorded when both are done."""
+    rng = np.random.default_rng(0)
+    values, position = [], 0
+    for rows in batches:
+        values.append(StageValue(0, "ffn_out", position, 0, rng.standard_normal((rows, 8), np.float32)))
+        position += rows
+    recorder = _core.Recorder(engine="e", run="r", threads=2)
+    for value in values:
+        recorder.add(value.layer, value.stage, value.position, value.values)
+    assert_same_records(parsed(recorder.take(0)), RecordMaker("e", "r").records(values))
+
+
+def test_names_of_any_characters_are_written_as_json_has_them() -> None:
+    row, name = np.ones((1, 4), np.float32), 'an "engine"\\of\x00\x1f\n\t\x7f mine, é 😀'
+    recorder = _core.Recorder(engine=name, run=name + "'s", threads=1)
+    recorder.add(0, f"my {name}", 0, row)
+    (record,) = parsed(recorder.take(0))
+    expected = RecordMaker(name, name + "'s").records([StageValue(0, f"my {name}", 0, 0, row)])
+    assert_same_records([record], expected)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_step_too_large_to_wait_for_its_end_is_recorded_whole(threads: int) -> None:
     rng = np.random.default_rng(threads)
@@ -131,13 +164,13 @@ def test_session_records_what_its_tap_gives(model_of, tmp_path: Path, n_prefill:
         ):
             session.prefill(ids, logits="last")
             session.rollback(n_prefill - 2)
-            session.prefill(ids[-2:])
+            session.prefill(ids[-2:])  # once more, but the logits of the last but one for the first time
+            session.rollback(n_prefill - 1)
+            session.prefill(ids[-1:])
             session.decode(7)
         trace = read_trace(writer.path)
-        assert len({record.name for record in trace}) == len(trace) == (n_prefill + 3) * (2 * 18 + 1) + 2 * 4
-        traces.append(
-            [rows._replace(name="", run="", values_file=None) for _, rows in sorted(trace.rows.items())]
-        )
+        assert len({record.name for record in trace}) == len(trace) == (n_prefill + 4) * (2 * 18 + 1) + 2 * 5
+        traces.append([rows._replace(run="", values_file=None) for _, rows in sorted(trace.rows.items())])
     assert_same_records(*traces)
 
 

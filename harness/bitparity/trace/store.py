@@ -69,11 +69,11 @@ class TraceWriter:
     ) -> None:
         """Makes FOLDER/RUN.
 
-        run          the engine's name unless given; a number is added if it is taken
+        run          named after the engine unless given; a number is added if it is taken
         keep_values  which values to keep beside the records; True is all
         meta         what meta.json says besides engine and run
         """
-        self.path = _new_run(folder, run or engine)
+        self.path = _new_run(folder, run or run_name(engine))
         self.engine, self.run = engine, self.path.name
         self._keep = ALL_VALUES if keep_values is True else keep_values or None
         self._maker = RecordMaker(engine, self.run)
@@ -165,7 +165,7 @@ class TraceWriter:
 
 
 def json_line(record: TraceRecord, values_file: str | None = None) -> str:
-    """One line of trace.jsonl, put together by hand: the json module takes longer than the hash."""
+    """One line of trace.jsonl, put together by hand: for a whole record json takes longer than the hash."""
     known = (
         ""
         if record.min is None
@@ -173,9 +173,10 @@ def json_line(record: TraceRecord, values_file: str | None = None) -> str:
     )
     kept = "" if values_file is None else f',"values_file":"{values_file}"'
     return (
-        f'{{"name":"{record.name}","shape":{list(record.shape)},"dtype":"{record.dtype}","seq":{record.seq},'
-        f'"layer":{record.layer},"stage":"{record.stage}","batch":{record.batch},"engine":"{record.engine}",'
-        f'"run":"{record.run}","position":{record.position},"blake3":"{record.blake3}",'
+        f'{{"name":{json.dumps(record.name)},"shape":{list(record.shape)},"dtype":"{record.dtype}",'
+        f'"seq":{record.seq},"layer":{record.layer},"stage":{json.dumps(record.stage)},"batch":{record.batch},'
+        f'"engine":{json.dumps(record.engine)},"run":{json.dumps(record.run)},"position":{record.position},'
+        f'"blake3":"{record.blake3}",'
         f'"num_elements":{record.num_elements},"non_finite":{record.non_finite},"rms":{_number(record.rms)}'
         f"{known}{kept}}}\n"
     )
@@ -194,6 +195,11 @@ def _save(path: Path, arrays: dict[str, Floats]) -> None:
     unfinished = path.with_suffix(".unfinished")
     save_file(arrays, unfinished)
     unfinished.rename(path)
+
+
+def run_name(text: str) -> str:
+    """A name for a run, made of any text: whatever a folder should not be named becomes a `-`."""
+    return re.sub(r"[^\w.+-]+", "-", text).strip("-.+") or "run"
 
 
 def _new_run(folder: Path, run: str) -> Path:

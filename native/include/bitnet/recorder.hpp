@@ -33,7 +33,7 @@ public:
     Recorder(const KernelSet& kernels, std::string engine, std::string run)
         : kernels_(kernels), engine_(std::move(engine)), run_(std::move(run)) {}
 
-    // Rows that continue a stage of this call follow those that were given before.
+    // A call may give a stage in parts, at any positions.
     void add(ThreadPool& pool, const StageRows& rows);
 
     // The records of the call, a line for each position of each stage, stages in the order in which they
@@ -41,37 +41,45 @@ public:
     std::vector<std::string> take(ThreadPool& pool, int seq);
 
 private:
-    struct Row {
+    struct Measures {
         RowStatistics statistics;
         std::size_t elements;
         Digest digest;
     };
+    struct Row {
+        int position, batch;
+        Measures measures;
+    };
+    using Seen = std::vector<std::uint64_t>;  // seq and position of every record so far, sorted
     struct Recorded {
-        StageRows first;  // without its values
+        int layer;
+        std::string stage;
+        int heads;
+        Seen* seen;
         std::vector<Row> rows;
     };
     // A call of one position has hundreds of short rows.  They wait, sorted by width, to be measured several
     // together.
     struct Waiting {
-        std::vector<float> values;        // (stages, width)
-        std::vector<std::size_t> stages;  // indices in stages_
+        std::vector<float> values;                            // (rows, width)
+        std::vector<std::pair<std::size_t, std::size_t>> at;  // index in stages_ and in its rows
     };
 
     std::size_t index_of(const StageRows& rows);
     void measure_waiting(ThreadPool& pool);
-    void measure(const StageRows& rows, int from, int to, Row* out) const;
-    void measure_visible(const StageRows& rows, int row, Row& out) const;
-    std::map<int, int> count_positions(int seq);
-    std::string lines_of(const Recorded& stage, int seq, const std::map<int, int>& times) const;
-    static void append_measures(const Row& row, std::string& out);
+    void measure(const StageRows& rows, int from, int to, Measures* out) const;
+    void measure_visible(const StageRows& rows, int row, Measures& out) const;
+    std::string lines_of(const Recorded& recorded, int seq) const;
+    static int times_seen(Seen& seen, int seq, int position);
+    static void append_measures(const Measures& row, std::string& out);
 
     const KernelSet& kernels_;
     std::string engine_, run_;
     std::vector<Recorded> stages_;
     std::map<std::pair<int, std::string>, std::size_t> places_;  // (layer, stage) -> index in stages_
+    std::map<std::pair<int, std::string>, Seen> seen_;           // by (layer, stage)
     std::map<std::size_t, Waiting> waiting_;                     // by width
     std::size_t n_waiting_ = 0;                                  // values
-    std::map<std::pair<int, int>, int> times_recorded_;          // by (seq, position)
 };
 
 }  // namespace bitnet
