@@ -45,12 +45,22 @@ class Library:
     version: str
     details: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def computing(self) -> list[Path]:
+        """Every library of the build that may compute, under each of its names.
+
+        Kernels may lie in libraries that libggml loads, and all are loaded by the name with their version.
+        """
+        folders = dict.fromkeys(file.parent for file in self.files)
+        beside = (file for folder in folders for file in sorted(folder.glob(f"lib*{_SUFFIX}*")))
+        return [file for file in beside if file.name.startswith(("libllama", "libggml"))]
+
     @cached_property
     def digest(self) -> str:
-        """BLAKE3 of the libraries' bytes."""
+        """BLAKE3 of the names and the bytes of all that computes."""
         hasher = blake3()
-        for file in self.files:
-            hasher.update_mmap(file)
+        for file in self.computing:
+            hasher.update(file.name.encode() + b"\0" + blake3().update_mmap(file).digest())
         return hasher.hexdigest()
 
     @cached_property

@@ -85,6 +85,29 @@ def test_bitnet_cpp_built_tree_is_found_and_told_apart(tmp_path: Path, folder: s
     assert find_bitnet_cpp(root).digest != digest
 
 
+@pytest.mark.parametrize(
+    "name", ["libggml-cpu", "libggml-cpu-haswell", "libggml-base", "libggml-blas", "libllama"]
+)
+@pytest.mark.parametrize("version", ["", ".0"])
+def test_digest_changes_with_every_library_that_computes(tmp_path: Path, name: str, version: str) -> None:
+    """llama.cpp has its kernels in libggml-cpu, which libggml loads, by the name with its version."""
+    root = make_tree(tmp_path)
+    before = find_bitnet_cpp(root).digest
+    library = root / "build/3rdparty/llama.cpp/src" / f"{name}{SUFFIX}{version}"
+    library.write_bytes(b"kernels")
+    first = find_bitnet_cpp(root).digest
+    library.write_bytes(b"KERNELS")
+    assert len({before, first, find_bitnet_cpp(root).digest}) == 3
+
+
+def test_digest_ignores_what_lies_beside_and_does_not_compute(tmp_path: Path) -> None:
+    root = make_tree(tmp_path)
+    before = find_bitnet_cpp(root).digest
+    for name in (f"libmtmd{SUFFIX}", "libllama.txt", "CMakeCache.txt"):
+        (root / "build/3rdparty/llama.cpp/src" / name).touch()
+    assert find_bitnet_cpp(root).digest == before
+
+
 def test_llama_cpp_is_found_without_importing_it() -> None:
     before = "llama_cpp" in sys.modules
     try:
