@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bitparity.cli import main
 from bitparity.compare.bisect import blame_sessions, windows
-from bitparity.compare.blame import Evidence, blame, judge_engine
+from bitparity.compare.blame import BlameReport, Evidence, blame, judge_engine
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.judge import Judge, LocalError
 from bitparity.engine import Floats, StageValue
@@ -21,10 +22,12 @@ from bitparity.errors import NotCompared
 from bitparity.faults.catalogue import CATALOGUE, Fault
 from bitparity.faults.plant import plant
 from bitparity.model import open_model
+from bitparity.model.convert import convert
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, Arithmetic
 from bitparity.oracle.definition import Definition, stages_of
 from bitparity.oracle.engine import OracleEngine
+from bitparity.runs import file_digest
 from bitparity.stages import StageFilter, graph_order
 from bitparity.trace import ALL_VALUES, MemoryTrace, TraceWriter, read_trace
 
@@ -219,6 +222,69 @@ def test_agreement_is_not_correctness(path_of: MakePath) -> None:
     assert report.actual.first is not None
 
 
+@pytest.fixture(scope="module")
+def twins(path_of: MakePath, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same weights in two formats that round activations differently."""
+    meant = path_of(arch="bitnet-b1.58", weight_format="TQ1_0")
+    twin = tmp_path_factory.mktemp("twin") / "i2_s.gguf"
+    convert(meant, twin, "I2_S")
+    return meant, twin
+
+
+def blame_twins(meant: Path, file: Path) -> BlameReport:
+    """Judge an engine that ran another file beside one that ran the file that was meant."""
+    model, other = open_model(meant), open_model(file)
+    sessions = [OracleEngine().open(path, context=len(TOKENS), threads=1) for path in (file, meant)]
+    return blame_sessions(model, *sessions, TOKENS, Chunking("mixed"), files=(other, model))
+
+
+def test_engine_that_ran_a_twin_is_judged_by_the_format_of_that(twins: tuple[Path, Path]) -> None:
+    for meant, file in (twins, twins[::-1]):
+        report = blame_twins(meant, file)
+        assert not report.is_guilty, report.sentence
+        assert not report.expected.not_judged
+        assert len(report.expected.stages) == len(report.actual.stages) == 3 + 2 * 18
+
+
+def test_weight_that_a_twin_does_not_share_is_found_in_its_format(
+    twins: tuple[Path, Path], tmp_path: Path
+) -> None:
+    meant, twin = twins
+    changed = tmp_path / "changed.gguf"
+    content = bytearray(twin.read_bytes())
+    up, norm = open_model(twin).weights.layers[1].up, open_model(twin).weights.layers[1].ffn_norm
+    scale = up.data[-32:].view("<f4")[:1] * np.float32(1.25)
+    content[up.offset + up.data.size - 32 : up.offset + up.data.size - 28] = scale.tobytes()
+    changed.write_bytes(bytes(content))
+    report = blame_twins(meant, changed)
+    assert [(s.layer, s.stage) for s in report.expected.guilty_stages()] == [(1, "ffn_up")]
+    assert "it gives 1.25 times what is defined" in report.sentence
+    assert report.actual.first is None
+    content = bytearray(twin.read_bytes())
+    content[norm.offset : norm.offset + 4] = (norm.values()[:1] * 2).tobytes()
+    changed.write_bytes(bytes(content))
+    assert [(s.layer, s.stage) for s in blame_twins(meant, changed).expected.guilty_stages()] == [
+        (1, "ffn_norm")
+    ]
+
+
+def test_stored_traces_of_twins_are_judged_each_by_its_file(twins: tuple[Path, Path], tmp_path: Path) -> None:
+    traces = [write_trace(tmp_path, path, OracleEngine(), path.stem) for path in twins]
+    done = blame_command(*traces)
+    assert done.returncode == 0, done.stdout
+    assert "no stage of oracle or oracle is wrong" in done.stdout
+    assert blame_command(*traces, "--model", twins[1]).returncode == 0
+
+
+def test_compare_with_a_twin_blames_nobody(twins: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--reference", "oracle", "--candidate", "oracle", "--tokens", "5,6,7", "--limit", "1", "--blame"]
+    meant, twin = map(str, twins)
+    monkeypatch.setattr(sys, "argv", ["bitparity", "compare", meant, "--reference-model", twin, *words])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 0
+
+
 def test_rounding_alone_blames_nobody_and_shows_how_it_grew(path_of: MakePath) -> None:
     path = path_of()
     prefill = record(path, OracleEngine(), name="prefill", chunks="prefill")
@@ -382,7 +448,11 @@ def test_local_errors_come_in_graph_order(path_of: MakePath) -> None:
 
 def write_trace(folder: Path, path: Path, engine: OracleEngine, run: str) -> Path:
     session = engine.open(path, context=len(TOKENS), threads=1)
-    meta = {"tokens": TOKENS, "fingerprint": session.info.fingerprint.as_dict(), "model": {"path": str(path)}}
+    meta = {
+        "tokens": TOKENS,
+        "fingerprint": session.info.fingerprint.as_dict(),
+        "model": {"path": str(path), "blake3": file_digest(path)},
+    }
     with (
         TraceWriter(folder, "oracle", run, ALL_VALUES, meta) as sink,
         session.tap(StageFilter.parse(), sink),

@@ -12,6 +12,7 @@ from bitparity.compare.bisect import blame_sessions
 from bitparity.compare.chunking import Chunking
 from bitparity.formats import get_format, is_ternary
 from bitparity.model import open_model
+from bitparity.model.convert import convert
 from bitparity.oracle.engine import OracleEngine
 from bitparity_reference.bitnet_cpp import BitnetCppEngine
 from bitparity_reference.llama_engine import LlamaEngine
@@ -75,6 +76,23 @@ def test_model_changed_for_the_reference_alone_is_blamed_on_the_reference(
     assert report.sentence.startswith(
         f"{engine.name} is wrong: layer 1, ffn_up, from position 0: it gives 1.25"
     )
+
+
+def test_reference_that_ran_a_twin_in_another_format_is_not_blamed(
+    engine: LlamaEngine, model_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    twin_format = "F16" if engine.refusal("bitnet", {"I2_S"}) else "I2_S"
+    meant, twin = model_file(arch="bitnet", weight_format="TQ1_0"), tmp_path / "twin.gguf"
+    convert(meant, twin, twin_format)
+    model, other = open_model(meant), open_model(twin)
+    expected = engine.open(twin, context=64, threads=1)
+    try:
+        oracle = OracleEngine().open(meant, context=64, threads=1)
+        report = blame_sessions(model, expected, oracle, TOKENS, Chunking("mixed"), files=(other, model))
+    finally:
+        expected.close()
+    assert not report.is_guilty, report.sentence
+    assert not report.expected.not_judged
 
 
 def _with_scaled_weight(path: Path) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,11 @@ from bitparity.cli.output import OutputFile
 from bitparity.errors import BadInput
 from bitparity.output import write_json
 from bitparity.stages import StageFilter
+
+if TYPE_CHECKING:
+    from bitparity.compare.blame import Evidence
+    from bitparity.model.types import Model
+    from bitparity.trace import Trace
 
 _PATH = click.Path(path_type=Path)
 
@@ -30,7 +36,7 @@ def command(expected: Path, actual: Path, model: Path | None, stages: str, json_
 
     Exits with 0 when no stage is wrong, 1 when one is, 4 when nothing could be judged.
     """
-    from bitparity.compare.blame import Evidence, blame
+    from bitparity.compare.blame import blame
     from bitparity.model import open_model
     from bitparity.report.blame import print_blame
     from bitparity.trace import read_trace
@@ -41,11 +47,25 @@ def command(expected: Path, actual: Path, model: Path | None, stages: str, json_
     tokens = traces[0].tokens
     if tokens != traces[1].tokens:
         raise BadInput(f"{expected} and {actual} are traces of different tokens; there is nothing to blame")
-    report = blame(opened, Evidence.of(traces[0]), Evidence.of(traces[1]), tokens=tokens, stages=wanted)
+    report = blame(opened, *(_evidence(t, opened) for t in traces), tokens=tokens, stages=wanted)
     if json_file is not None:
         write_json(json_file, report.as_dict())
     print_blame(report)
     sys.exit(report.exit_code)
+
+
+def _evidence(trace: Trace, meant: Model) -> Evidence:
+    """A trace, to be judged in the formats of the file that it was recorded from, if that is still there."""
+    from bitparity.compare.blame import Evidence
+    from bitparity.model import open_model
+    from bitparity.model.twin import in_formats_of
+    from bitparity.runs import file_digest
+
+    recorded = trace.meta.get("model") or {}
+    path = Path(str(recorded.get("path", "")))
+    if not path.is_file() or file_digest(path) != recorded.get("blake3"):
+        return Evidence.of(trace)
+    return Evidence.of(trace, model=in_formats_of(open_model(path), meant))
 
 
 def _recorded_model(meta: dict[str, object], trace: Path) -> Path:

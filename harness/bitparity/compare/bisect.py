@@ -13,11 +13,13 @@ from bitparity.compare.blame import BlameReport, EngineBlame, Evidence, check_ju
 from bitparity.compare.chunking import Chunking
 from bitparity.engine import Session
 from bitparity.errors import NotCompared
+from bitparity.model.twin import in_formats_of
 from bitparity.model.types import HyperParameters, Model
 from bitparity.oracle.definition import SUB_NORMS
 from bitparity.stages import STAGES, StageFilter, graph_order
 from bitparity.trace import MemoryTrace
 
+Side = tuple[Session, Model]  # with what it should compute
 DEFAULT_BUDGET = 1 << 30  # bytes of recorded values of both engines together
 
 
@@ -48,18 +50,24 @@ def blame_sessions(
     tokens: Sequence[int],
     chunking: Chunking | None = None,
     *,
+    files: tuple[Model, Model] | None = None,
     budget: int = DEFAULT_BUDGET,
 ) -> BlameReport:
     """Run the tokens on both sessions from position 0, as often as the budget asks for; judge every stage.
 
     model      the model that both were meant to run
     chunking   as the tokens were run when the engines diverged; prefill unless given
+    files      that the two sessions have open, where those are not the model itself but may be twins of it
     Both sessions are rolled back to 0 first, and hold the tokens afterwards.
     Raises NotCompared if nothing could be judged, or one layer alone does not fit the budget.
     """
     plan = chunking or Chunking("prefill")
+    sides = [
+        (session, in_formats_of(file, model))
+        for session, file in zip((expected, actual), files or (model, model), strict=True)
+    ]
     reports = [
-        _blame_window(model, expected, actual, tokens, plan, window)
+        _blame_window(model, sides, tokens, plan, window)
         for window in windows(model.hyper, len(tokens), budget)
     ]
     report = _merge(reports)
@@ -102,13 +110,15 @@ def _end_bytes(hyper: HyperParameters, n: int) -> int:
 
 
 def _blame_window(
-    model: Model, expected: Session, actual: Session, tokens: Sequence[int], plan: Chunking, window: Window
+    model: Model, sides: Sequence[Side], tokens: Sequence[int], plan: Chunking, window: Window
 ) -> BlameReport:
-    evidence = [_record(session, tokens, plan, window) for session in (expected, actual)]
-    return judge_both(model, *evidence, tokens=tokens, stages=window.judged())
+    expected, actual = (_record(*side, tokens, plan, window) for side in sides)
+    return judge_both(model, expected, actual, tokens=tokens, stages=window.judged())
 
 
-def _record(session: Session, tokens: Sequence[int], plan: Chunking, window: Window) -> Evidence:
+def _record(
+    session: Session, model: Model, tokens: Sequence[int], plan: Chunking, window: Window
+) -> Evidence:
     info = session.info
     trace = MemoryTrace(info.fingerprint.engine)
     session.rollback(0)
@@ -118,7 +128,7 @@ def _record(session: Session, tokens: Sequence[int], plan: Chunking, window: Win
                 session.decode(tokens[chunk.first])
             else:
                 session.prefill(tokens[chunk.first : chunk.last])
-    return Evidence.of(trace, info.fingerprint)
+    return Evidence.of(trace, info.fingerprint, model)
 
 
 def _merge(reports: Sequence[BlameReport]) -> BlameReport:

@@ -32,19 +32,27 @@ ENDS = ("embeddings", "layer_out", "logits")  # stages whose differences show ho
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one engine recorded, and which F16 roundings are its own."""
+    """What one engine recorded, and what of it is its own.
+
+    arithmetic  its F16 roundings
+    model     what was meant, in the formats of the file that it ran (model/twin.py); None if that file is the
+              one that was meant
+    """
 
     trace: TraceValues
     arithmetic: Arithmetic
+    model: Model | None = None
 
     @classmethod
-    def of(cls, trace: TraceValues, fingerprint: Fingerprint | None = None) -> Evidence:
+    def of(
+        cls, trace: TraceValues, fingerprint: Fingerprint | None = None, model: Model | None = None
+    ) -> Evidence:
         """Arithmetic by the fingerprint, else by that of a stored trace, else by the engine's name."""
         if fingerprint is None and isinstance(trace, Trace) and trace.meta.get("fingerprint"):
             fingerprint = Fingerprint(**trace.meta["fingerprint"])
         if fingerprint is None:
-            return cls(trace, GENERATIONS.get(trace.engine, BITNET_CPP))
-        return cls(trace, arithmetic_of(fingerprint))
+            return cls(trace, GENERATIONS.get(trace.engine, BITNET_CPP), model)
+        return cls(trace, arithmetic_of(fingerprint), model)
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class BlameReport:
-    """Both engines, judged by the same definition; the reference is `expected`, the candidate `actual`."""
+    """Both engines, judged by the same weights; the reference is `expected`, the candidate `actual`."""
 
     expected: EngineBlame
     actual: EngineBlame
@@ -164,6 +172,7 @@ def blame(
 ) -> BlameReport:
     """Judge both engines by the definition of the model that both were meant to run.
 
+    model    that model, in the formats of its file; an engine that ran a twin says so in its evidence
     tokens   of the sequence; without them embeddings are not judged
     Raises NotCompared if no stage of either trace can be judged.
     """
@@ -202,7 +211,7 @@ def judge_engine(
     model: Model, evidence: Evidence, *, tokens: Sequence[int] = (), stages: StageFilter | None = None
 ) -> EngineBlame:
     """Judge one engine by the definition of a model, with the engine's own F16 roundings."""
-    definition = Definition.of(model, evidence.arithmetic, LAYERS_KEPT)
+    definition = Definition.of(evidence.model or model, evidence.arithmetic, LAYERS_KEPT)
     judge = Judge(definition, evidence.trace, tokens)
     judged = list(judge.judge(stages))
     errors = [j for j in judged if isinstance(j, LocalError)]

@@ -164,9 +164,12 @@ def _blame(
     tokens = [record.token for record in measured.records[first.prompt if first else 0]]
     opened: AbstractContextManager[Sessions]
     opened = open_sides(comparison) if sessions is None else nullcontext(guarded(comparison, *sessions))
+    files = comparison.reference.model, comparison.candidate.model
     try:
         with opened as (reference, candidate):
-            return blame_sessions(comparison.meant, reference, candidate, tokens, comparison.chunking)
+            return blame_sessions(
+                comparison.meant, reference, candidate, tokens, comparison.chunking, files=files
+            )
     except (BitparityError, OSError) as error:
         measured.ended_by(error, without)
         return None

@@ -81,14 +81,15 @@ def _copied(tensor: Tensor) -> Iterator[Bytes]:
 def _named(model: Model, tensor: Tensor, wanted: WeightFormat, step: int) -> Callable[[], Iterator[Bytes]]:
     def chunks() -> Iterator[Bytes]:
         try:
-            yield from _repacked(tensor, wanted, step)
+            yield from repacked(tensor, wanted, step)
         except BadInput as error:
             raise type(error)(f"{model.path.name}: tensor {tensor.name}: {error}") from error
 
     return chunks
 
 
-def _repacked(tensor: Tensor, wanted: WeightFormat, step: int) -> Iterator[Bytes]:
+def repacked(tensor: Tensor, wanted: WeightFormat, step: int) -> Iterator[Bytes]:
+    """A matrix in another format, by `step` rows; BadInput for the first weight that it cannot hold."""
     if is_ternary(wanted):
         codes, scale = _codes_and_scale(tensor)
         if scale is not None:

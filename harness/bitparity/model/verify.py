@@ -68,6 +68,11 @@ def verify_weights(expected: Model, actual: Model) -> Verification:
     return Verification(len(compared), weights, tuple(differences))
 
 
+def holds_same_weights(expected: Model, actual: Model, name: str) -> bool:
+    """Whether a tensor that both models have is the same in both, as verify_weights compares it."""
+    return compare_tensors(_upright(expected, name), _upright(actual, name), expected.hyper) is None
+
+
 @dataclass(frozen=True)
 class _Matrix:
     tensor: Tensor
