@@ -22,6 +22,7 @@ from bitparity.errors import NotCompared
 from bitparity.faults.catalogue import CATALOGUE, Fault
 from bitparity.faults.plant import plant
 from bitparity.model import open_model
+from bitparity.model.bundled import bundled_model
 from bitparity.model.convert import convert
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, Arithmetic
@@ -274,6 +275,11 @@ def test_stored_traces_of_twins_are_judged_each_by_its_file(twins: tuple[Path, P
     assert done.returncode == 0, done.stdout
     assert "no stage of oracle or oracle is wrong" in done.stdout
     assert blame_command(*traces, "--model", twins[1]).returncode == 0
+
+
+def test_model_of_stored_traces_may_be_a_bundled_one_by_name(tmp_path: Path) -> None:
+    trace = write_trace(tmp_path, bundled_model(), OracleEngine(), "sound")
+    assert blame_command(trace, trace, "--model", "bitnet", "--stages", "0:ffn_act").returncode == 0
 
 
 def test_compare_with_a_twin_blames_nobody(twins: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:

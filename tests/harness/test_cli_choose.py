@@ -48,9 +48,7 @@ def test_external_tokenizer_adds_no_bos_to_a_model_that_wants_none(
     assert tokenizer.encode("ab", add_bos=True, parse_special=True) == [5, 6]
 
 
-@pytest.mark.parametrize(
-    "words", [["compare", "{model}", "--candidate", "oracle"], ["run", "--model", "{model}"]]
-)
+@pytest.mark.parametrize("words", [["compare", "{model}", "--candidate", "oracle"], ["run", "{model}"]])
 def test_debug_logits_tells_and_checks_the_weight_mapping(
     words: list[str],
     model_path: Path,

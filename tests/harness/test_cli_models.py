@@ -96,6 +96,20 @@ def test_quantize_converts_and_reports(model: Path, tmp_path: Path, run) -> None
     }
 
 
+@pytest.mark.parametrize("name", ["bitnet", "bitnet-b1.58"])
+def test_bundled_models_are_known_by_name(tmp_path: Path, run, name: str) -> None:
+    code, out, _ = run("inspect", name)
+    assert code == 0
+    assert f"tiny-{name}.gguf: {name}, " in out
+    assert run("quantize", name, tmp_path / "x.gguf", "--to", "F16")[0] == 0
+    code, out, _ = run("verify-weights", tmp_path / "x.gguf", name)
+    assert (code, out.startswith("the same: ")) == (0, True)
+
+
+def test_inspect_without_a_model_takes_the_bundled_one(run) -> None:
+    assert run("inspect")[1] == run("inspect", "bitnet")[1]
+
+
 def test_quantize_to_an_unknown_format_is_exit_code_2(model: Path, tmp_path: Path, run) -> None:
     code, _, err = run("quantize", model, tmp_path / "y.gguf", "--to", "I3_S")
     assert code == 2
@@ -104,7 +118,7 @@ def test_quantize_to_an_unknown_format_is_exit_code_2(model: Path, tmp_path: Pat
 
 def test_make_model_takes_every_part_of_the_shape(tmp_path: Path, run) -> None:
     options = "--arch llama --layers 2 --width 512 --heads 8 --kv-heads 2 --ff 768 --vocab 300 --context 99"
-    others = "--format TQ1_0 --head-format F32 --dedicated --embedding-transposed --rope-base 5e5 --seed 3"
+    others = "--to TQ1_0 --head-format F32 --dedicated --embedding-transposed --rope-base 5e5 --seed 3"
     assert run("make-model", tmp_path / "x.gguf", *options.split(), *others.split())[0] == 0
     model = open_model(tmp_path / "x.gguf")
     hyper = model.hyper

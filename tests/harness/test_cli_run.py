@@ -45,7 +45,7 @@ def test_greedy_feeds_the_best_token_back(fake_session: Callable[..., Any]) -> N
 def test_text_and_speed_go_to_their_own_streams(
     model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--model", model, "--engine", "oracle", "--prompt", "Hello", "--max-tokens", "5", "--greedy"]
+    words = [model, "--engine", "oracle", "--prompt", "Hello", "--max-tokens", "5", "--greedy"]
     assert run(monkeypatch, *words) == 0
     said = capsys.readouterr()
     assert "5 generated at" in said.err
@@ -57,7 +57,7 @@ def test_half_a_character_waits_for_the_other_half(
 ) -> None:
     pieces = iter([b"caf\xc3", b"\xa9 ", b"\xe2\x82", b"\xac", b"\xf0\x9f"])
     monkeypatch.setattr(Tokenizer, "decode_bytes", lambda self, ids: next(pieces))
-    words = ["--model", model, "--engine", "oracle", "--tokens", "1", "--max-tokens", "5"]
+    words = [model, "--engine", "oracle", "--tokens", "1", "--max-tokens", "5"]
     assert run(monkeypatch, *words) == 0
     assert capsys.readouterr().out == "café €\ufffd\n"
 
@@ -81,12 +81,12 @@ def test_bad_use_is_one_sentence_and_exit_2(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run(monkeypatch, "--model", model, "--engine", "oracle", *words) == 2
+    assert run(monkeypatch, model, "--engine", "oracle", *words) == 2
     assert message in capsys.readouterr().err
 
 
 def test_stages_go_to_the_trace_folder(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BITNET_TRACE_DIR", str(tmp_path))
-    words = ["--model", model, "--engine", "oracle", "--tokens", "1,2", "--max-tokens", "3"]
+    words = [model, "--engine", "oracle", "--tokens", "1,2", "--max-tokens", "3"]
     assert run(monkeypatch, *words) == 0
     assert (tmp_path / "oracle" / "trace.jsonl").exists()

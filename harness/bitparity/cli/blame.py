@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bitparity.cli.model_file import model_file
 from bitparity.cli.output import OutputFile
 from bitparity.errors import BadInput
 from bitparity.output import write_json
@@ -24,12 +25,10 @@ _PATH = click.Path(path_type=Path)
 @click.command("blame")
 @click.argument("expected", type=_PATH)
 @click.argument("actual", type=_PATH)
-@click.option(
-    "--model", type=_PATH, help="Model that both were meant to run; else the one that EXPECTED names."
-)
+@click.option("--model", help="Model that both were meant to run, as in compare; else the one of EXPECTED.")
 @click.option("--stages", default="*:*", show_default=True, help="layer:stage to judge.")
 @click.option("--json", "json_file", type=OutputFile(), help="Write every stage's errors here.")
-def command(expected: Path, actual: Path, model: Path | None, stages: str, json_file: Path | None) -> None:
+def command(expected: Path, actual: Path, model: str | None, stages: str, json_file: Path | None) -> None:
     """Find the first stage that is wrong and name the engine that is.
 
     EXPECTED and ACTUAL are folders that `bitparity trace --values` wrote; only what they hold is used.
@@ -42,7 +41,7 @@ def command(expected: Path, actual: Path, model: Path | None, stages: str, json_
     from bitparity.trace import read_trace
 
     traces = [read_trace(folder) for folder in (expected, actual)]
-    opened = open_model(model or _recorded_model(traces[0].meta, expected))
+    opened = open_model(model_file(model) if model else _recorded_model(traces[0].meta, expected))
     wanted = StageFilter.parse(stages, opened.hyper.n_layer)
     tokens = traces[0].tokens
     if tokens != traces[1].tokens:

@@ -10,6 +10,7 @@ import click
 import numpy as np
 
 from bitparity.cli.kernel_config import kernel_config_option
+from bitparity.cli.model_file import model_file
 from bitparity.cli.output import OutputFile
 from bitparity.model.types import Model
 from bitparity.output import write_json
@@ -21,37 +22,35 @@ _SHOWN_ITEMS = 5  # of a metadata array
 
 
 @click.command("inspect")
-@click.argument("model_path", metavar="MODEL", type=click.Path(path_type=Path))
+@click.argument("model_name", metavar="[MODEL]", required=False)
 @click.option("--show-kv", is_flag=True, help="Print all metadata.")
 @click.option(
     "--layout", "layout_of", metavar="TENSOR", help="Which layout this I2_S tensor has, by evidence."
 )
-@click.option(
-    "--like", type=click.Path(path_type=Path), help="Another file of the same weights, for --layout."
-)
+@click.option("--like", help="Another file of the same weights, for --layout.")
 @click.option("--json", "json_file", type=OutputFile(), help="Write it all here as JSON.")
 @kernel_config_option
 def command(
-    model_path: Path,
+    model_name: str | None,
     show_kv: bool,
     layout_of: str | None,
-    like: Path | None,
+    like: str | None,
     json_file: Path | None,
     tilings: Tilings | None,
 ) -> None:
     """Print a model's metadata, tensors, formats and weight mapping.
 
+    MODEL is a GGUF file, or bitnet (the default) or bitnet-b1.58 for a bundled model.
     With BITNET_DEBUG_LOGITS=1 the values are looked at through the mapping, too.
     """
     from bitparity.model import open_model
     from bitparity.model.weights import check_mapping, describe_mapping
     from bitparity.settings import read_settings
 
-    model = open_model(model_path, tilings=tilings)
+    model = open_model(model_file(model_name), tilings=tilings)
     if layout_of is not None:
-        click.echo(
-            "\n".join(_layout_lines(model, layout_of, open_model(like, tilings=tilings) if like else None))
-        )
+        other = open_model(model_file(like), tilings=tilings) if like else None
+        click.echo("\n".join(_layout_lines(model, layout_of, other)))
         return
     mapping = describe_mapping(model)
     if read_settings().debug_logits:

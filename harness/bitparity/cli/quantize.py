@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bitparity.cli.kernel_config import kernel_config_option
+from bitparity.cli.model_file import model_file
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.output import write_json
@@ -19,30 +20,38 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("quantize")
-@click.argument("source", type=_FILE)
+@click.argument("model")
 @click.argument("target", type=_FILE)
 @click.option("--to", "weight_format", required=True, help="I2_S, TL1, TL2, TQ1_0, TQ2_0, F32, F16, BF16.")
 @click.option("--head", "head_format", help="F32, F16 or BF16 for the embedding and the head; as they are.")
 @click.option("--json", "json_file", type=OutputFile(), help="Write what was done here.")
 @kernel_config_option
 def command(
-    source: Path,
+    model: str,
     target: Path,
     weight_format: str,
     head_format: str | None,
     json_file: Path | None,
     tilings: Tilings | None,
 ) -> None:
-    """Convert a model to another weight format, exactly.
+    """Convert a model to another weight format, exactly, and write it to TARGET.
 
-    Every weight keeps its value; a model whose weights the format cannot hold is refused, with the first
-    such tensor, row and column.
+    MODEL is a GGUF file, or bitnet or bitnet-b1.58 for a bundled model.  Every weight keeps its
+    value; a model whose weights the format cannot hold is refused, with the first such tensor, row and
+    column.
     """
     from bitparity.model import open_model
     from bitparity.model.convert import convert
 
     with progress_bar(f"converting to {weight_format}") as progress:
-        convert(source, target, weight_format, head_format=head_format, tilings=tilings, progress=progress)
+        convert(
+            model_file(model),
+            target,
+            weight_format,
+            head_format=head_format,
+            tilings=tilings,
+            progress=progress,
+        )
     report_written(target, open_model(target, tilings=tilings).format_counts(), json_file)
 
 

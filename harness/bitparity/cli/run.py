@@ -46,7 +46,7 @@ class Options:
 
 
 @click.command("run")
-@click.option("--model", help="GGUF file, or bitnet or bitnet-b1.58 for a bundled model.")
+@click.argument("model", required=False)
 @click.option("--engine", default="native", show_default=True, help="Engine that runs it.")
 @click.option("--prompt", help="Text to continue.")
 @click.option("--tokens", help="Token ids to continue, 1,2,3, or a file of them.")
@@ -60,6 +60,7 @@ class Options:
 def command(**given: Any) -> None:
     """Generate text with one engine, greedily, and print it as it comes.
 
+    MODEL is a GGUF file, or bitnet (the default) or bitnet-b1.58 for a bundled model.
     It stops after --max-tokens, or at the end token of the model.  Speed goes to standard error.
     """
     options = Options(**given)

@@ -9,31 +9,32 @@ from typing import TYPE_CHECKING
 import click
 
 from bitparity.cli.kernel_config import kernel_config_option
+from bitparity.cli.model_file import model_file
 from bitparity.cli.output import OutputFile
 from bitparity.output import write_json
 
 if TYPE_CHECKING:
     from bitparity.formats.table_lookup import Tilings
 
-_FILE = click.Path(path_type=Path)
 _SHOWN = 10
 
 
 @click.command("verify-weights")
-@click.argument("expected", metavar="A.gguf", type=_FILE)
-@click.argument("actual", metavar="B.gguf", type=_FILE)
+@click.argument("expected", metavar="MODEL")
+@click.argument("actual", metavar="OTHER")
 @click.option("--json", "json_file", type=OutputFile(), help="Write the result here.")
 @kernel_config_option
-def command(expected: Path, actual: Path, json_file: Path | None, tilings: Tilings | None) -> None:
+def command(expected: str, actual: str, json_file: Path | None, tilings: Tilings | None) -> None:
     """Prove that two models hold the same weights, in whatever formats, or name where they do not.
 
-    Codes must be equal; scales must be equal to the precision of the narrower format.  Exit code 1 when
-    they differ.
+    MODEL and OTHER are GGUF files, or bitnet or bitnet-b1.58 for a bundled model.
+    Codes must be equal; scales must be equal to the precision of the narrower format.  Exit code 1 when they
+    differ.
     """
     from bitparity.model import open_model
     from bitparity.model.verify import verify_weights
 
-    found = verify_weights(*(open_model(path, tilings=tilings) for path in (expected, actual)))
+    found = verify_weights(*(open_model(model_file(name), tilings=tilings) for name in (expected, actual)))
     if json_file is not None:
         result = {"same": found.is_same, **asdict(found)}
         write_json(json_file, result)
