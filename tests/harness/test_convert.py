@@ -144,9 +144,10 @@ def test_format_that_cannot_be_is_told(
         convert(tmp_path / "source", tmp_path / "target", weight_format, head_format=head_format)
 
 
-def test_conversion_onto_its_own_source_is_whole(tmp_path: Path) -> None:
+def test_conversion_onto_its_own_source_is_refused(tmp_path: Path) -> None:
     make_model(tmp_path / "x", SPEC)
-    make_model(tmp_path / "expected", replace(SPEC, weight_format="TQ1_0"))
-    convert(tmp_path / "x", tmp_path / "x", "TQ1_0")
-    assert (tmp_path / "x").read_bytes() == (tmp_path / "expected").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["expected", "x"]
+    content = (tmp_path / "x").read_bytes()
+    with pytest.raises(BadInput, match="would overwrite"):
+        convert(tmp_path / "x", tmp_path / "x", "TQ1_0")
+    assert (tmp_path / "x").read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]

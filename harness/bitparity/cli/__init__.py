@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from bitparity.cli.overwriting import keeping_its_inputs
 from bitparity.errors import INTERNAL_FAILURE, BitparityError
 
 _CLOSED_PIPE = 141  # 128 + SIGPIPE, as for a program that the signal ends
@@ -44,8 +45,7 @@ class _LazyGroup(click.Group):
         gc.disable()  # what modules define stays: looking for garbage in it is a tenth of their time
         module = import_module(f"bitparity.cli.{cmd_name.replace('-', '_')}")
         gc.enable()
-        command: click.Command = module.command
-        return command
+        return keeping_its_inputs(module.command)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; when whoever read its report has gone, click would end with 1, a verdict."""

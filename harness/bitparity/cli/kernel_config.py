@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bitparity.cli.overwriting import note_input
+
 if TYPE_CHECKING:
     from bitparity.formats.table_lookup import Tilings
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 def _read(context: click.Context, parameter: click.Parameter, path: Path | None) -> Tilings | None:
     if path is None:
         return None
+    note_input(context, path)
     from bitparity.formats.table_lookup import read_kernel_config
 
     return read_kernel_config(path)

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from bitparity.errors import BadInput
+from bitparity.files import refuse_to_overwrite
 from bitparity.formats import get_format, is_ternary, with_tilings
 from bitparity.formats.base import Bytes, Codes, Floats, WeightFormat
 from bitparity.formats.table_lookup import Tilings
@@ -48,8 +49,10 @@ def convert(
     head_format  F32, F16 or BF16 for token_embd and output; as they are when None
     tilings      of the kernels that TL1 and TL2 are packed for; bitnet.cpp's presets when None
 
-    Raises BadInput that names the tensor, and the first row and column that the format cannot hold.
+    Raises BadInput that names the tensor, and the first row and column that the format cannot hold, and for a
+    target that is the source.
     """
+    refuse_to_overwrite(target, [source])
     model, file = open_model(source, tilings=tilings), GgufFile(source)
     new_format = with_tilings(weight_format, tilings)
     new_head = get_format(head_format) if head_format else None
