@@ -22,8 +22,10 @@ INSTALLED := pyproject.toml CMakeLists.txt $(shell find native reference/bridge 
 parity: $(READY)
 	$(BIN)/bitparity compare
 
+# A test that needs llama.cpp fails without it; so does one that needs bitnet.cpp where BITNET_CPP_DIR is set.
+REQUIRED := --require-reference llama.cpp $(if $(BITNET_CPP_DIR),--require-reference bitnet.cpp)
 test: lint
-	@begin=$$(date +%s); $(BIN)/python -m pytest --durations=10 && echo "tests passed in $$(($$(date +%s) - begin)) s"
+	@begin=$$(date +%s); $(BIN)/python -m pytest $(REQUIRED) --durations=10 && echo "tests passed in $$(($$(date +%s) - begin)) s"
 
 lint: $(READY)
 	@begin=$$(date +%s); $(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy \
@@ -35,7 +37,7 @@ nightly: $(READY)
 	@mkdir -p build; status=0; for group in formats kernels sessions; do \
 	  $(BIN)/bitparity fuzz $$group --examples 1000000 --seed $$(date +%Y%m%d) --time-limit $(NIGHT) \
 	    --json build/nightly-$$group.json || status=$$?; \
-	done; $(BIN)/python -m pytest -q --hypothesis-profile nightly $$(grep -rl "^@given" tests) || status=$$?; \
+	done; $(BIN)/python -m pytest -q $(REQUIRED) --hypothesis-profile nightly $$(grep -rl "^@given" tests) || status=$$?; \
 	exit $$status
 
 # Without build isolation the compiler sees the same paths each time, and only what changed is compiled.

@@ -10,7 +10,8 @@
 | reference_session, candidate_session | the model open in each, closed after the test |
 | parity | the two with their assertions |
 
-A reference that is missing is a skip with its reason, and an error under --require-reference.
+A reference that is missing is a skip with its reason, and an error where --require-reference names it.  Tests that
+find their references without these fixtures say so with `require_engine` and `missing_reference`.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -37,22 +38,53 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--parity-reference", default="auto", help="engine to trust (default: auto)")
     group.addoption("--parity-candidate", default="native", help="engine under test (default: native)")
     group.addoption(
-        "--require-reference", action="store_true", help="a missing reference is an error, not a skip"
+        "--require-reference",
+        action="append",
+        default=[],
+        metavar="ENGINE",
+        help="fail every test that needs this reference when it is missing, instead of skipping it; "
+        "may be given several times",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A name that is mistyped would require nothing."""
+    from bitparity.registry import engine_names
+
+    for name in config.getoption("--require-reference"):
+        if name not in engine_names():
+            known = ", ".join(engine_names())
+            raise pytest.UsageError(f"--require-reference: no engine is named {name!r}; there are {known}")
+
+
+def is_required(config: pytest.Config, reference: str) -> bool:
+    """Whether --require-reference names this reference."""
+    return reference in config.getoption("--require-reference")
+
+
+def missing_reference(config: pytest.Config, reference: str, reason: str) -> NoReturn:
+    """Skip the test that needs this reference, or fail it where --require-reference names the reference."""
+    if is_required(config, reference):
+        pytest.fail(f"--require-reference {reference}: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def require_engine(config: pytest.Config, reference: str) -> Engine:
+    """The reference of that name; where it is missing, the test ends as missing_reference says."""
+    from bitparity.cli.engine import choose_engine
+    from bitparity.runs import require_available
+
+    try:
+        engine = choose_engine(reference)
+        require_available(engine)
+    except NotCompared as error:
+        missing_reference(config, reference, str(error))
+    return engine
 
 
 @pytest.fixture(scope="session")
 def reference_engine(request: pytest.FixtureRequest) -> Engine:
-    from bitparity.cli.engine import choose_engine
-    from bitparity.registry import resolve_reference
-    from bitparity.settings import read_settings
-
-    bitnet_cpp_is_set = read_settings().bitnet_cpp_dir is not None
-    name = resolve_reference(
-        request.config.getoption("--parity-reference"), bitnet_cpp_is_set=bitnet_cpp_is_set
-    )
-    with _missing_is_a_skip(request):
-        return _found(choose_engine(name))
+    return require_engine(request.config, _named_reference(request.config))
 
 
 @pytest.fixture(scope="session")
@@ -201,11 +233,12 @@ def _open(engine: Engine, path: Path) -> Session:
     return engine.open(path, context=choose_context(model), threads=read_settings().threads)
 
 
-def _found(engine: Engine) -> Engine:
-    from bitparity.runs import require_available
+def _named_reference(config: pytest.Config) -> str:
+    from bitparity.registry import resolve_reference
+    from bitparity.settings import read_settings
 
-    require_available(engine)
-    return engine
+    bitnet_cpp_is_set = read_settings().bitnet_cpp_dir is not None
+    return resolve_reference(config.getoption("--parity-reference"), bitnet_cpp_is_set=bitnet_cpp_is_set)
 
 
 @contextmanager
@@ -213,6 +246,4 @@ def _missing_is_a_skip(request: pytest.FixtureRequest) -> Iterator[None]:
     try:
         yield
     except NotCompared as error:
-        if request.config.getoption("--require-reference"):
-            pytest.fail(f"--require-reference: {error}", pytrace=False)
-        pytest.skip(str(error))
+        missing_reference(request.config, _named_reference(request.config), str(error))

@@ -1,8 +1,7 @@
 """The main job: native against every reference, for every arch x format x chunking that the reference runs.
 
-Run by `pytest -k per_position_logits`.  A reference that is missing is a skip with its reason;
-`--require-reference` makes that an error for the one that --parity-reference names (auto: bitnet.cpp when
-BITNET_CPP_DIR is set, else llama.cpp).
+Run by `pytest -k per_position_logits`.  A reference that is missing is a skip with its reason, and an error
+where --require-reference names it.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from bitparity.model import open_model
 from bitparity.model.bundled import ARCHS, bundled_model
 from bitparity.model.hyperparameters import ARCHITECTURES
 from bitparity.model.synthetic import ModelSpec, make_model
-from bitparity.pytest_plugin import Parity
-from bitparity.registry import get_engine, resolve_reference
+from bitparity.pytest_plugin import Parity, require_engine
+from bitparity.registry import get_engine
 from bitparity.runs import follow, open_session
 from bitparity.settings import read_settings
 
@@ -61,12 +60,7 @@ def every_case() -> list[Case]:
 @pytest.fixture(scope="module", params=every_case(), ids=str)
 def case(request: pytest.FixtureRequest) -> Case:
     chosen: Case = request.param
-    available = get_engine(chosen.reference).availability()
-    if not available.found:
-        reason = f"{chosen.reference}: {available.what}; {available.advice}"
-        if request.config.getoption("--require-reference") and chosen.reference == _asked_for(request):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+    require_engine(request.config, chosen.reference)
     return chosen
 
 
@@ -136,8 +130,3 @@ def _make_random(path: Path, case: Case) -> None:
 
 def _random_tokens(n_vocab: int) -> list[int]:
     return [int(t) for t in np.random.default_rng(0).integers(0, n_vocab, N_RANDOM)]
-
-
-def _asked_for(request: pytest.FixtureRequest) -> str:
-    name = request.config.getoption("--parity-reference")
-    return resolve_reference(name, bitnet_cpp_is_set=read_settings().bitnet_cpp_dir is not None)

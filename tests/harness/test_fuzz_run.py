@@ -11,6 +11,7 @@ from bitparity.fuzz.implementations import Implementation, find_implementations
 from bitparity.fuzz.properties import PROPERTIES
 from bitparity.fuzz.replay import snippet
 from bitparity.fuzz.runner import search, targets
+from bitparity.pytest_plugin import is_required
 from bitparity.settings import read_settings
 
 EXAMPLES = 20  # a target; `bitparity fuzz --examples 10000` is the nightly search
@@ -18,8 +19,11 @@ GROUPS = ("formats", "kernels")
 
 
 @pytest.fixture(scope="module")
-def implementations() -> Iterator[list[Implementation]]:
-    found, _ = find_implementations(read_settings())
+def implementations(pytestconfig: pytest.Config) -> Iterator[list[Implementation]]:
+    found, missing = find_implementations(read_settings())
+    for text in missing:  # the others are searched without it, unless it is required
+        if is_required(pytestconfig, text.partition(":")[0]):
+            pytest.fail(f"--require-reference {text}", pytrace=False)
     yield found
     for implementation in found:
         implementation.close()

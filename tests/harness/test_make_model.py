@@ -13,6 +13,7 @@ from bitparity.formats import get_format, is_ternary
 from bitparity.model import Model, open_model
 from bitparity.model.synthetic import PRESETS, ModelSpec, make_model
 from bitparity.model.synthetic_vocabulary import make_vocabulary
+from bitparity.pytest_plugin import require_engine
 from bitparity.tokenizer import Tokenizer
 
 FORMATS = ("F32", "F16", "BF16", "I2_S", "TQ1_0", "TQ2_0")
@@ -125,8 +126,12 @@ def test_tokenizer_reads_the_vocabulary_and_uses_its_merges(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("arch", ["bitnet", "llama"])
 @pytest.mark.parametrize("weight_format", ["F32", "F16", "BF16", "TQ1_0", "TQ2_0"])
-def test_llama_cpp_runs_it(tmp_path: Path, arch: str, weight_format: str) -> None:
-    llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+def test_llama_cpp_runs_it(
+    tmp_path: Path, arch: str, weight_format: str, pytestconfig: pytest.Config
+) -> None:
+    require_engine(pytestconfig, "llama.cpp")
+    import llama_cpp
+
     make_model(tmp_path / "x.gguf", ModelSpec(arch, weight_format=weight_format))
     llama = llama_cpp.Llama(str(tmp_path / "x.gguf"), n_ctx=64, n_threads=1, logits_all=True, verbose=False)
     tokens = llama.tokenize(b"the rest of the note", add_bos=True)

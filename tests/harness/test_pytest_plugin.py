@@ -106,11 +106,50 @@ def test_missing_reference_is_a_skip_with_its_reason(
     outcome.stdout.fnmatch_lines(["SKIPPED*BITNET_CPP_DIR*"])
 
 
+@pytest.mark.parametrize("name", ["llama.cpp", "oracle"])
+def test_missing_reference_is_a_skip_when_another_is_required(
+    pytester: pytest.Pytester, model: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv("BITNET_CPP_DIR", raising=False)
+    pytester.makepyfile(TEST)
+    words = ("--parity-reference", "bitnet.cpp", "--require-reference", name)
+    run(pytester, model, *words).assert_outcomes(skipped=1)
+
+
+def test_reference_that_nobody_announces_cannot_be_required(pytester: pytest.Pytester, model: Path) -> None:
+    pytester.makepyfile(TEST)
+    outcome = run(pytester, model, "--require-reference", "lama.cpp")
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    outcome.stderr.fnmatch_lines(["*no engine is named 'lama.cpp'; there are bitnet.cpp, llama.cpp*"])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from bitparity.pytest_plugin import require_engine\n"
+        "def test_it(pytestconfig): require_engine(pytestconfig, 'bitnet.cpp')",
+        "from bitparity.pytest_plugin import missing_reference\n"
+        "def test_it(pytestconfig): missing_reference(pytestconfig, 'bitnet.cpp', 'no BITNET_CPP_DIR')",
+    ],
+    ids=["engine", "part"],
+)
+def test_test_that_finds_its_reference_by_itself_says_so_in_the_same_way(
+    pytester: pytest.Pytester, model: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    monkeypatch.delenv("BITNET_CPP_DIR", raising=False)
+    pytester.makepyfile(code)
+    run(pytester, model).assert_outcomes(skipped=1)
+    run(pytester, model, "--require-reference", "llama.cpp").assert_outcomes(skipped=1)
+    outcome = run(pytester, model, "--require-reference", "llama.cpp", "--require-reference", "bitnet.cpp")
+    outcome.assert_outcomes(failed=1)
+    outcome.stdout.fnmatch_lines(["*--require-reference bitnet.cpp: *BITNET_CPP_DIR*"])
+
+
 def test_missing_reference_is_an_error_when_it_is_required(
     pytester: pytest.Pytester, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("BITNET_CPP_DIR", raising=False)
     pytester.makepyfile(TEST)
-    outcome = run(pytester, model, "--parity-reference", "bitnet.cpp", "--require-reference")
+    outcome = run(pytester, model, "--parity-reference", "bitnet.cpp", "--require-reference", "bitnet.cpp")
     outcome.assert_outcomes(errors=1)
-    outcome.stdout.fnmatch_lines(["*--require-reference: *BITNET_CPP_DIR*"])
+    outcome.stdout.fnmatch_lines(["*--require-reference bitnet.cpp: *BITNET_CPP_DIR*"])

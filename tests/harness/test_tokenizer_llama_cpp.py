@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import json
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from itertools import pairwise, product
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unicodedata import category
 
@@ -17,13 +19,10 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as HuggingFace
 from tokenizers import models, pre_tokenizers, trainers
 
+from bitparity.pytest_plugin import require_engine
 from bitparity.tokenizer import Tokenizer, unicode_16
 from bitparity.tokenizer.byte_level import BYTE_OF
 from bitparity.tokenizer.pre_tokenizers import PRE_TOKENIZERS
-
-llama_cpp = pytest.importorskip(
-    "llama_cpp", reason="llama-cpp-python is not installed: pip install llama-cpp-python"
-)
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
 # llama.cpp cuts falcon3 as llama-bpe, bitnet.cpp as we do (see pre_tokenizers.py); falcon_e is bitnet.cpp's.
@@ -64,7 +63,8 @@ FRAGMENTS = st.one_of(
 class LlamaCppVocabulary:
     """A vocabulary as llama.cpp loads it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, llama_cpp: ModuleType) -> None:
+        self._llama_cpp = llama_cpp
         params = llama_cpp.llama_model_default_params()
         params.vocab_only = True
         self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
@@ -76,17 +76,17 @@ class LlamaCppVocabulary:
         raw = text.encode()
         buffer = (ctypes.c_int32 * (2 * len(raw) + 16))()
         arguments = (raw, len(raw), buffer, len(buffer), add_bos, parse_special)
-        count = llama_cpp.llama_tokenize(self._vocab, *arguments)
+        count = self._llama_cpp.llama_tokenize(self._vocab, *arguments)
         assert count >= 0
         return list(buffer[:count])
 
     def piece_bytes(self, token: int) -> bytes:
         buffer = ctypes.create_string_buffer(4096)
-        count = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, True)
+        count = self._llama_cpp.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, True)
         return buffer.raw[:count]
 
     def close(self) -> None:
-        llama_cpp.llama_model_free(self._model)
+        self._llama_cpp.llama_model_free(self._model)
 
 
 def train_byte_level() -> dict[str, Any]:
@@ -192,8 +192,15 @@ def trained() -> dict[str, dict[str, Any]]:
     return {"gpt2": train_byte_level(), "llama": train_sentencepiece()}
 
 
+@pytest.fixture(scope="module")
+def llama_cpp(pytestconfig: pytest.Config) -> ModuleType:
+    require_engine(pytestconfig, "llama.cpp")
+    return import_module("llama_cpp")
+
+
 @pytest.fixture(scope="module", params=[*BYTE_LEVEL, *FLAGS, *SENTENCEPIECE])
 def both(
+    llama_cpp: ModuleType,
     request: pytest.FixtureRequest,
     trained: dict[str, dict[str, Any]],
     tmp_path_factory: pytest.TempPathFactory,
@@ -203,7 +210,7 @@ def both(
     metadata = base | (BYTE_LEVEL | FLAGS | SENTENCEPIECE)[name]
     path = tmp_path_factory.mktemp("vocabulary") / "vocabulary.gguf"
     write_vocabulary(path, metadata)
-    reference = LlamaCppVocabulary(path)
+    reference = LlamaCppVocabulary(path, llama_cpp)
     yield reference, Tokenizer.from_gguf(metadata)
     reference.close()
 
@@ -236,10 +243,13 @@ def test_random_text_has_the_ids_of_llama_cpp(both: tuple[LlamaCppVocabulary, To
 
 
 @pytest.mark.parametrize("pre", ["gpt-2", "qwen35", "falcon"])  # letters and digits, marks, punctuation
-def test_characters_are_of_the_class_that_they_are_of_in_llama_cpp(pre: str, tmp_path: Path) -> None:
+def test_characters_are_of_the_class_that_they_are_of_in_llama_cpp(
+    llama_cpp: ModuleType, pre: str, tmp_path: Path
+) -> None:
     metadata = words_in_the_ids() | {"tokenizer.ggml.pre": pre}
     write_vocabulary(tmp_path / "vocabulary.gguf", metadata)
-    reference, tokenizer = LlamaCppVocabulary(tmp_path / "vocabulary.gguf"), Tokenizer.from_gguf(metadata)
+    reference = LlamaCppVocabulary(tmp_path / "vocabulary.gguf", llama_cpp)
+    tokenizer = Tokenizer.from_gguf(metadata)
     for characters in batched(borders_of_classes(), 64):
         for head in "b1!":
             assert_equal_ids(reference, tokenizer, "\n".join(head + c for c in characters))

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from bitparity.engine import Session
-from bitparity.errors import EngineUnavailable
 from bitparity.oracle.arithmetic import ORDERS
-from bitparity.registry import get_engine
+from bitparity.pytest_plugin import require_engine
 from bitparity.stages import StageFilter
 from bitparity_native.engine import NativeEngine
 
@@ -63,13 +62,10 @@ def record(session: Session) -> dict[tuple[int, str, int], np.ndarray]:
     CASES,
     ids=lambda case: case if isinstance(case, str) else "-".join(map(str, case.values())),
 )
-def test_every_stage_equals_the_reference_to_the_bit(model_of, reference, fields):
+def test_every_stage_equals_the_reference_to_the_bit(model_of, reference, fields, pytestconfig):
     """In the arithmetic that the reference's build reports of itself, whatever CPU it was built for."""
     path = model_of(**fields)
-    try:
-        session = get_engine(reference).open(path, context=64, threads=1)
-    except EngineUnavailable as error:
-        pytest.skip(str(error))
+    session = require_engine(pytestconfig, reference).open(path, context=64, threads=1)
     arithmetic = session.info.fingerprint.details["arithmetic"]
     if not set(ORDERS).intersection(arithmetic.split("/")):
         pytest.skip(f"no order of sums is known of a {reference} built for {session.info.fingerprint.isa}")

@@ -8,22 +8,32 @@ from pathlib import Path
 import pytest
 
 from bitparity.model.synthetic import ModelSpec, make_model
+from bitparity.pytest_plugin import require_engine
 from bitparity_reference.bitnet_cpp import BitnetCppEngine
 from bitparity_reference.llama_cpp import LlamaCppEngine
 from bitparity_reference.llama_engine import LlamaEngine
 from bitparity_reference.worker import WorkerSession
 
-ENGINES: dict[str, type[LlamaEngine]] = {"llama.cpp": LlamaCppEngine, "bitnet.cpp": BitnetCppEngine}
+
+@pytest.fixture
+def llama_cpp(pytestconfig: pytest.Config) -> LlamaCppEngine:
+    found = require_engine(pytestconfig, "llama.cpp")
+    assert isinstance(found, LlamaCppEngine)
+    return found
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture
+def bitnet_cpp(pytestconfig: pytest.Config) -> BitnetCppEngine:
+    found = require_engine(pytestconfig, "bitnet.cpp")
+    assert isinstance(found, BitnetCppEngine)
+    return found
+
+
+@pytest.fixture(params=["llama.cpp", "bitnet.cpp"])
 def engine(request: pytest.FixtureRequest) -> LlamaEngine:
-    """A reference that can run here; a skip with its reason, or a failure under --require-reference."""
-    found = ENGINES[request.param]()
-    available = found.availability()
-    if not available.found:
-        absent = pytest.fail if request.config.getoption("--require-reference", False) else pytest.skip
-        absent(f"{found.name}: {available.what}; {available.advice}")
+    """Either reference."""
+    found = require_engine(request.config, request.param)
+    assert isinstance(found, LlamaEngine)
     return found
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from bitparity.formats.rules import SMALLEST_MEAN, absolute_mean
 from bitparity.fuzz.cases import WEIGHT_RECIPES, WeightCase
+from bitparity.pytest_plugin import missing_reference, require_engine
 from bitparity.settings import read_settings
 
 EPS = 2.0**-24  # half a unit in the last place of a float32 of size one
@@ -52,12 +53,13 @@ def half_means(seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("script", RULES)
-def test_absolute_mean_is_the_rule_of_the_converter(script: str) -> None:
+def test_absolute_mean_is_the_rule_of_the_converter(script: str, pytestconfig: pytest.Config) -> None:
+    require_engine(pytestconfig, "bitnet.cpp")
+    path = Path(str(read_settings().bitnet_cpp_dir)) / script
+    if not path.is_file():
+        missing_reference(pytestconfig, "bitnet.cpp", f"BITNET_CPP_DIR names a tree without {script}")
     torch = pytest.importorskip("torch", reason="the converters compute in torch, which is not installed")
-    folder = read_settings().bitnet_cpp_dir
-    if folder is None or not (Path(folder) / script).is_file():
-        pytest.skip(f"BITNET_CPP_DIR names no bitnet.cpp tree with {script}")
-    rule = converters_rule(Path(folder) / script, RULES[script], torch)
+    rule = converters_rule(path, RULES[script], torch)
     ties = 0
     for values in [*(case.values() for case in CASES), *(half_means(seed) for seed in range(300))]:
         mean = torch.from_numpy(values).abs().mean().numpy()[()]

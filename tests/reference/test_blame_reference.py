@@ -107,13 +107,12 @@ def _with_scaled_weight(path: Path) -> bytes:
     return bytes(content)
 
 
-def test_dedicated_head_that_bitnet_cpp_ignores_is_blamed_on_it(model_file: Callable[..., Path]) -> None:
+def test_dedicated_head_that_bitnet_cpp_ignores_is_blamed_on_it(
+    bitnet_cpp: BitnetCppEngine, model_file: Callable[..., Path]
+) -> None:
     """It loads output.weight and multiplies with the embedding all the same (UPSTREAM.md)."""
-    reference = BitnetCppEngine()
-    if not reference.availability().found:
-        pytest.skip(reference.availability().what)
     path = model_file(arch="bitnet-b1.58", tied=False)
-    expected = reference.open(path, context=64, threads=1)
+    expected = bitnet_cpp.open(path, context=64, threads=1)
     try:
         oracle = OracleEngine().open(path, context=64, threads=1)
         report = blame_sessions(open_model(path), expected, oracle, TOKENS)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitparity.errors import EngineUnavailable
 from bitparity.formats import get_format, is_ternary
 from bitparity.formats.table_lookup import TL1_TILINGS, TL2_TILINGS, Tiling
 from bitparity.fuzz.implementations import Implementation, pick
@@ -21,6 +20,7 @@ from bitparity.model.bundled import bundled_model
 from bitparity.model.convert import convert
 from bitparity.model.types import Model
 from bitparity.model.verify import verify_weights
+from bitparity.pytest_plugin import missing_reference, require_engine
 from bitparity.settings import read_settings
 from bitparity_reference.converters import SCRIPT, Converter
 from bitparity_reference.implementations import Workshop, bitnet_cpp
@@ -35,11 +35,17 @@ SHAPES = [
 
 
 @pytest.fixture(scope="module")
-def converter() -> Iterator[Implementation]:
-    try:
-        found = bitnet_cpp(read_settings())
-    except EngineUnavailable as error:
-        pytest.skip(str(error))
+def script(pytestconfig: pytest.Config) -> Path:
+    require_engine(pytestconfig, "bitnet.cpp")
+    found = Path(str(read_settings().bitnet_cpp_dir)) / SCRIPT
+    if not found.is_file():
+        missing_reference(pytestconfig, "bitnet.cpp", f"BITNET_CPP_DIR names a tree without {SCRIPT}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def converter(script: Path) -> Iterator[Implementation]:
+    found = bitnet_cpp(read_settings())
     yield pick(found, "bitnet.cpp converter")
     for implementation in found:
         implementation.close()
@@ -71,9 +77,9 @@ MODEL_TILINGS = {
 WRITER = Path(__file__).with_name("write_with_fork.py")
 
 
-def converter_file(name: str, model: Model, library: Path, folder: Path) -> Path:
+def converter_file(name: str, model: Model, script: Path, folder: Path) -> Path:
     """The model in TL1 or TL2: packed by the converter's functions, written by its writer."""
-    workshop = Workshop("converter", Converter, {"script": library / SCRIPT, "tilings": MODEL_TILINGS})
+    workshop = Workshop("converter", Converter, {"script": script, "tilings": MODEL_TILINGS})
     arrays: dict[str, Any] = {"order": json.dumps(list(model.tensors))}
     for tensor in model.tensors.values():
         if is_ternary(get_format(tensor.format)):
@@ -87,7 +93,7 @@ def converter_file(name: str, model: Model, library: Path, folder: Path) -> Path
     np.savez(folder / "arrays.npz", **arrays)
     plain = {k: v if isinstance(v, (str, bool, int, float)) else list(v) for k, v in model.metadata.items()}
     (folder / "metadata.json").write_text(json.dumps(plain, default=int))
-    package = str(library / "3rdparty/llama.cpp/gguf-py")
+    package = str(script.parent.parent / "3rdparty/llama.cpp/gguf-py")
     files = [str(folder / file) for file in ("metadata.json", "arrays.npz")]
     target = folder / f"{name}.gguf"
     subprocess.run([sys.executable, str(WRITER), package, *files, name, str(target)], check=True)
@@ -100,12 +106,11 @@ def _tl2_bytes(rows: int, cols: int) -> int:
 
 
 @pytest.mark.parametrize("name", ["TL1", "TL2"])
-def test_file_of_the_converter_holds_the_weights_of_the_trained_model(name: str, tmp_path: Path) -> None:
-    library = read_settings().bitnet_cpp_dir
-    if library is None or not (Path(library) / SCRIPT).is_file():
-        pytest.skip("BITNET_CPP_DIR names no bitnet.cpp tree with its converter")
+def test_file_of_the_converter_holds_the_weights_of_the_trained_model(
+    script: Path, name: str, tmp_path: Path
+) -> None:
     expected = open_model(bundled_model(weight_format="I2_S"))
-    path = converter_file(name, expected, Path(library), tmp_path)
+    path = converter_file(name, expected, script, tmp_path)
     found = verify_weights(expected, open_model(path, tilings=MODEL_TILINGS[name]))
     assert found.is_same, found.differences[:1]
     assert found.tensors == len(expected.tensors)

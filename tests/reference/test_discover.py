@@ -108,12 +108,10 @@ def test_digest_ignores_what_lies_beside_and_does_not_compute(tmp_path: Path) ->
     assert find_bitnet_cpp(root).digest == before
 
 
+@pytest.mark.usefixtures("llama_cpp")
 def test_llama_cpp_is_found_without_importing_it() -> None:
     before = "llama_cpp" in sys.modules
-    try:
-        found = find_llama_cpp()
-    except EngineUnavailable as error:
-        pytest.skip(str(error))
+    found = find_llama_cpp()
     assert isinstance(found, Library)
     assert found.version.startswith("llama-cpp-python ")
     assert ("llama_cpp" in sys.modules) == before

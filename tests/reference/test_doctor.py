@@ -18,13 +18,6 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(command, arguments)
 
 
-@pytest.fixture
-def llama_cpp() -> None:
-    available = LlamaCppEngine().availability()
-    if not available.found:
-        pytest.skip(f"llama.cpp: {available.what}")
-
-
 @pytest.mark.usefixtures("llama_cpp")
 def test_doctor_names_every_engine_and_what_compare_would_use(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path

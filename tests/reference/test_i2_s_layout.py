@@ -10,7 +10,6 @@ import pytest
 from bitparity.formats.base import Bytes, Floats
 from bitparity.fuzz.own import DEFINITIONS
 from bitparity.settings import read_settings
-from bitparity_reference.discover import find_bitnet_cpp
 from bitparity_reference.i2_s_layout import LAYOUTS, i2_s_operations, layout_written
 from bitparity_reference.implementations import bitnet_cpp
 
@@ -37,11 +36,8 @@ def test_arm_build_is_not_asked_for_products_that_its_kernels_leave_empty() -> N
     assert multiplied == ["I2_S_ARM"]
 
 
+@pytest.mark.usefixtures("bitnet_cpp")
 def test_bitnet_cpp_of_this_machine_has_operations_for_one_layout_alone() -> None:
-    root = read_settings().bitnet_cpp_dir
-    if root is None:
-        pytest.skip("BITNET_CPP_DIR is not set")
-    find_bitnet_cpp(root)
     found = bitnet_cpp(read_settings())
     try:
         written = [name for name in LAYOUTS if found[0].has("pack", name)]

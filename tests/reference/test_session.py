@@ -171,14 +171,13 @@ def test_refusal_names_what_is_not_run() -> None:
     assert bitnet.refusal("bitnet", {"TL1", "TL2"}) == "bitnet.cpp does not run weights in TL1, TL2"
 
 
-def test_engine_refuses_a_model_or_device_it_does_not_run(model_file: Callable[..., Path]) -> None:
-    engine = LlamaCppEngine()
-    if not engine.availability().found:
-        pytest.skip(engine.availability().what)
+def test_engine_refuses_a_model_or_device_it_does_not_run(
+    llama_cpp: LlamaCppEngine, model_file: Callable[..., Path]
+) -> None:
     with pytest.raises(BadInput, match="does not run weights in I2_S"):
-        engine.open(model_file(weight_format="I2_S"), context=8, threads=1)
+        llama_cpp.open(model_file(weight_format="I2_S"), context=8, threads=1)
     with pytest.raises(BadInput, match="it has no device 0"):
-        engine.open(model_file(), context=8, threads=1, device_id=0)
+        llama_cpp.open(model_file(), context=8, threads=1, device_id=0)
 
 
 def test_engine_begins_in_the_process_that_it_started(
