@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from bitparity.cli import main
 from bitparity.compare.bisect import blame_sessions, windows
 from bitparity.compare.blame import BlameReport, Evidence, blame, judge_engine
+from bitparity.compare.bounds import allowed_error
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.judge import Judge, LocalError
 from bitparity.engine import Floats, StageValue
@@ -25,9 +27,11 @@ from bitparity.model import open_model
 from bitparity.model.bundled import bundled_model
 from bitparity.model.convert import convert
 from bitparity.model.synthetic import ModelSpec, make_model
+from bitparity.model.types import Model
 from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, Arithmetic
-from bitparity.oracle.definition import Definition, stages_of
+from bitparity.oracle.definition import Definition, Place, stages_of
 from bitparity.oracle.engine import OracleEngine
+from bitparity.oracle.ops import Doubles
 from bitparity.runs import file_digest
 from bitparity.stages import StageFilter, graph_order
 from bitparity.trace import ALL_VALUES, MemoryTrace, TraceWriter, read_trace
@@ -383,6 +387,53 @@ def test_derived_stage_may_be_computed_in_every_way_that_is_right(
     )
     assert judged.first is None, judged.sentence()
     assert set(judged.absent) == set(left_out)
+
+
+class Imprecise(Definition):
+    """A sound engine whose errors are up to 0.4 of what is allowed; sums of two are exact in any engine."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._rng = np.random.default_rng(0)
+
+    def compute(self, stage: str, place: Place, inputs: dict[str, Any]) -> Doubles:
+        output = super().compute(stage, place, inputs)
+        if stage in ("embeddings", "attn_residual", "layer_out"):
+            return output
+        allowed = allowed_error(self, stage, place, inputs, output)
+        imprecise: Doubles = output + self._rng.uniform(-0.4, 0.4, output.shape) * allowed
+        return imprecise
+
+
+@pytest.fixture(scope="module", params=["bitnet", "llama"])
+def imprecise(request: pytest.FixtureRequest, path_of: MakePath) -> tuple[Model, list[StageValue]]:
+    """Decode steps of that engine with F16 weights, long enough for values next to a tie of F16."""
+    path = path_of(arch=request.param, weight_format="F16")
+    values: list[StageValue] = []
+    engine = OracleEngine(LLAMA_CPP, make_definition=Imprecise.of)
+    session = engine.open(path, context=48, threads=1)
+    with session.tap(StageFilter.parse("-1:embeddings,*:*"), values.append):
+        for token in np.random.default_rng(1).integers(0, 320, 48):
+            session.decode(int(token))
+    return open_model(path), values
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [("attn_norm",), ("attn_probs",), ("ffn_act",), ("ffn_norm", "ffn_gate", "ffn_up"), ("k_rope", "v_proj")],
+    ids=",".join,
+)
+def test_error_of_a_derived_stage_that_rounding_makes_large_is_allowed(
+    imprecise: tuple[Model, list[StageValue]], left_out: tuple[str, ...]
+) -> None:
+    model, values = imprecise
+    trace = MemoryTrace("imprecise")
+    for value in values:
+        if value.stage not in left_out:
+            trace(value)
+    judged = judge_engine(model, Evidence(trace, LLAMA_CPP), stages=StageFilter.parse("0-1:*"))
+    assert judged.first is None, judged.sentence()
+    assert not judged.not_judged
 
 
 def test_fault_in_a_stage_that_is_not_recorded_is_found_at_the_next(path_of: MakePath) -> None:
