@@ -6,7 +6,7 @@ of one sequence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -186,6 +186,24 @@ class FollowsReference(Protocol):
 
         Itself when the reference states none, or when an arithmetic was chosen for the engine.
         """
+        ...
+
+
+@runtime_checkable
+class Configurable(Protocol):
+    """What an engine may have besides: choices that a user makes by name; `registry.configure` makes them."""
+
+    def choices(self) -> Mapping[str, Sequence[str]]:
+        """What can be chosen here: choice -> its names, first the one that "auto" stands for.
+
+        kernels  kernel sets that this CPU runs
+
+        Raises EngineUnavailable when the engine is not there to be asked.
+        """
+        ...
+
+    def configured(self, **chosen: str) -> Engine:
+        """The same engine with these names chosen, or "auto"; the other choices stay as they are."""
         ...
 
 

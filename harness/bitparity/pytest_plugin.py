@@ -37,6 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--parity-model", help="GGUF file to compare on (default: a bundled model)")
     group.addoption("--parity-reference", default="auto", help="engine to trust (default: auto)")
     group.addoption("--parity-candidate", default="native", help="engine under test (default: native)")
+    group.addoption("--parity-kernels", help="kernel set of the engine under test (default: its best)")
     group.addoption(
         "--require-reference",
         action="append",
@@ -91,7 +92,8 @@ def reference_engine(request: pytest.FixtureRequest) -> Engine:
 def candidate_engine(request: pytest.FixtureRequest) -> Engine:
     from bitparity.cli.engine import choose_engine
 
-    return choose_engine(request.config.getoption("--parity-candidate"))
+    kernels = request.config.getoption("--parity-kernels")
+    return choose_engine(request.config.getoption("--parity-candidate"), kernels=kernels)
 
 
 @pytest.fixture(scope="session")
@@ -129,6 +131,7 @@ def candidate_session(
 
 @pytest.fixture
 def parity(
+    request: pytest.FixtureRequest,
     reference_engine: Engine,
     candidate_engine: Engine,
     parity_model: Path,
@@ -138,18 +141,20 @@ def parity(
     from bitparity.model import open_model
 
     model = open_model(parity_model)
-    return Parity(model, reference_engine, candidate_engine, reference_session, candidate_session)
+    kernels = request.config.getoption("--parity-kernels")
+    return Parity(model, reference_engine, candidate_engine, reference_session, candidate_session, kernels)
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Two engines with one model open in both."""
+    """Two engines with one model open in both; `kernels` is the candidate's kernel set, if one was named."""
 
     model: Model
     reference_engine: Engine
     candidate_engine: Engine
     reference: Session
     candidate: Session
+    kernels: str | None = None
 
     def compare(
         self,
@@ -177,6 +182,7 @@ class Parity:
         options = ["--steps", str(steps)] if steps else []
         options += ["--limit", f"{limit:g}"] if limit is not None else []
         options += ["--blame"] if blame else []
+        options += ["--kernels", self.kernels] if self.kernels is not None else []
         names = (self.reference_engine.name, self.candidate_engine.name)
         comparison = Comparison(
             reference=Side(self.reference_engine, self.model),

@@ -1,4 +1,4 @@
-"""Find engines by name, in whatever package announces them.
+"""Find engines by name, in whatever package announces them, and make their choices.
 
 A stranger's engine is a class with the methods of `bitparity.engine.Engine`, announced in its own package:
 
@@ -8,13 +8,15 @@ A stranger's engine is a class with the methods of `bitparity.engine.Engine`, an
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 
-from bitparity.engine import Engine
+from bitparity.engine import Configurable, Engine
 from bitparity.errors import BadInput, BitparityError, EngineUnavailable
 
 ENTRY_POINT_GROUP = "bitparity.engines"
 DEFAULT_CANDIDATE = "native"
+CHOICES = {"kernels": "kernel set"}  # choice, which is also its option -> what one of its names is called
 
 
 def engine_names() -> list[str]:
@@ -44,3 +46,49 @@ def resolve_reference(name: str, *, bitnet_cpp_is_set: bool) -> str:
     if name != "auto":
         return name
     return "bitnet.cpp" if bitnet_cpp_is_set else "llama.cpp"
+
+
+def configure(engine: Engine, **chosen: str | None) -> Engine:
+    """The engine with these names of `CHOICES` chosen; None leaves a choice as it is.
+
+    Raises BadInput when the engine has no such choice, or no such name for it on this machine.
+    """
+    said = {choice: name for choice, name in chosen.items() if name is not None}
+    for choice, name in said.items():
+        names, word = _choices_of(engine).get(choice), CHOICES[choice]
+        if names is None:
+            raise BadInput(f"{engine.name} has no {word}s to choose from; leave out --{choice} {name}")
+        if name not in ("auto", *names):
+            raise BadInput(
+                f"{engine.name} has no {word} {name!r} that runs here; there are {', '.join(names)}"
+            )
+    return engine.configured(**said) if said and isinstance(engine, Configurable) else engine
+
+
+def configure_each(engines: Sequence[Engine], **chosen: str | None) -> list[Engine]:
+    """Configure the engines that have these choices, and leave the others as they are.
+
+    Raises BadInput as `configure` does, and when no engine has a choice that was made.
+    """
+    for choice, name in chosen.items():
+        if name is not None and not any(choice in _choices_of(engine) for engine in engines):
+            named = ", ".join(engine.name for engine in engines)
+            raise BadInput(f"no engine here ({named}) has {CHOICES[choice]}s; leave out --{choice} {name}")
+    return [_configure_what_it_has(engine, chosen) for engine in engines]
+
+
+def with_every_kernel_set(engine: Engine) -> dict[str, Engine]:
+    """The engine once for each kernel set that runs here, by names like native/avx2; by its own if it has
+    none."""
+    sets = _choices_of(engine).get("kernels", ())
+    every = {f"{engine.name}/{name}": configure(engine, kernels=name) for name in sets}
+    return every or {engine.name: engine}
+
+
+def _configure_what_it_has(engine: Engine, chosen: Mapping[str, str | None]) -> Engine:
+    choices = _choices_of(engine)
+    return configure(engine, **{choice: name for choice, name in chosen.items() if choice in choices})
+
+
+def _choices_of(engine: Engine) -> Mapping[str, Sequence[str]]:
+    return engine.choices() if isinstance(engine, Configurable) else {}

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, RecordSink, Role, Sink, StageValue
-from bitparity.errors import BadInput
+from bitparity.errors import BadInput, EngineUnavailable
 from bitparity.model import open_model
 from bitparity.model.types import Model
 from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, Arithmetic, arithmetic_named
@@ -58,28 +58,36 @@ class NativeEngine:
         self._alter = alter
         self._faults = faults
 
+    def choices(self) -> dict[str, list[str]]:
+        """As bitparity.engine.Configurable says."""
+        available = self.availability()
+        if not available.found:
+            raise EngineUnavailable(f"native was not found: {available.what}; {available.advice}")
+        return {"kernels": _kernel_sets()}
+
+    def configured(self, *, kernels: str | None = None) -> NativeEngine:
+        """As bitparity.engine.Configurable says."""
+        return self._changed(kernels=kernels or self._kernels)
+
     def with_faults(
         self, alter: Callable[[Model], Model] | None, switches: Mapping[str, Any]
     ) -> NativeEngine:
         """The same engine made faulty on purpose (bitparity.faults); switches are fields of _core.Faults."""
-        return NativeEngine(
-            arithmetic=self._arithmetic, kernels=self._kernels, alter=alter, faults=_core.Faults(**switches)
-        )
+        return self._changed(alter=alter, faults=_core.Faults(**switches))
 
     def following(self, reference: Fingerprint) -> NativeEngine:
         """As bitparity.engine.FollowsReference says."""
         stated = reference.details.get("arithmetic")
         if self._arithmetic != "auto" or stated is None:
             return self
-        return NativeEngine(arithmetic=stated, kernels=self._kernels, alter=self._alter, faults=self._faults)
+        return self._changed(arithmetic=stated)
 
     def availability(self) -> Availability:
         if _problem:
             return Availability(
                 False, f"the compiled core is missing ({_problem})", "run `pip install .` in the project"
             )
-        runs = [name for name, _, runs_here in _core.kernels.kernel_sets() if runs_here]
-        return Availability(True, f"part of bitparity; kernel sets {', '.join(runs)}")
+        return Availability(True, f"part of bitparity; kernel sets {', '.join(_kernel_sets())}")
 
     def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
         if arch not in ARCHITECTURES:
@@ -109,6 +117,15 @@ class NativeEngine:
             return arithmetic_named(self._arithmetic)
         is_bitnet_cpp = model.hyper.arch in _ONLY_BITNET_CPP or "I2_S" in model.format_counts()
         return BITNET_CPP if is_bitnet_cpp else LLAMA_CPP
+
+    def _changed(self, **changes: Any) -> NativeEngine:
+        own = {
+            "arithmetic": self._arithmetic,
+            "kernels": self._kernels,
+            "alter": self._alter,
+            "faults": self._faults,
+        }
+        return NativeEngine(**own | changes)
 
     def _open_core(self, model: Model, arithmetic: Arithmetic, context: int, threads: int) -> _core.Session:
         hyper, weights = model.hyper, model.weights
@@ -272,6 +289,11 @@ class NativeSession:
         if self._tokenizer is None:
             self._tokenizer = Tokenizer.from_gguf(self._metadata)
         return self._tokenizer
+
+
+def _kernel_sets() -> list[str]:
+    """Those that this CPU runs, best first."""
+    return [name for name, _, runs_here in _core.kernels.kernel_sets() if runs_here]
 
 
 def _describe(model: Model, core: _core.Session, arithmetic: Arithmetic, threads: int) -> ModelInfo:

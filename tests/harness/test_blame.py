@@ -138,7 +138,7 @@ def test_wrong_arithmetic_is_seen_and_put_into_words(path_of: MakePath) -> None:
 def test_planted_fault_is_found_where_it_was_planted(path_of: MakePath, fault: Fault) -> None:
     path = path_of(arch="bitnet-b1.58")
     model = open_model(path)
-    engine = plant(fault, "oracle")
+    engine = plant(fault, OracleEngine())
     assert isinstance(engine, OracleEngine)
     expected = Evidence(record(path, OracleEngine(), name="sound"), BITNET_CPP)
     actual = Evidence(record(path, engine, name="faulty"), BITNET_CPP)
@@ -203,7 +203,7 @@ def test_nan_is_guilty_where_it_appears_and_only_inherited_later(path_of: MakePa
 
 
 def plant_oracle(name: str) -> OracleEngine:
-    engine = plant(FAULT[name], "oracle")
+    engine = plant(FAULT[name], OracleEngine())
     assert isinstance(engine, OracleEngine)
     return engine
 

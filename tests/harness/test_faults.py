@@ -9,12 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from bitparity.cli.selftest import command
+from bitparity.engine import Engine
 from bitparity.errors import BadInput
 from bitparity.faults import catalogue
 from bitparity.faults.catalogue import CATALOGUE, Fault
 from bitparity.faults.plant import find, plant
 from bitparity.model.synthetic import ModelSpec, make_model
-from bitparity.registry import get_engine
+from bitparity.oracle.engine import OracleEngine
+from bitparity.registry import get_engine, with_every_kernel_set
 
 TOKENS = [(37 * i + 11) % 320 for i in range(8)]
 FAULT = {fault.name: fault for fault in CATALOGUE}
@@ -33,30 +35,65 @@ def test_catalogue_has_the_faults_that_engines_really_had() -> None:
     assert all(fault.alter or (fault.switches and fault.definition) for fault in CATALOGUE)
 
 
-@pytest.mark.parametrize("fault", CATALOGUE, ids=lambda f: f.name)
-def test_fault_planted_in_native_is_found(path: Path, fault: Fault) -> None:
-    if not get_engine("native").availability().found:
+@pytest.fixture(scope="module")
+def native() -> Engine:
+    engine = get_engine("native")
+    if not engine.availability().found:
         pytest.skip("native is not built")
-    finding = find(fault, "native", path, TOKENS)
+    return engine
+
+
+@pytest.mark.parametrize("fault", CATALOGUE, ids=lambda f: f.name)
+def test_fault_planted_in_native_is_found(path: Path, fault: Fault, native: Engine) -> None:
+    finding = find(fault, native, path, TOKENS)
     assert finding.is_found, f"{finding.problem}: {finding.report.sentence}"
 
 
+@pytest.mark.parametrize("fault", [f for f in CATALOGUE if f.switches], ids=lambda f: f.name)
+def test_fault_of_the_engine_itself_is_found_with_every_kernel_set(
+    path: Path, fault: Fault, native: Engine
+) -> None:
+    """Another model is another input to all kernel sets alike; a switch goes through their own code."""
+    for name, engine in with_every_kernel_set(native).items():
+        finding = find(fault, engine, path, TOKENS)
+        assert finding.is_found, f"{name}: {finding.problem}: {finding.report.sentence}"
+        assert name == f"native/{finding.kernels}"
+
+
+def test_selftest_plants_in_every_kernel_set_or_in_the_one_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, native: Engine
+) -> None:
+    monkeypatch.setattr(catalogue, "CATALOGUE", (FAULT["epsilon"],))
+    every = CliRunner().invoke(command, ["--engine", "native"])
+    for name in with_every_kernel_set(native):
+        assert f"native, kernels {name.partition('/')[2]}" in every.output
+    one = CliRunner().invoke(command, ["--engine", "native", "--kernels", "portable"])
+    assert "1 of 1 planted faults" in one.output, one.output
+    assert "native, kernels portable" in one.output
+
+
+def test_selftest_without_an_engine_that_has_kernel_sets_refuses_the_option() -> None:
+    done = CliRunner().invoke(command, ["--engine", "oracle", "--kernels", "avx2"])
+    assert isinstance(done.exception, BadInput)
+    assert str(done.exception) == "no engine here (oracle) has kernel sets; leave out --kernels avx2"
+
+
 def test_fault_that_changes_nothing_is_not_found(path: Path) -> None:
-    finding = find(replace(FAULT["epsilon"], alter=lambda model: model), "oracle", path, TOKENS)
+    finding = find(replace(FAULT["epsilon"], alter=lambda model: model), OracleEngine(), path, TOKENS)
     assert finding.problem == "no stage was found guilty"
     assert finding.report.exit_code == 0
 
 
 def test_fault_found_elsewhere_or_in_other_words_is_a_problem(path: Path) -> None:
-    elsewhere = find(replace(FAULT["epsilon"], layer=1), "oracle", path, TOKENS)
+    elsewhere = find(replace(FAULT["epsilon"], layer=1), OracleEngine(), path, TOKENS)
     assert elsewhere.problem.startswith("found at (layer, stage, position) (0, 'attn_norm', 0)")
-    other_words = find(replace(FAULT["epsilon"], says="a goat"), "oracle", path, TOKENS)
+    other_words = find(replace(FAULT["epsilon"], says="a goat"), OracleEngine(), path, TOKENS)
     assert other_words.problem == "blame does not say 'a goat'"
 
 
 def test_engine_that_cannot_be_made_faulty_is_refused() -> None:
     with pytest.raises(BadInput, match=r"faults cannot be planted in llama\.cpp"):
-        plant(FAULT["epsilon"], "llama.cpp")
+        plant(FAULT["epsilon"], get_engine("llama.cpp"))
 
 
 @pytest.mark.parametrize(("harmless", "exit_code"), [(False, 0), (True, 1)])

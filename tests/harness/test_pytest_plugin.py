@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bitparity.model.synthetic import ModelSpec, make_model
+from bitparity.registry import get_engine
 
 pytest_plugins = ["pytester"]
 
@@ -71,6 +72,30 @@ def test_sessions(reference_session, candidate_session, parity_model):
 """
     )
     run(pytester, model, "--parity-reference", "oracle").assert_outcomes(passed=3)
+
+
+def test_kernel_set_of_the_candidate_can_be_named(pytester: pytest.Pytester, model: Path) -> None:
+    if not get_engine("native").availability().found:
+        pytest.skip("native is not built")
+    pytester.makepyfile(
+        """
+def test_kernels(parity):
+    result = parity.assert_positions_match([1, 2], limit=1e-4)
+    assert parity.candidate.info.fingerprint.kernels == "portable"
+    assert "--kernels portable" in result.command
+"""
+    )
+    named = ("--parity-reference", "oracle", "--parity-candidate", "native")
+    run(pytester, model, *named, "--parity-kernels", "portable").assert_outcomes(passed=1)
+
+
+def test_kernel_set_of_a_candidate_that_has_none_is_refused(pytester: pytest.Pytester, model: Path) -> None:
+    pytester.makepyfile("def test_parity(parity): pass")
+    result = run(pytester, model, "--parity-reference", "oracle", "--parity-kernels", "avx2")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        "*BadInput: oracle has no kernel sets to choose from; leave out --kernels avx2"
+    )
 
 
 def test_stages_are_judged(pytester: pytest.Pytester, model: Path) -> None:

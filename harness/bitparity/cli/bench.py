@@ -10,6 +10,7 @@ import click
 
 from bitparity.bench.lane import Lane, make_lanes
 from bitparity.cli.choose import DEFAULT_PROMPT, bundled_choices, choose_model, refuses
+from bitparity.cli.engine import kernels_option
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.repeat import command_line
@@ -18,7 +19,7 @@ from bitparity.errors import BadInput, EngineFailed, EngineUnavailable, NotCompa
 from bitparity.model import open_model
 from bitparity.model.bundled import bundled_model
 from bitparity.model.types import Model
-from bitparity.registry import DEFAULT_CANDIDATE, engine_names, get_engine
+from bitparity.registry import DEFAULT_CANDIDATE, configure_each, engine_names, get_engine
 from bitparity.runs import availability_of, refusal_of, require_runnable
 from bitparity.settings import read_settings
 
@@ -34,6 +35,7 @@ DEPTHS = (0, 1024, 4096)
     multiple=True,
     help="Engine to time, or ENGINE=FILE for one with a file of its own; may be given several times.",
 )
+@kernels_option("those engines that have several")
 @click.option("--prefill", help="Lengths of prefill, with commas between.  [default: 64,512]")
 @click.option("--depths", help="Depths to decode at, with commas between.  [default: 0,1024,4096]")
 @click.option("--decode-tokens", type=click.IntRange(1), default=16, show_default=True, help="At each depth.")
@@ -45,6 +47,7 @@ def command(
     ctx: click.Context,
     model: str | None,
     engines: tuple[str, ...],
+    kernels: str | None,
     prefill: str | None,
     depths: str | None,
     decode_tokens: int,
@@ -64,7 +67,7 @@ def command(
     from bitparity.bench.run import Plan, bench
     from bitparity.bench.table import print_bench
 
-    lanes = _named_lanes(engines, model) if engines else default_lanes(model)
+    lanes = _named_lanes(engines, model, kernels) if engines else default_lanes(model, kernels)
     room = min(lane.model.hyper.context_length for lane in lanes)
     plan = Plan(
         prefill=_numbers("--prefill", prefill, least=1) or tuple(n for n in PREFILL if n <= room),
@@ -101,12 +104,12 @@ def _numbers(option: str, text: str | None, *, least: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 
-def _named_lanes(names: Sequence[str], model: str | None) -> list[Lane]:
+def _named_lanes(names: Sequence[str], model: str | None, kernels: str | None) -> list[Lane]:
     """Lanes of `ENGINE` and `ENGINE=FILE`; those without a file share one that they all run."""
     if doubled := next((name for name in names if names.count(name) > 1), None):
         raise BadInput(f"--engine {doubled} was given twice")
     parts = [name.partition("=") for name in names]
-    engines = [get_engine(name) for name, _, _ in parts]
+    engines = configure_each([get_engine(name) for name, _, _ in parts], kernels=kernels)
     sharing = [engine for engine, (_, _, file) in zip(engines, parts, strict=True) if not file]
     shared = open_model(choose_model(model, sharing)) if sharing else None
     lanes = make_lanes(
@@ -120,9 +123,9 @@ def _named_lanes(names: Sequence[str], model: str | None) -> list[Lane]:
     return lanes
 
 
-def default_lanes(name: str | None) -> list[Lane]:
+def default_lanes(name: str | None, kernels: str | None) -> list[Lane]:
     """The default candidate, and every reference that is found and runs the model."""
-    engines = [get_engine(DEFAULT_CANDIDATE), *_references()]
+    engines = configure_each([get_engine(DEFAULT_CANDIDATE), *_references()], kernels=kernels)
     model = open_model(_default_model(name, engines))
     formats = set(model.format_counts())
     lanes = make_lanes([(e, model) for e in engines if refusal_of(e, model.hyper.arch, formats) is None])

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from bitparity.cli.engine import start_engine
+from bitparity.cli.engine import kernels_option, start_engine
 from bitparity.cli.output import OutputFile
 from bitparity.cli.repeat import command_line
 from bitparity.registry import resolve_reference
@@ -26,6 +26,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--reference", default="auto", show_default=True, help="Engine to trust, or a recording (.npz)."
 )
 @click.option("--candidate", default="native", show_default=True, help="Engine under test, or a recording.")
+@kernels_option("the candidate")
 @click.option(
     "--reference-model", type=_FILE, help="Another file for the reference, say a twin in its format."
 )

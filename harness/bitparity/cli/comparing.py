@@ -34,6 +34,7 @@ class Options:
     model: str | None
     reference: str
     candidate: str
+    kernels: str | None
     reference_model: Path | None
     candidate_model: Path | None
     texts: tuple[str, ...]
@@ -56,7 +57,7 @@ class Options:
 def run_comparison(options: Options, reference: Engine, settings: Settings, command: str) -> int:
     """Compare, print and write what was asked for; returns the exit code."""
     prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, reference)
-    candidate = choose_engine(options.candidate)
+    candidate = choose_engine(options.candidate, kernels=options.kernels)
     model = open_chosen(choose_model(options.model, [reference, candidate]), settings)
     comparison = Comparison(
         reference=Side(reference, _other(options.reference_model, model, settings)),

@@ -18,7 +18,6 @@ from bitparity.model.types import Model
 from bitparity.oracle.arithmetic import Arithmetic
 from bitparity.oracle.definition import Definition
 from bitparity.oracle.engine import OracleEngine
-from bitparity.registry import get_engine
 
 
 @runtime_checkable
@@ -32,10 +31,14 @@ class Plantable(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """What blame said of a planted fault; problem is empty when it is what was planted."""
+    """What blame said of a planted fault; problem is empty when it is what was planted.
+
+    kernels  kernel set that the session says it ran
+    """
 
     fault: Fault
     engine: str
+    kernels: str
     report: BlameReport
     problem: str
 
@@ -44,26 +47,26 @@ class Finding:
         return not self.problem
 
 
-def plant(fault: Fault, engine: str) -> Engine:
-    """The engine of that name with the fault in it.  BadInput for one that cannot be made faulty."""
-    if engine == OracleEngine.name:
+def plant(fault: Fault, sound: Engine) -> Engine:
+    """The engine with the fault in it.  BadInput for one that cannot be made faulty."""
+    if isinstance(sound, OracleEngine):
         return OracleEngine(make_definition=_faulty_definition(fault))
-    sound = get_engine(engine)
     if not isinstance(sound, Plantable):
-        raise BadInput(f"faults cannot be planted in {engine}; they can in native and oracle")
+        raise BadInput(f"faults cannot be planted in {sound.name}; they can in native and oracle")
     return sound.with_faults(fault.alter, fault.switches)
 
 
-def find(fault: Fault, engine: str, path: Path, tokens: Sequence[int], chunks: str = "mixed") -> Finding:
-    """Run the faulty engine beside the sound oracle and judge both."""
+def find(fault: Fault, sound: Engine, path: Path, tokens: Sequence[int], chunks: str = "mixed") -> Finding:
+    """Run the engine with the fault in it beside the sound oracle and judge both."""
     model = open_model(path)
     expected = OracleEngine().open(path, context=len(tokens), threads=1)
-    actual = plant(fault, engine).open(path, context=len(tokens), threads=1)
+    actual = plant(fault, sound).open(path, context=len(tokens), threads=1)
+    kernels = actual.info.fingerprint.kernels
     try:
         report = blame_sessions(model, expected, actual, tokens, Chunking.parse(chunks))
     finally:
         actual.close()
-    return Finding(fault, engine, report, _problem(fault, report))
+    return Finding(fault, sound.name, kernels, report, _problem(fault, report))
 
 
 def _faulty_definition(fault: Fault) -> Callable[[Model, Arithmetic], Definition]:

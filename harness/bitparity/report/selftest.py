@@ -22,7 +22,8 @@ def print_findings(findings: Sequence[Finding], console: Console | None = None) 
         table.add_column(name)
     for finding in findings:
         found = Text("yes", "green") if finding.is_found else Text(f"NO: {finding.problem}", "red")
-        table.add_row(finding.engine, finding.fault.name, found, finding.report.sentence)
+        planted_in = f"{finding.engine}, kernels {finding.kernels}"
+        table.add_row(planted_in, finding.fault.name, found, finding.report.sentence)
     console.print(table)
     found_count = sum(f.is_found for f in findings)
     console.print(f"{found_count} of {len(findings)} planted faults were found where they were planted")
