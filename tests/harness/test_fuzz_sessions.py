@@ -18,10 +18,12 @@ from bitparity.fuzz.sessions import (
     SessionCase,
     Step,
     engine_under_test,
+    engines,
     relative_l2,
     walk,
 )
-from bitparity.registry import get_engine
+from bitparity.registry import get_engine, with_every_kernel_set
+from bitparity.settings import read_settings
 
 WAYS = PROPERTIES["every_way_gives_the_straight_prefill"]
 UNDONE = PROPERTIES["nothing_undone_leaves_a_trace"]
@@ -147,26 +149,32 @@ def test_relative_l2_of_nan_is_nan() -> None:
 
 
 @pytest.fixture(scope="module")
-def native() -> Iterator[Implementation]:
-    engine = get_engine("native") if _native_is_built() else None
-    if engine is None or not engine.availability().found:
+def every_native() -> Iterator[list[Implementation]]:
+    """native with every kernel set of this CPU, best first."""
+    subjects = [s for s in engines(read_settings()) if s.name.startswith("native/")]
+    if not subjects:
         pytest.skip("the native core is not built")
-    subject = engine_under_test(engine)
-    yield subject
-    subject.close()
+    yield subjects
+    for subject in subjects:
+        subject.close()
 
 
-def _native_is_built() -> bool:
-    try:
-        import bitparity_native._core  # noqa: F401
-    except ImportError:
-        return False
-    return True
+def test_sessions_are_searched_with_every_kernel_set(every_native: list[Implementation]) -> None:
+    names = [subject.name for subject in every_native]
+    assert names == list(with_every_kernel_set(get_engine("native")))
+    assert names[-1] == "native/portable"
+    for subject in every_native:
+        opened: EngineUnderTest = subject.run("session", "I2_S")
+        assert subject.name == f"native/{opened.session('I2_S').info.fingerprint.kernels}"
 
 
 @pytest.mark.parametrize("name", WAYS.formats)
 @pytest.mark.parametrize("contract", [WAYS, UNDONE], ids=lambda contract: contract.name)
-def test_native_sessions_keep_their_contracts(native: Implementation, contract: Property, name: str) -> None:
+def test_native_sessions_keep_their_contracts(
+    every_native: list[Implementation], contract: Property, name: str
+) -> None:
+    """With the best kernel set; tests/native/test_session.py walks with the others, the same to the bit."""
+    native = every_native[0]
     outcome = search(Target(contract, name, native), examples=15, seed=0)
     assert outcome.counterexample is None, outcome.counterexample
     opened: EngineUnderTest = native.run("session", name)

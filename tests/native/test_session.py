@@ -12,6 +12,7 @@ import pytest
 
 from bitparity.engine import Fingerprint, Floats
 from bitparity.errors import BadInput
+from bitparity.fuzz.sessions import SessionCase, walk
 from bitparity_native.engine import NativeEngine, NativeSession
 
 FORMATS = ("I2_S", "TQ1_0", "TQ2_0", "F16", "BF16", "F32")
@@ -42,6 +43,24 @@ def test_kernel_sets_give_the_same_logits(model_of: ModelOf, kernel_set: str, we
     expected, actual = (open_native(path, kernels=name) for name in ("portable", kernel_set))
     assert same_bits(actual.prefill(ids), expected.prefill(ids))
     assert same_bits(actual.decode(3), expected.decode(3))
+
+
+@pytest.mark.parametrize("weight_format", ["I2_S", "TQ1_0", "TQ2_0", "F16"])
+def test_kernel_sets_give_the_same_logits_on_every_way(
+    model_of: ModelOf, kernel_set: str, weight_format: str
+):
+    """A tile and what is left of it, decodes, rollbacks into both, a start from 0, and two threads."""
+    path = model_of(weight_format=weight_format, n_layer=1, n_embd=256, n_ff=256, n_vocab=258)
+    steps = (("prefill", 17), ("decode", 1), ("rollback", 3), ("decode", 1), ("rollback", 9), ("prefill", 5))
+    case = SessionCase(seed=1, steps=(*steps, ("reset", 0), ("decode", 1), ("prefill", 3)))
+    expected, actual = (
+        walk(open_native(path, threads=threads, context=64, kernels=name), case)
+        for name, threads in (("portable", 1), (kernel_set, 2))
+    )
+    assert len(expected) == 17 + 1 + 1 + 5 + 1 + 3
+    for (position, row), (same_position, other) in zip(expected, actual, strict=True):
+        assert position == same_position
+        assert same_bits(other, row)
 
 
 @pytest.mark.parametrize("threads", [2, 3, 7])

@@ -24,7 +24,9 @@ GROUPS = ("formats", "kernels", "sessions")
     "--examples", default=100, show_default=True, type=click.IntRange(min=1), help="Cases a target."
 )
 @click.option("--seed", type=int, help="Default: BITNET_SEED, else 0.")
-@click.option("--implementation", "names", multiple=True, help="Test only this one; may be repeated.")
+@click.option(
+    "--implementation", "names", multiple=True, help="Test only this one, say native/avx2; may be repeated."
+)
 @click.option(
     "--time-limit", type=click.FloatRange(min=0), help="Seconds, shared out equally among the targets."
 )

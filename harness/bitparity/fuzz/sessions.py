@@ -22,7 +22,7 @@ from bitparity.errors import EngineUnavailable
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.violation import expect
 from bitparity.model.synthetic import ModelSpec, make_model
-from bitparity.registry import engine_names, get_engine
+from bitparity.registry import engine_names, get_engine, with_every_kernel_set
 from bitparity.settings import Settings
 
 CONTEXT = 64
@@ -160,20 +160,21 @@ def walk(session: Session, case: SessionCase) -> list[tuple[int, NDArray[Any]]]:
 
 
 def engines(settings: Settings) -> list[Implementation]:
-    """Every announced engine that is here, with the formats that it runs."""
+    """Every announced engine that is here, with every kernel set of its own and the formats that it runs."""
     found = []
     for name in engine_names():
         try:
             engine = get_engine(name)
             if engine.availability().found:
-                found.append(engine_under_test(engine))
+                found += [engine_under_test(e, n) for n, e in with_every_kernel_set(engine).items()]
         except EngineUnavailable:
             continue
     return found
 
 
-def engine_under_test(engine: Engine) -> Implementation:
+def engine_under_test(engine: Engine, name: str | None = None) -> Implementation:
+    """name  what the implementation is called; the engine's own name unless given"""
     opened = EngineUnderTest(engine)
     runs = [name for name in FORMATS if engine.refusal("bitnet", {name, "F16", "F32"}) is None]
     give: Callable[..., Any] = lambda: opened  # noqa: E731
-    return Implementation(engine.name, {("session", name): give for name in runs}, close=opened.close)
+    return Implementation(name or engine.name, {("session", name): give for name in runs}, close=opened.close)
