@@ -177,6 +177,20 @@ def test_known_defect_that_is_gone_exits_1(monkeypatch: pytest.MonkeyPatch) -> N
     assert present.known[0].message is not None
 
 
+def test_known_defect_is_replayed_whichever_of_its_implementations_comes_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An engine's functions and its sessions are two implementations of one name."""
+    case = WeightCase(rows=1, cols=1, recipe="plus", magnitude=1.0, seed=0)
+    defect = KnownDefect("planted", "packs_as_defined", "F32", case, "was wrong", "no", lambda case: False)
+    monkeypatch.setattr(campaign, "KNOWN_DEFECTS", (defect,))
+    functions = _wrong_beyond(0)
+    sessions = Implementation("planted", {("session", "I2_S"): lambda: None})
+    for here in ([functions, sessions], [sessions, functions]):
+        reports = campaign.replay_known(("formats", "sessions"), here)
+        assert [report.defect for report in reports] == [defect]
+
+
 def test_known_defect_of_what_this_build_does_not_have_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     case = WeightCase(rows=1, cols=64, recipe="plus", magnitude=1.0, seed=0)
     defect = KnownDefect("planted", "packs_as_defined", "I2_S_ARM", case, "wrong", "no", lambda case: False)
