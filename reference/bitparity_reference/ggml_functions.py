@@ -30,6 +30,7 @@ BY_ROW = {
 }
 DOTS = {"TQ1_0": "ggml_vec_dot_tq1_0_q8_K", "TQ2_0": "ggml_vec_dot_tq2_0_q8_K"}
 FOUR_ROWS_DOT = "_Z28ggml_vec_dot_i2_i8_s_1x4_32WiPfmPKvmS1_mi"  # C++, exported by bitnet.cpp
+INSTRUCTION_SETS = ("sse3", "avx", "avx2", "f16c", "fma", "avx512", "neon", "riscv_v")  # ggml_cpu_has_*
 Q8_K = np.dtype([("d", "<f4"), ("codes", "i1", (256,)), ("sums", "<i2", (16,))])
 _DOT = [c_int, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p, c_size_t, c_int]
 _MATRIX = [c_int, c_void_p, c_size_t, c_void_p, c_void_p, c_int, c_int]
@@ -50,6 +51,10 @@ class GgmlFunctions:
 
     def close(self) -> None:
         """Nothing to end."""
+
+    def isa(self) -> frozenset[str]:
+        """The instruction sets that the libraries say they were built for, by ggml's names."""
+        return frozenset(name for name in INSTRUCTION_SETS if self._was_built_for(name))
 
     def supported(self) -> list[tuple[str, str]]:
         """(operation, format) pairs that the libraries export."""
@@ -154,6 +159,10 @@ class GgmlFunctions:
             self._function("ggml_cpu_init", [])()
         init = self._function("ggml_init", [_InitParameters], c_void_p)
         self._function("ggml_free", [c_void_p])(init(_InitParameters(1024, None, True)))
+
+    def _was_built_for(self, instruction_set: str) -> bool:
+        symbol = f"ggml_cpu_has_{instruction_set}"
+        return self._has(symbol) and bool(self._function(symbol, [], c_int)())
 
     def _has(self, symbol: str) -> bool:
         return any(hasattr(library, symbol) for library in self._libraries)

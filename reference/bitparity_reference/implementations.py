@@ -71,7 +71,13 @@ def _ggml(library: Library) -> Implementation:
     workshop = Workshop(library.engine, GgmlFunctions, {"libraries": _ggml_files(library)})
     functions = {(o, f): workshop.function(o, f) for o, f in workshop.call("supported")}
     return Implementation(
-        library.engine, functions, in_process=False, writes_memory=True, close=workshop.close
+        library.engine,
+        functions,
+        in_process=False,
+        writes_memory=True,
+        compiler=library.compiler,
+        isa=workshop.call("isa"),
+        close=workshop.close,
     )
 
 

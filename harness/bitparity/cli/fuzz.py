@@ -11,7 +11,7 @@ from bitparity.cli.output import OutputFile
 from bitparity.output import write_json
 
 if TYPE_CHECKING:
-    from bitparity.fuzz.campaign import Report
+    from bitparity.fuzz.campaign import KnownReport, Report
     from bitparity.fuzz.implementations import Implementation
     from bitparity.settings import Settings
 
@@ -42,7 +42,8 @@ def command(
     """Search formats, kernels and sessions (default: all three) for inputs that break their contracts.
 
     Failures of earlier runs are tried first.  Exit code 1: an implementation broke a contract, or a known
-    defect is gone.  4: the time was out before all had their turn, or nothing ran.
+    defect is gone, or shows in a build that should not have it.  4: the time was out before all had their
+    turn, or nothing ran.
     """
     from bitparity.fuzz.campaign import run_campaign
     from bitparity.settings import read_settings
@@ -109,9 +110,9 @@ def _print(report: Report, missing: list[str], folder: Path) -> None:
         click.echo(f"not tested: {reason}")
     for known in report.known:
         defect = known.defect
-        words = "known" if known.message else "GONE, remove it from known_defects.py"
         what = f"{defect.implementation}: {defect.property}[{defect.weight_format}]"
-        click.echo(f"{words}: {what}: {defect.explanation}")
+        why = f": {defect.explanation}" if known.is_due or known.message else ""
+        click.echo(f"{_state(known)}: {what}{why}")
     for outcome in report.broken:
         assert outcome.counterexample is not None
         path = save_snippet(outcome.counterexample, folder)
@@ -126,6 +127,15 @@ def _print(report: Report, missing: list[str], folder: Path) -> None:
     )
 
 
+def _state(known: KnownReport) -> str:
+    where = known.defect.builds.words
+    if known.is_due:
+        return "known" if known.message else "GONE, remove it from known_defects.py"
+    if known.message:
+        return f"FOUND in a build that should not have it ({where}), correct known_defects.py"
+    return f"known, not in this build ({where})"
+
+
 def _as_dict(report: Report, missing: list[str], seed: int) -> dict[str, Any]:
     return {
         "exit_code": report.exit_code,
@@ -137,6 +147,8 @@ def _as_dict(report: Report, missing: list[str], seed: int) -> dict[str, Any]:
                 "implementation": known.defect.implementation,
                 "contract": known.defect.property,
                 "format": known.defect.weight_format,
+                "builds": known.defect.builds.words,
+                "is_due": known.is_due,
                 "reproduces": known.message is not None,
                 "trained": known.defect.trained,
             }

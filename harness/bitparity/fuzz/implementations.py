@@ -41,6 +41,8 @@ class Implementation:
     in_process    it runs in this process, so its threads are real
     writes_memory it writes into buffers that it is given, so guards and poison mean something
     refuses       it promises to refuse NaN, infinity and shapes that do not fit
+    compiler      what built it, in its own words; empty for what nobody compiled
+    isa           instruction sets that it was built for, by ggml's names: "avx2", "avx512", "neon", ...
     """
 
     name: str
@@ -48,6 +50,8 @@ class Implementation:
     in_process: bool = True
     writes_memory: bool = False
     refuses: bool = False
+    compiler: str = ""
+    isa: frozenset[str] = frozenset()
     close: Callable[[], None] = field(default=lambda: None)
 
     def has(self, operation: Operation, weight_format: str) -> bool:

@@ -1,7 +1,9 @@
 """Known defects of implementations that are not ours, each with its smallest reproduction.
 
-Every run reproduces each of them once and reports it as *known*; one that no longer reproduces is an error,
-so that this list tells the truth.  The search leaves out the cases that a defect covers, and only those.
+Every run reproduces each of them once, in the build of the implementation that is at hand, and reports it as
+*known*.  One that no longer reproduces in a build that should have it is an error, and so is one that does in
+a build that should not, so that this list tells the truth.  The search leaves out the cases that a defect of
+this build covers, and only those.
 """
 
 from __future__ import annotations
@@ -15,6 +17,18 @@ from numpy.typing import NDArray
 
 from bitparity.formats.base import Codes
 from bitparity.fuzz.cases import BytesCase, ProductCase, WeightCase
+from bitparity.fuzz.implementations import Implementation
+
+
+@dataclass(frozen=True)
+class Builds:
+    """The builds of an implementation that have a defect: in words, and as a question to the build itself."""
+
+    words: str
+    include: Callable[[Implementation], bool]
+
+
+EVERY_BUILD = Builds("every build", lambda build: True)
 
 
 @dataclass(frozen=True)
@@ -23,6 +37,7 @@ class KnownDefect:
     explanation   what goes wrong and why
     trained       whether it can happen with a trained model, and how that is known
     covers        which cases it explains; the search leaves these out
+    builds        where it is to be found
     """
 
     implementation: str
@@ -32,6 +47,7 @@ class KnownDefect:
     explanation: str
     trained: str
     covers: Callable[[Any], bool]
+    builds: Builds = EVERY_BUILD
 
 
 FLOAT_MAX = float(np.finfo(np.float32).max)
@@ -92,9 +108,11 @@ _OVERFLOW_TRAINED = (
     "Wider models (2B-4T has 6,912 columns in ffn_down) can, in principle; lane_load() measures it."
 )
 _TINY = (
-    "The scale 127 / max overflows to infinity when a block's largest magnitude is below 3.7e-37; "
-    "infinity x 0 is NaN, as an integer what the compiler makes of it: -128 from clang, 0 from gcc.  The "
-    "scale is stored as 0, so the values are 0 whatever the codes."
+    "The scale 127 / max overflows to infinity when a block's largest magnitude is below 3.7e-37.  As an "
+    "integer, infinity and infinity x 0, which is NaN, are what the compiler makes of them: Clang packs with "
+    "saturation for SSE and AVX2, which gives -128, and cuts off the upper bytes for AVX-512, as GCC always "
+    "does, which gives 0; ARM converts infinity to -1.  The scale is stored as 0, so the values are 0 "
+    "whatever the codes."
 )
 _TINY_TRAINED = "No: values of trained models are 30 orders of magnitude larger, or exactly 0."
 _SUMS = "A block of zeros gets a scale and codes; its 16 sums keep whatever lay in the buffer before."
@@ -128,6 +146,26 @@ _HALF_SCALE_TRAINED = (
 
 def _always(case: WeightCase) -> bool:
     return True
+
+
+def _is_clang(build: Implementation) -> bool:
+    return "clang" in build.compiler
+
+
+_WITH_AVX2 = Builds("builds for AVX2", lambda build: "avx2" in build.isa)
+_TINY_BUILDS = {
+    "bitnet.cpp": Builds(
+        "builds by Clang without AVX-512, and for ARM",
+        lambda build: (_is_clang(build) and "avx512" not in build.isa) or "neon" in build.isa,
+    ),
+    # libggml-base, where its quantizers are, is built for the plain x86-64 whatever the CPU.
+    "llama.cpp": Builds(
+        "builds by Clang, and for ARM", lambda build: _is_clang(build) or "neon" in build.isa
+    ),
+}
+_SUMS_BUILDS = Builds(
+    "builds without RISC-V's vectors, whose code clears the sums", lambda build: "riscv_v" not in build.isa
+)
 
 
 KNOWN_DEFECTS: tuple[KnownDefect, ...] = (
@@ -171,6 +209,7 @@ KNOWN_DEFECTS: tuple[KnownDefect, ...] = (
         _OVERFLOW,
         _OVERFLOW_TRAINED,
         _overflows_a_lane,
+        _WITH_AVX2,
     ),
     KnownDefect(
         "bitnet.cpp",
@@ -180,6 +219,7 @@ KNOWN_DEFECTS: tuple[KnownDefect, ...] = (
         _OVERFLOW,
         _OVERFLOW_TRAINED,
         _overflows_a_lane,
+        _WITH_AVX2,
     ),
     KnownDefect(
         "bitnet.cpp",
@@ -189,15 +229,20 @@ KNOWN_DEFECTS: tuple[KnownDefect, ...] = (
         _CODE_3,
         _CODE_3_TRAINED,
         _has_code_3,
+        _WITH_AVX2,
     ),
-    KnownDefect(
-        "bitnet.cpp",
-        "packs_as_defined",
-        "Q8_0",
-        WeightCase(rows=1, cols=32, recipe="single", magnitude=2.0**-130, seed=0),
-        _TINY,
-        _TINY_TRAINED,
-        _has_tiny_block(32),
+    *(
+        KnownDefect(
+            who,
+            "packs_as_defined",
+            "Q8_0",
+            WeightCase(rows=1, cols=32, recipe="single", magnitude=2.0**-130, seed=0),
+            _TINY,
+            _TINY_TRAINED,
+            _has_tiny_block(32),
+            builds,
+        )
+        for who, builds in _TINY_BUILDS.items()
     ),
     *(
         KnownDefect(
@@ -208,12 +253,15 @@ KNOWN_DEFECTS: tuple[KnownDefect, ...] = (
             _SUMS,
             _SUMS_TRAINED,
             _has_zero_block,
+            _SUMS_BUILDS,
         )
         for who in ("bitnet.cpp", "llama.cpp")
     ),
 )
 
 
-def defects_of(implementation: str, property_name: str, weight_format: str) -> list[KnownDefect]:
-    wanted = (implementation, property_name, weight_format)
-    return [d for d in KNOWN_DEFECTS if (d.implementation, d.property, d.weight_format) == wanted]
+def defects_of(build: Implementation, property_name: str, weight_format: str) -> list[KnownDefect]:
+    """The known defects that this build of an implementation has."""
+    wanted = (build.name, property_name, weight_format)
+    named = [d for d in KNOWN_DEFECTS if (d.implementation, d.property, d.weight_format) == wanted]
+    return [defect for defect in named if defect.builds.include(build)]

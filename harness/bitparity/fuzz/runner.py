@@ -106,7 +106,7 @@ class _Attempt:
         self.failure: Counterexample | None = None
         # one for all chunks: hypothesis keeps what it has seen of every strategy that is made
         self._cases = target.contract.cases(target.weight_format)
-        self._known = defects_of(target.implementation.name, target.contract.name, target.weight_format)
+        self._known = defects_of(target.implementation, target.contract.name, target.weight_format)
 
     def again(self, case: Any) -> bool:
         """Whether a remembered case still fails; it is small already."""
