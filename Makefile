@@ -1,7 +1,9 @@
 # make parity   set everything up in .venv/ and run the main job on the bundled model
 # make test     set everything up and run the linters and all tests
 # make lint     ruff and mypy alone
-# make nightly  search deep for inputs that break formats, kernels and sessions (NIGHT=3600 seconds a group)
+# make sanitize the native core and its bindings under AddressSanitizer with UBSan, and under ThreadSanitizer
+# make nightly  search deep for inputs that break formats, kernels and sessions (NIGHT=3600 seconds a group), and
+#               make sanitize
 # make clean    remove what make made
 #
 # Needs Python 3.11 or newer and a C++20 compiler; pip brings CMake and ninja.
@@ -16,7 +18,7 @@ READY := $(VENV)/ready
 # or copied may not change either.
 INSTALLED := pyproject.toml CMakeLists.txt $(shell find native reference/bridge -type f ! -name '*.py*')
 
-.PHONY: parity test lint nightly clean always
+.PHONY: parity test lint sanitize nightly clean always
 .DELETE_ON_ERROR:
 
 parity: $(READY)
@@ -38,7 +40,29 @@ nightly: $(READY)
 	  $(BIN)/bitparity fuzz $$group --examples 1000000 --seed $$(date +%Y%m%d) --time-limit $(NIGHT) \
 	    --json build/nightly-$$group.json || status=$$?; \
 	done; $(BIN)/python -m pytest -q $(REQUIRED) --hypothesis-profile nightly $$(grep -rl "^@given" tests) || status=$$?; \
+	$(MAKE) sanitize || status=$$?; \
 	exit $$status
+
+# GCC on Linux.  Each sanitizer has a build of its own and Python gets its library first, as every program must;
+# -S keeps the editable installation out.  Leaks are not looked for: Python itself keeps much to its end.
+# Tests that run references or other CPUs are left out: they are not what was built here.
+SANITIZED := $(addprefix sanitize-,address thread)
+sanitize-address: LIBRARY := libasan.so
+sanitize-thread: LIBRARY := libtsan.so
+sanitize-address: TESTS := $(filter-out %/test_exact.py %/test_other_cpus.py,$(wildcard tests/native/test_*.py))
+sanitize-thread: TESTS := $(addprefix tests/native/test_,sanitizers.py thread_pool.py session.py recorder.py tap.py)
+
+.PHONY: $(SANITIZED)
+sanitize: $(SANITIZED)
+
+$(SANITIZED): sanitize-%: $(READY)
+	CXX=g++ $(PIP) install -q --no-build-isolation --no-deps --upgrade --target build/sanitize/$*/packages \
+	  -C build-dir=build/sanitize/$*/cmake -C cmake.define.BITPARITY_SANITIZE=$* -C install.strip=false .
+	packages=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	PYTHONPATH=$(CURDIR)/build/sanitize/$*/packages:$$packages \
+	  LD_PRELOAD="$$(g++ -print-file-name=$(LIBRARY)) $$(g++ -print-file-name=libstdc++.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1 \
+	  $(BIN)/python -S -m pytest -q --capture=sys -p no:cacheprovider $(TESTS)
 
 # Without build isolation the compiler sees the same paths each time, and only what changed is compiled.
 $(READY): $(VENV)/tools $(VENV)/modules $(INSTALLED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,13 @@ POISON = 0xA5
 GUARD = 64  # bytes on either side
 
 
+def _forbid(array: NDArray[np.uint8], allow: bool = False) -> None:
+    """Under AddressSanitizer, have every read and write of these bytes reported, or allow them again."""
+    name = f"__asan_{'unpoison' if allow else 'poison'}_memory_region"
+    if function := getattr(ctypes.CDLL(None), name, None):
+        function(ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.size))
+
+
 class Guarded:
     """Arrays between guard bytes, at any byte offset, poisoned at first."""
 
@@ -29,6 +37,8 @@ class Guarded:
         buffer = np.full(size + 2 * GUARD + offset, POISON, dtype=np.uint8)
         start = GUARD + offset
         self._buffers.append((buffer, start, start + size))
+        _forbid(buffer[:start])
+        _forbid(buffer[start + size :])
         return np.ndarray(shape, dtype, buffer.data, start)
 
     def copy(self, values: NDArray[Any], offset: int = 0) -> NDArray[Any]:
@@ -38,6 +48,7 @@ class Guarded:
 
     def check(self) -> None:
         for buffer, start, end in self._buffers:
+            _forbid(buffer, allow=True)
             assert (buffer[:start] == POISON).all(), "bytes before a buffer were written"
             assert (buffer[end:] == POISON).all(), "bytes after a buffer were written"
 
@@ -46,6 +57,16 @@ class Guarded:
 def guarded() -> Guarded:
     """Its guard bytes are checked by the test, with check()."""
     return Guarded()
+
+
+@pytest.fixture(scope="session")
+def sanitizer() -> str:
+    """What `make sanitize` built this core with, address or thread; empty for the core that is used."""
+    try:
+        from bitparity_native import _planted_errors
+    except ImportError:
+        return ""
+    return str(_planted_errors.sanitizer)
 
 
 @pytest.fixture(params=SETS)
