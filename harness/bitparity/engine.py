@@ -196,7 +196,8 @@ class Configurable(Protocol):
     def choices(self) -> Mapping[str, Sequence[str]]:
         """What can be chosen here: choice -> its names, first the one that "auto" stands for.
 
-        kernels  kernel sets that this CPU runs
+        kernels     kernel sets that this CPU runs
+        arithmetic  as bitparity.oracle.arithmetic names them
 
         Raises EngineUnavailable when the engine is not there to be asked.
         """

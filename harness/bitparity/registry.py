@@ -16,7 +16,8 @@ from bitparity.errors import BadInput, BitparityError, EngineUnavailable
 
 ENTRY_POINT_GROUP = "bitparity.engines"
 DEFAULT_CANDIDATE = "native"
-CHOICES = {"kernels": "kernel set"}  # choice, which is also its option -> what one of its names is called
+# choice, which is also its option -> what one of its names is called
+CHOICES = {"kernels": "kernel set", "arithmetic": "arithmetic"}
 
 
 def engine_names() -> list[str]:
@@ -59,9 +60,7 @@ def configure(engine: Engine, **chosen: str | None) -> Engine:
         if names is None:
             raise BadInput(f"{engine.name} has no {word}s to choose from; leave out --{choice} {name}")
         if name not in ("auto", *names):
-            raise BadInput(
-                f"{engine.name} has no {word} {name!r} that runs here; there are {', '.join(names)}"
-            )
+            raise BadInput(f"{engine.name} has no {word} {name!r} here; there are {', '.join(names)}")
     return engine.configured(**said) if said and isinstance(engine, Configurable) else engine
 
 

@@ -14,7 +14,7 @@ from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Recor
 from bitparity.errors import BadInput, EngineUnavailable
 from bitparity.model import open_model
 from bitparity.model.types import Model
-from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, Arithmetic, arithmetic_named
+from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, Arithmetic, arithmetic_named, arithmetic_names
 from bitparity.stages import StageFilter
 from bitparity.tokenizer import Tokenizer
 
@@ -63,11 +63,11 @@ class NativeEngine:
         available = self.availability()
         if not available.found:
             raise EngineUnavailable(f"native was not found: {available.what}; {available.advice}")
-        return {"kernels": _kernel_sets()}
+        return {"kernels": _kernel_sets(), "arithmetic": arithmetic_names()}
 
-    def configured(self, *, kernels: str | None = None) -> NativeEngine:
+    def configured(self, **chosen: str) -> NativeEngine:
         """As bitparity.engine.Configurable says."""
-        return self._changed(kernels=kernels or self._kernels)
+        return self._changed(**chosen)
 
     def with_faults(
         self, alter: Callable[[Model], Model] | None, switches: Mapping[str, Any]

@@ -143,7 +143,7 @@ def test_default_engines_are_the_references_that_run_the_model(
     announce(fake_engine("missing", role="reference", found=False))
     announce(fake_engine("broken", role="reference", raises_in="availability"))
     announce(fake_engine("stranger"))
-    found = default_lanes(model)
+    found = default_lanes(model, {})
     assert [lane.label for lane in found] == lanes
     assert {lane.model.weights.layers[0].q.format for lane in found} == {weight_format}
 

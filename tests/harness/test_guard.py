@@ -44,7 +44,7 @@ COMMANDS = {
     "compare": ["compare", "{model}", "--reference", "oracle", "--candidate", "broken"],
     "compare --reference": ["compare", "{model}", "--reference", "broken", "--candidate", "oracle"],
     "compare --blame": ["compare", "{model}", "--reference", "broken", "--candidate", "broken", "--blame"],
-    "run": ["run", "--model", "{model}", "--engine", "broken"],
+    "run": ["run", "{model}", "--engine", "broken"],
     "trace": ["trace", "{model}", "--engine", "broken", "--out", "{folder}"],
     "bench": ["bench", "{model}", "--engine", "oracle", "--engine", "broken", "--prefill", "4"],
 }

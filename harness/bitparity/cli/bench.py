@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from bitparity.bench.lane import Lane, make_lanes
 from bitparity.cli.choose import DEFAULT_PROMPT, bundled_choices, choose_model, refuses
-from bitparity.cli.engine import kernels_option
+from bitparity.cli.engine import arithmetic_option, kernels_option
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.repeat import command_line
@@ -23,6 +23,7 @@ from bitparity.registry import DEFAULT_CANDIDATE, configure_each, engine_names, 
 from bitparity.runs import availability_of, refusal_of, require_runnable
 from bitparity.settings import read_settings
 
+Chosen = Mapping[str, str | None]  # as registry.configure_each takes it
 PREFILL = (64, 512)
 DEPTHS = (0, 1024, 4096)
 
@@ -36,6 +37,7 @@ DEPTHS = (0, 1024, 4096)
     help="Engine to time, or ENGINE=FILE for one with a file of its own; may be given several times.",
 )
 @kernels_option("those engines that have several")
+@arithmetic_option("those engines that have several", "the reference's")
 @click.option("--prefill", help="Lengths of prefill, with commas between.  [default: 64,512]")
 @click.option("--depths", help="Depths to decode at, with commas between.  [default: 0,1024,4096]")
 @click.option("--decode-tokens", type=click.IntRange(1), default=16, show_default=True, help="At each depth.")
@@ -48,6 +50,7 @@ def command(
     model: str | None,
     engines: tuple[str, ...],
     kernels: str | None,
+    arithmetic: str | None,
     prefill: str | None,
     depths: str | None,
     decode_tokens: int,
@@ -67,7 +70,8 @@ def command(
     from bitparity.bench.run import Plan, bench
     from bitparity.bench.table import print_bench
 
-    lanes = _named_lanes(engines, model, kernels) if engines else default_lanes(model, kernels)
+    chosen = {"kernels": kernels, "arithmetic": arithmetic}
+    lanes = _named_lanes(engines, model, chosen) if engines else default_lanes(model, chosen)
     room = min(lane.model.hyper.context_length for lane in lanes)
     plan = Plan(
         prefill=_numbers("--prefill", prefill, least=1) or tuple(n for n in PREFILL if n <= room),
@@ -104,12 +108,12 @@ def _numbers(option: str, text: str | None, *, least: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 
-def _named_lanes(names: Sequence[str], model: str | None, kernels: str | None) -> list[Lane]:
+def _named_lanes(names: Sequence[str], model: str | None, chosen: Chosen) -> list[Lane]:
     """Lanes of `ENGINE` and `ENGINE=FILE`; those without a file share one that they all run."""
     if doubled := next((name for name in names if names.count(name) > 1), None):
         raise BadInput(f"--engine {doubled} was given twice")
     parts = [name.partition("=") for name in names]
-    engines = configure_each([get_engine(name) for name, _, _ in parts], kernels=kernels)
+    engines = configure_each([get_engine(name) for name, _, _ in parts], **chosen)
     sharing = [engine for engine, (_, _, file) in zip(engines, parts, strict=True) if not file]
     shared = open_model(choose_model(model, sharing)) if sharing else None
     lanes = make_lanes(
@@ -123,9 +127,9 @@ def _named_lanes(names: Sequence[str], model: str | None, kernels: str | None) -
     return lanes
 
 
-def default_lanes(name: str | None, kernels: str | None) -> list[Lane]:
+def default_lanes(name: str | None, chosen: Chosen) -> list[Lane]:
     """The default candidate, and every reference that is found and runs the model."""
-    engines = configure_each([get_engine(DEFAULT_CANDIDATE), *_references()], kernels=kernels)
+    engines = configure_each([get_engine(DEFAULT_CANDIDATE), *_references()], **chosen)
     model = open_model(_default_model(name, engines))
     formats = set(model.format_counts())
     lanes = make_lanes([(e, model) for e in engines if refusal_of(e, model.hyper.arch, formats) is None])

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from bitparity.cli.engine import kernels_option, start_engine
+from bitparity.cli.engine import arithmetic_option, kernels_option, start_engine
 from bitparity.cli.output import OutputFile
 from bitparity.cli.repeat import command_line
 from bitparity.registry import resolve_reference
@@ -27,6 +27,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--candidate", default="native", show_default=True, help="Engine under test, or a recording.")
 @kernels_option("the candidate")
+@arithmetic_option("the candidate", "the reference's")
 @click.option(
     "--reference-model", type=_FILE, help="Another file for the reference, say a twin in its format."
 )

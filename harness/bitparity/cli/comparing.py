@@ -35,6 +35,7 @@ class Options:
     reference: str
     candidate: str
     kernels: str | None
+    arithmetic: str | None
     reference_model: Path | None
     candidate_model: Path | None
     texts: tuple[str, ...]
@@ -57,7 +58,7 @@ class Options:
 def run_comparison(options: Options, reference: Engine, settings: Settings, command: str) -> int:
     """Compare, print and write what was asked for; returns the exit code."""
     prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, reference)
-    candidate = choose_engine(options.candidate, kernels=options.kernels)
+    candidate = choose_engine(options.candidate, kernels=options.kernels, arithmetic=options.arithmetic)
     model = open_chosen(choose_model(options.model, [reference, candidate]), settings)
     comparison = Comparison(
         reference=Side(reference, _other(options.reference_model, model, settings)),

@@ -19,6 +19,15 @@ def kernels_option(whose: str) -> Callable[[Callable[..., object]], Callable[...
     )
 
 
+def arithmetic_option(whose: str, default: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """The option --arithmetic, of the engine or engines that `whose` names in its help."""
+    return click.option(
+        "--arithmetic",
+        metavar="NAME",
+        help=f"Roundings and order of sums of {whose}, say llama.cpp/avx512; {default} if not given.",
+    )
+
+
 def choose_engine(name: str, **chosen: str | None) -> Engine:
     """The engine of that name, or one that answers from the recording (.npz) of that name.
 

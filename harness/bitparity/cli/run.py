@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from bitparity.cli.choose import choose_model, choose_tokenizer, open_chosen
-from bitparity.cli.engine import choose_engine, kernels_option
+from bitparity.cli.engine import arithmetic_option, choose_engine, kernels_option
 from bitparity.compare.positions import check_tokens
 from bitparity.compare.prompts import Prompt, encode, parse_tokens, text_prompt
 from bitparity.engine import Session
@@ -35,6 +35,7 @@ class Options:
     model: str | None
     engine: str
     kernels: str | None
+    arithmetic: str | None
     prompt: str | None
     tokens: str | None
     tokenizer: Path | None
@@ -50,6 +51,7 @@ class Options:
 @click.argument("model", required=False)
 @click.option("--engine", default="native", show_default=True, help="Engine that runs it.")
 @kernels_option("the engine")
+@arithmetic_option("the engine", "its own")
 @click.option("--prompt", help="Text to continue.")
 @click.option("--tokens", help="Token ids to continue, 1,2,3, or a file of them.")
 @click.option("--tokenizer", type=_FILE, help="tokenizer.json used instead of the model's own.")
@@ -67,7 +69,7 @@ def command(**given: Any) -> None:
     """
     options = Options(**given)
     settings = read_settings()
-    engine = choose_engine(options.engine, kernels=options.kernels)
+    engine = choose_engine(options.engine, kernels=options.kernels, arithmetic=options.arithmetic)
     prompt = _choose_prompt(options)
     model = open_chosen(choose_model(options.model, [engine]), settings)
     external = choose_tokenizer(options.tokenizer, model)

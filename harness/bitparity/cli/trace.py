@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from bitparity.cli.choose import choose_model, choose_prompts, choose_tokenizer, open_chosen
-from bitparity.cli.engine import choose_engine, kernels_option
+from bitparity.cli.engine import arithmetic_option, choose_engine, kernels_option
 from bitparity.cli.output import OutputFile
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.positions import check_tokens, logits_by_position
@@ -35,6 +35,7 @@ class Options:
     model: str | None
     engine: str
     kernels: str | None
+    arithmetic: str | None
     text: str | None
     tokens: str | None
     tokenizer: Path | None
@@ -55,6 +56,7 @@ class Options:
 @click.argument("model", required=False)
 @click.option("--engine", default="native", show_default=True, help="Engine to record.")
 @kernels_option("the engine")
+@arithmetic_option("the engine", "its own")
 @click.option("--prompt", "text", help="Text to run.")
 @click.option("--tokens", help="Token ids to run, 1,2,3, or a file of them.")
 @click.option("--tokenizer", type=_FILE, help="tokenizer.json used instead of the engine's own.")
@@ -108,7 +110,7 @@ def _record(options: Options, settings: Settings) -> Path:
     if folder is None:
         raise BadInput("there is no folder to write to: give --out, or set BITNET_TRACE_DIR")
     chunking = Chunking.parse(options.chunks)
-    engine = choose_engine(options.engine, kernels=options.kernels)
+    engine = choose_engine(options.engine, kernels=options.kernels, arithmetic=options.arithmetic)
     prompt = choose_prompts([options.text] if options.text else [], None, options.tokens, engine)[0]
     model = open_chosen(choose_model(options.model, [engine]), settings)
     stages = StageFilter.parse(options.trace_filter, model.hyper.n_layer)

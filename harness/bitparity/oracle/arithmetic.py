@@ -80,6 +80,13 @@ LLAMA_CPP = Arithmetic("llama.cpp", "always", "always", "always", "always", comp
 GENERATIONS = {a.generation: a for a in (BITNET_CPP, LLAMA_CPP)}
 
 
+def arithmetic_names() -> list[str]:
+    """Every name that arithmetic_named takes."""
+    names = list(GENERATIONS)
+    names += [f"{generation}/{order}" for generation in GENERATIONS for order in ORDERS]
+    return names + [f"{name}/{compiler}" for name in names for compiler in COMPILERS]
+
+
 def arithmetic_named(name: str) -> Arithmetic:
     """The arithmetic of this name; what the name leaves out is AVX2 and the generation's usual compiler.
 

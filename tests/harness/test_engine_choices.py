@@ -1,4 +1,4 @@
-"""Kernel sets by name: in every command that opens an engine, and refused where there are none."""
+"""Kernel sets and arithmetic by name: in every command that opens an engine, refused where there are none."""
 
 from __future__ import annotations
 
@@ -65,9 +65,7 @@ def test_only_what_was_said_is_chosen() -> None:
 
 def test_name_that_does_not_run_here_is_told_with_those_that_do() -> None:
     engine: Any = WithSets()
-    with pytest.raises(
-        BadInput, match=r"^strange has no kernel set 'avx9' that runs here; there are wide, narrow$"
-    ):
+    with pytest.raises(BadInput, match=r"^strange has no kernel set 'avx9' here; there are wide, narrow$"):
         configure(engine, kernels="avx9")
 
 
@@ -123,6 +121,40 @@ def test_compare_runs_the_candidate_with_the_kernel_set_that_was_named(
 
 
 @pytest.mark.usefixtures("native_is_here")
+@pytest.mark.parametrize(
+    ("said", "computed"),
+    [((), "bitnet.cpp/avx2/clang"), (("--arithmetic", "llama.cpp/avx512"), "llama.cpp/avx512/gcc")],
+)
+def test_compare_takes_the_arithmetic_of_the_reference_unless_another_is_named(
+    said: tuple[str, ...], computed: str, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oracle states bitnet.cpp's, whatever the weight format."""
+    result = tmp_path / "result.json"
+    words = ("compare", model_path, "--reference", "oracle", "--tokens", "1,2,3", "--limit", "0.001")
+    assert run(monkeypatch, *words, *said, "--json", result) == 0
+    assert read_result(result).candidate["details"]["arithmetic"] == computed
+
+
+@pytest.mark.usefixtures("native_is_here")
+def test_trace_records_the_arithmetic_that_was_named(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (
+        "trace",
+        model_path,
+        "--tokens",
+        "1,2",
+        "--out",
+        tmp_path,
+        "--arithmetic",
+        "llama.cpp/avx512_bf16",
+    )
+    assert run(monkeypatch, *words) == 0
+    details = read_trace(tmp_path / "native").meta["fingerprint"]["details"]
+    assert details["arithmetic"] == "llama.cpp/avx512_bf16/gcc"
+
+
+@pytest.mark.usefixtures("native_is_here")
 def test_trace_records_the_kernel_set_that_was_named(
     model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,7 +188,7 @@ def test_bench_times_the_kernel_set_that_was_named(
     "words",
     [
         ("compare", "{model}", "--reference", "oracle", "--candidate", "oracle", "--tokens", "1,2"),
-        ("run", "--model", "{model}", "--engine", "oracle", "--tokens", "1,2"),
+        ("run", "{model}", "--engine", "oracle", "--tokens", "1,2"),
         ("trace", "{model}", "--engine", "oracle", "--tokens", "1,2", "--out", "{out}"),
         ("bench", "{model}", "--engine", "oracle"),
         ("selftest", "--engine", "oracle"),
@@ -184,4 +216,12 @@ def test_command_names_the_kernel_sets_that_run_here(
     words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, *words, "--kernels", "avx9") == 2
-    assert "native has no kernel set 'avx9' that runs here; there are " in capsys.readouterr().err
+    assert "native has no kernel set 'avx9' here; there are " in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("native_is_here")
+def test_command_names_the_arithmetic_that_there_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "run", "--tokens", "1", "--arithmetic", "fast") == 2
+    assert "native has no arithmetic 'fast' here; there are bitnet.cpp, " in capsys.readouterr().err
