@@ -72,7 +72,7 @@ def missing_reference(config: pytest.Config, reference: str, reason: str) -> NoR
 
 def require_engine(config: pytest.Config, reference: str) -> Engine:
     """The reference of that name; where it is missing, the test ends as missing_reference says."""
-    from bitparity.cli.engine import choose_engine
+    from bitparity.choose import choose_engine
     from bitparity.runs import require_available
 
     try:
@@ -90,7 +90,7 @@ def reference_engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(scope="session")
 def candidate_engine(request: pytest.FixtureRequest) -> Engine:
-    from bitparity.cli.engine import choose_engine
+    from bitparity.choose import choose_engine
 
     kernels = request.config.getoption("--parity-kernels")
     return choose_engine(request.config.getoption("--parity-candidate"), kernels=kernels)
@@ -98,7 +98,7 @@ def candidate_engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(scope="session")
 def parity_model(request: pytest.FixtureRequest, reference_engine: Engine, candidate_engine: Engine) -> Path:
-    from bitparity.cli.choose import choose_model
+    from bitparity.choose import choose_model
 
     with _missing_is_a_skip(request):
         return choose_model(request.config.getoption("--parity-model"), [reference_engine, candidate_engine])
@@ -206,7 +206,7 @@ class Parity:
     ) -> ComparisonResult:
         """Fail, with an explanation, unless every position agrees or differs by noise; see `compare`."""
         __tracebackhide__ = True
-        from bitparity.compare.verdict import Verdict
+        from bitparity.noise.verdict import Verdict
         from bitparity.report.failure import explain
 
         result = self.compare(prompt, chunks=chunks, steps=steps, limit=limit)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bitparity.cli.choose import BUNDLED_ARCHITECTURES
+from bitparity.choose import BUNDLED_ARCHITECTURES
 from bitparity.compare.chunking import Chunking
 from bitparity.engine import Session, StageValue
 from bitparity.model.bundled import bundled_model

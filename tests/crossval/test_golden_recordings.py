@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bitparity.cli.choose import choose_model
+from bitparity.choose import choose_model
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.judging import compare

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitparity.cli.choose import DEFAULT_PROMPT
+from bitparity.choose import DEFAULT_PROMPT
 from bitparity.model import open_model
 from bitparity.model.bundled import ARCHS, bundled_model
 from bitparity.model.hyperparameters import ARCHITECTURES

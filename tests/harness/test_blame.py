@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bitparity.blame.bisect import blame_sessions, windows
+from bitparity.blame.bounds import allowed_error
+from bitparity.blame.engines import BlameReport, Evidence, blame, judge_engine
+from bitparity.blame.judge import Judge, LocalError
 from bitparity.cli import main
-from bitparity.compare.bisect import blame_sessions, windows
-from bitparity.compare.blame import BlameReport, Evidence, blame, judge_engine
-from bitparity.compare.bounds import allowed_error
 from bitparity.compare.chunking import Chunking
-from bitparity.compare.judge import Judge, LocalError
 from bitparity.engine import Floats, StageValue
 from bitparity.errors import NotCompared
 from bitparity.faults.catalogue import CATALOGUE, Fault

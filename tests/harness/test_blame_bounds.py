@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bitparity.compare.bounds import U, sum_error
+from bitparity.blame.bounds import U, sum_error
 from bitparity.oracle import ops
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from bitparity import cli
-from bitparity.compare.noise_floor import Levels, NoiseFloor, SelfComparison
 from bitparity.compare.recorder import make_recording
 from bitparity.model.synthetic import ModelSpec, make_model
+from bitparity.noise.floor import Levels, NoiseFloor, SelfComparison
 from bitparity.trace import read_trace, trace_runs
 
 ORACLES = ["--reference", "oracle", "--candidate", "oracle", "--limit", "1e-4"]

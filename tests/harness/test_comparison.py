@@ -15,7 +15,6 @@ import pytest
 from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.judging import compare
 from bitparity.compare.metrics import compare_logits
-from bitparity.compare.noise_floor import Levels, NoiseFloor, SelfComparison
 from bitparity.compare.prompts import Prompt
 from bitparity.compare.recorder import make_recording
 from bitparity.compare.recording import (
@@ -27,12 +26,13 @@ from bitparity.compare.recording import (
     weights_digest,
 )
 from bitparity.compare.result import ComparisonResult, read_result
-from bitparity.compare.tolerance import FixedLimit, MeasuredNoise
-from bitparity.compare.verdict import Verdict
 from bitparity.errors import BadInput, EngineUnavailable, NotCompared, TokenMismatch
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model
+from bitparity.noise.criterion import FixedLimit, MeasuredNoise
+from bitparity.noise.floor import Levels, NoiseFloor, SelfComparison
+from bitparity.noise.verdict import Verdict
 from bitparity.report.html import render_page
 from bitparity.settings import read_settings
 

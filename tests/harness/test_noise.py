@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 from bitparity.compare.metrics import compare_logits
-from bitparity.compare.noise import MIN_POSITIONS, measure_noise, stage_noise
-from bitparity.compare.noise_floor import Levels, NoiseFloor, SelfComparison, pool
-from bitparity.compare.perturb import STEPS, move, write_perturbed
-from bitparity.compare.tolerance import MULTIPLE, MeasuredNoise
-from bitparity.compare.verdict import Verdict, judge_position
 from bitparity.engine import Availability, Fingerprint, ModelInfo, StageValue
 from bitparity.errors import BadInput
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model
+from bitparity.noise.criterion import MULTIPLE, MeasuredNoise
+from bitparity.noise.floor import Levels, NoiseFloor, SelfComparison, pool
+from bitparity.noise.measure import MIN_POSITIONS, measure_noise, stage_noise
+from bitparity.noise.perturb import STEPS, move, write_perturbed
+from bitparity.noise.verdict import Verdict, judge_position
 from bitparity.settings import Settings, read_settings
 from bitparity.stages import StageFilter
 from bitparity.trace import MemoryTrace

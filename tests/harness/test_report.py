@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bitparity.compare.blame import BlameReport, Difference, EngineBlame, StageSummary
-from bitparity.compare.judge import NotJudged
+from bitparity.blame.engines import BlameReport, Difference, EngineBlame, StageSummary
+from bitparity.blame.judge import NotJudged
 from bitparity.compare.metrics import compare_logits
-from bitparity.compare.noise_floor import Levels, NoiseFloor, SelfComparison
 from bitparity.compare.result import ComparisonResult, ModelFile, PositionResult, PromptSpan
-from bitparity.compare.tolerance import Criterion, Exactness, FixedLimit, MeasuredNoise
-from bitparity.compare.verdict import PositionVerdict, Verdict
+from bitparity.noise.criterion import Criterion, Exactness, FixedLimit, MeasuredNoise
+from bitparity.noise.floor import Levels, NoiseFloor, SelfComparison
+from bitparity.noise.verdict import PositionVerdict, Verdict
 from bitparity.report import words
 from bitparity.report.blame import print_blame
 from bitparity.report.failure import SAMPLES, explain, repeat_command

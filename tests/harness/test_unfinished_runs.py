@@ -13,15 +13,15 @@ import pytest
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.judging import compare
-from bitparity.compare.noise_floor import Levels, NoiseFloor, SelfComparison
 from bitparity.compare.prompts import Prompt
 from bitparity.compare.result import ComparisonResult, read_result
-from bitparity.compare.tolerance import MULTIPLE, FixedLimit
-from bitparity.compare.verdict import Verdict
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model
+from bitparity.noise.criterion import MULTIPLE, FixedLimit
+from bitparity.noise.floor import Levels, NoiseFloor, SelfComparison
+from bitparity.noise.verdict import Verdict
 from bitparity.report.words import headline
 from bitparity.settings import read_settings
 
@@ -60,7 +60,7 @@ def measures(monkeypatch: pytest.MonkeyPatch, outcome: NoiseFloor | Exception) -
             raise outcome
         return outcome
 
-    monkeypatch.setattr("bitparity.compare.noise.measure_noise", measure_noise)
+    monkeypatch.setattr("bitparity.noise.measure.measure_noise", measure_noise)
     return asked
 
 
@@ -207,7 +207,7 @@ def test_what_is_known_is_handed_out_before_more_is_run(
         assert [r.verdict for r in seen] == [Verdict.NOT_COMPARED]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bitparity.compare.noise.measure_noise", interrupt)
+    monkeypatch.setattr("bitparity.noise.measure.measure_noise", interrupt)
     candidate = fake_engine("candidate", alter=moved({1: SMALL}))
     with pytest.raises(KeyboardInterrupt):
         run(fake_engine("reference"), candidate, model, on_result=seen.append)

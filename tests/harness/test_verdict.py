@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from bitparity.compare.metrics import PositionMetrics, compare_logits
-from bitparity.compare.noise_floor import Levels, NoiseFloor, SelfComparison
-from bitparity.compare.tolerance import (
+from bitparity.noise.criterion import (
     EXACTNESS,
     MULTIPLE,
     SQUARED_MULTIPLE,
@@ -22,7 +21,8 @@ from bitparity.compare.tolerance import (
     MeasuredNoise,
     UnknownNoise,
 )
-from bitparity.compare.verdict import (
+from bitparity.noise.floor import Levels, NoiseFloor, SelfComparison
+from bitparity.noise.verdict import (
     EXIT_CODES,
     PositionVerdict,
     Verdict,

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from bitparity.compare import metrics
 from bitparity.compare.metrics import PositionMetrics, compare_logits, measure_position
-from bitparity.compare.tolerance import FixedLimit
-from bitparity.compare.verdict import Verdict, judge_position
 from bitparity.errors import ShapeError
+from bitparity.noise.criterion import FixedLimit
+from bitparity.noise.verdict import Verdict, judge_position
 from bitparity_native import _core
 from bitparity_native.metrics import compare_logits as compare_in_core
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitparity.compare.bisect import blame_sessions
+from bitparity.blame.bisect import blame_sessions
 from bitparity.compare.chunking import Chunking
 from bitparity.formats import get_format, is_ternary
 from bitparity.model import open_model

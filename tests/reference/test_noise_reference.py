@@ -9,11 +9,11 @@ import pytest
 
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.metrics import PositionMetrics, compare_logits
-from bitparity.compare.noise import measure_noise
 from bitparity.compare.positions import logits_by_position
-from bitparity.compare.tolerance import FixedLimit, MeasuredNoise
-from bitparity.compare.verdict import Verdict, judge_position, judge_run
 from bitparity.model import open_model
+from bitparity.noise.criterion import FixedLimit, MeasuredNoise
+from bitparity.noise.measure import measure_noise
+from bitparity.noise.verdict import Verdict, judge_position, judge_run
 from bitparity.settings import read_settings
 from bitparity_reference.bitnet_cpp import BitnetCppEngine
 from bitparity_reference.llama_engine import LlamaEngine

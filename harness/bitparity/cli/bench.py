@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from bitparity.bench.lane import Lane, make_lanes
-from bitparity.cli.choose import DEFAULT_PROMPT, bundled_choices, choose_model, refuses
+from bitparity.choose import DEFAULT_PROMPT, bundled_choices, choose_model, refuses
 from bitparity.cli.engine import arithmetic_option, kernels_option
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar

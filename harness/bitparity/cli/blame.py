@@ -15,7 +15,7 @@ from bitparity.output import write_json
 from bitparity.stages import StageFilter
 
 if TYPE_CHECKING:
-    from bitparity.compare.blame import Evidence
+    from bitparity.blame.engines import Evidence
     from bitparity.model.types import Model
     from bitparity.trace import Trace
 
@@ -35,7 +35,7 @@ def command(expected: Path, actual: Path, model: str | None, stages: str, json_f
 
     Exits with 0 when no stage is wrong, 1 when one is, 4 when nothing could be judged.
     """
-    from bitparity.compare.blame import blame
+    from bitparity.blame.engines import blame
     from bitparity.model import open_model
     from bitparity.report.blame import print_blame
     from bitparity.trace import read_trace
@@ -55,7 +55,7 @@ def command(expected: Path, actual: Path, model: str | None, stages: str, json_f
 
 def _evidence(trace: Trace, meant: Model) -> Evidence:
     """A trace, to be judged in the formats of the file that it was recorded from, if that is still there."""
-    from bitparity.compare.blame import Evidence
+    from bitparity.blame.engines import Evidence
     from bitparity.model import open_model
     from bitparity.model.twin import in_formats_of
     from bitparity.runs import file_digest

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bitparity.cli.choose import choose_model, choose_prompts, choose_tokenizer, open_chosen
-from bitparity.cli.engine import choose_engine
+from bitparity.choose import choose_engine, choose_model, choose_prompts, choose_tokenizer
+from bitparity.cli.model_file import open_chosen
 from bitparity.cli.progress import progress_bar
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
@@ -24,7 +24,7 @@ from bitparity.settings import Settings
 from bitparity.stages import StageFilter
 
 if TYPE_CHECKING:
-    from bitparity.compare.blame import BlameReport
+    from bitparity.blame.engines import BlameReport
 
 
 @dataclass(frozen=True)

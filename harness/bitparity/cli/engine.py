@@ -1,4 +1,4 @@
-"""The engine that a command was given by name, and the options that set it up."""
+"""The options that set up the engines of a command, and the engine that is started before all else."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from bitparity.choose import choose_engine
 from bitparity.engine import Engine, OpensAside
 from bitparity.guard import call
-from bitparity.registry import configure, get_engine
 
 
 def kernels_option(whose: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
@@ -28,25 +28,9 @@ def arithmetic_option(whose: str, default: str) -> Callable[[Callable[..., objec
     )
 
 
-def choose_engine(name: str, **chosen: str | None) -> Engine:
-    """The engine of that name, or one that answers from the recording (.npz) of that name.
-
-    chosen  what else was said of it, as `registry.configure` takes it
-    """
-    return configure(_named_engine(name), **chosen)
-
-
 def start_engine(name: str, model: Path | None) -> Engine:
     """The engine of that name, whose process, if it has one, loads the model while the command goes on."""
     engine = choose_engine(name)
     if isinstance(engine, OpensAside):
         call(engine.name, engine.start, model)
     return engine
-
-
-def _named_engine(name: str) -> Engine:
-    if not name.endswith(".npz"):
-        return get_engine(name)
-    from bitparity.compare.recording import RecordedEngine
-
-    return RecordedEngine(Path(name))

@@ -13,8 +13,9 @@ from typing import Any
 import click
 import numpy as np
 
-from bitparity.cli.choose import choose_model, choose_tokenizer, open_chosen
-from bitparity.cli.engine import arithmetic_option, choose_engine, kernels_option
+from bitparity.choose import choose_engine, choose_model, choose_tokenizer
+from bitparity.cli.engine import arithmetic_option, kernels_option
+from bitparity.cli.model_file import open_chosen
 from bitparity.compare.positions import check_tokens
 from bitparity.compare.prompts import Prompt, encode, parse_tokens, text_prompt
 from bitparity.engine import Session

@@ -11,8 +11,9 @@ from typing import Any
 import click
 import numpy as np
 
-from bitparity.cli.choose import choose_model, choose_prompts, choose_tokenizer, open_chosen
-from bitparity.cli.engine import arithmetic_option, choose_engine, kernels_option
+from bitparity.choose import choose_engine, choose_model, choose_prompts, choose_tokenizer
+from bitparity.cli.engine import arithmetic_option, kernels_option
+from bitparity.cli.model_file import open_chosen
 from bitparity.cli.output import OutputFile
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.positions import check_tokens, logits_by_position

@@ -19,18 +19,18 @@ from bitparity.compare.comparison import (
     measure_sessions,
     open_sides,
 )
-from bitparity.compare.noise_floor import NoiseFloor, pool
 from bitparity.compare.recording import RecordedEngine
 from bitparity.compare.result import ComparisonResult, ModelFile, PositionResult, PromptSpan
-from bitparity.compare.tolerance import Criterion, Exactness, FixedLimit, MeasuredNoise, UnknownNoise
-from bitparity.compare.verdict import Verdict, judge_position
 from bitparity.engine import Session
 from bitparity.errors import BitparityError
 from bitparity.model.types import Model
+from bitparity.noise.criterion import Criterion, Exactness, FixedLimit, MeasuredNoise, UnknownNoise
+from bitparity.noise.floor import NoiseFloor, pool
+from bitparity.noise.verdict import Verdict, judge_position
 from bitparity.runs import file_digest
 
 if TYPE_CHECKING:
-    from bitparity.compare.blame import BlameReport
+    from bitparity.blame.engines import BlameReport
 
 Sessions = tuple[Session, Session]
 
@@ -117,7 +117,7 @@ def conclude(
 
 def find_noise(comparison: Comparison, tokens: Sequence[Sequence[int]]) -> NoiseFloor:
     """The reference's noise on the tokens that it ran, on MAX_POSITIONS or so; a recording has its own."""
-    from bitparity.compare.noise import MAX_POSITIONS, measure_noise
+    from bitparity.noise.measure import MAX_POSITIONS, measure_noise
 
     engine = comparison.reference.engine
     if isinstance(engine, RecordedEngine):
@@ -159,7 +159,7 @@ def _blame(
     without: str,
 ) -> BlameReport | None:
     """Judge the stages of the prompt that diverged first, or of the first one; None as in _noise."""
-    from bitparity.compare.bisect import blame_sessions
+    from bitparity.blame.bisect import blame_sessions
 
     tokens = [record.token for record in measured.records[first.prompt if first else 0]]
     opened: AbstractContextManager[Sessions]

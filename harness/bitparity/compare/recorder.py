@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from bitparity.compare.chunking import Chunking
-from bitparity.compare.noise import measure_noise
-from bitparity.compare.noise_floor import pool
 from bitparity.compare.positions import logits_by_position
 from bitparity.compare.prompts import Prompt, encode
 from bitparity.compare.recording import CHUNKS, RecordedSequence, Recording, weights_digest
 from bitparity.engine import Engine, Session, role_of
 from bitparity.errors import BadInput
 from bitparity.model.types import Model
+from bitparity.noise.floor import pool
+from bitparity.noise.measure import measure_noise
 from bitparity.runs import choose_context, open_session
 from bitparity.settings import Settings
 

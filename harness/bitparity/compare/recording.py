@@ -20,12 +20,12 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from bitparity.compare.noise_floor import NoiseFloor
 from bitparity.compare.prompts import Prompt
 from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Role, Session, Sink
 from bitparity.errors import BadInput, NotCompared
 from bitparity.model import open_model
 from bitparity.model.types import Model
+from bitparity.noise.floor import NoiseFloor
 from bitparity.output import writing
 from bitparity.stages import StageFilter
 

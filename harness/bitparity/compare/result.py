@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitparity.compare.metrics import PositionMetrics
-from bitparity.compare.tolerance import Criterion
-from bitparity.compare.verdict import PositionVerdict, Verdict, exit_code, judge_position, judge_run
 from bitparity.errors import BadInput
+from bitparity.noise.criterion import Criterion
+from bitparity.noise.verdict import PositionVerdict, Verdict, exit_code, judge_position, judge_run
 from bitparity.output import without_nan, write_json
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ComparisonResult:
     noise_floor            as the noise measurement states it, None when it was not measured
     failure                what an engine did that ended the run early, in a clause
     unfinished             what else could not be measured or judged, and why, in a clause
-    blame                  what compare/blame.py found, None when not asked
+    blame                  what blame/engines.py found, None when not asked
     command                the command that repeats the run
     """
 

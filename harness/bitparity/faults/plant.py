@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from bitparity.compare.bisect import blame_sessions
-from bitparity.compare.blame import BlameReport
+from bitparity.blame.bisect import blame_sessions
+from bitparity.blame.engines import BlameReport
 from bitparity.compare.chunking import Chunking
 from bitparity.engine import Engine
 from bitparity.errors import BadInput

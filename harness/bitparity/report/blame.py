@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bitparity.compare.blame import BlameReport, Difference, EngineBlame, StageSummary
+from bitparity.blame.engines import BlameReport, Difference, EngineBlame, StageSummary
 from bitparity.report.console import plain_table, standard_output
 from bitparity.stages import STAGE_NAMES
 

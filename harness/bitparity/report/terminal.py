@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bitparity.compare.result import ComparisonResult, PositionResult
-from bitparity.compare.verdict import Verdict
+from bitparity.noise.verdict import Verdict
 from bitparity.report import words
 from bitparity.report.console import fits, labelled, plain_table, standard_output
 

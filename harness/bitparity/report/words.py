@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bitparity.compare.result import ComparisonResult, PositionResult
-from bitparity.compare.tolerance import DEFAULT_LIMIT
-from bitparity.compare.verdict import Verdict
+from bitparity.noise.criterion import DEFAULT_LIMIT
+from bitparity.noise.verdict import Verdict
 
 # instruction set, as ggml names it -> those that every processor with it has
 _INCLUDED = {

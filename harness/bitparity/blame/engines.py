@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from bitparity.compare.explain import explain
-from bitparity.compare.judge import Judge, LocalError, NotJudged
+from bitparity.blame.explain import explain
+from bitparity.blame.judge import Judge, LocalError, NotJudged
 from bitparity.engine import Fingerprint
 from bitparity.errors import NotCompared
 from bitparity.model.types import Model

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer as HuggingFace
 from tokenizers import models, pre_tokenizers
 
 from bitparity import cli
-from bitparity.cli.choose import choose_tokenizer
+from bitparity.choose import choose_tokenizer
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
 

@@ -28,7 +28,7 @@ Position by position the distance is either about 1e-7 (no flip yet) or on the p
 is chance; a floor for each position would be 0 where the candidate happens to flip.  The floor is therefore
 pooled: the largest over all positions and comparisons, from MIN_POSITIONS positions at least.
 
-Why a multiple of 3 on it (tolerance.MULTIPLE): the candidate's worst position meets the reference's worst.
+Why a multiple of 3 on it (criterion.MULTIPLE): the candidate's worst position meets the reference's worst.
 Between seeds such maxima differed by up to 1.4 in relative L2, and by 2.4 in KL, which is quadratic; the
 oracle's stayed below 1.1 times the floor on every model above.  Below the plateau the difference grows as the
 square root of the rounding, so 3 allows a candidate nine times the rounding of ordinary stages.
@@ -50,12 +50,12 @@ from blake3 import blake3
 
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.metrics import compare_logits
-from bitparity.compare.noise_floor import Kind, Levels, NoiseFloor, SelfComparison
-from bitparity.compare.perturb import STEPS, write_perturbed
 from bitparity.compare.positions import logits_by_position
 from bitparity.engine import Engine, Session
 from bitparity.model import open_model
 from bitparity.model.types import Model
+from bitparity.noise.floor import Kind, Levels, NoiseFloor, SelfComparison
+from bitparity.noise.perturb import STEPS, write_perturbed
 from bitparity.runs import choose_context, file_digest, open_session
 from bitparity.settings import Settings
 from bitparity.stages import StageFilter

@@ -1,21 +1,17 @@
-"""What a command runs on: the model, prompts and tokenizer that were named, or the defaults."""
+"""What a run is made of, by the names that people give: engines, the model, prompts and the tokenizer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
-
 from bitparity.compare.prompts import Prompt, parse_tokens, read_prompts, text_prompt
 from bitparity.compare.recording import RecordedEngine
 from bitparity.engine import Engine
 from bitparity.errors import BadInput, NotCompared
-from bitparity.model import open_model
 from bitparity.model.types import Model
-from bitparity.model.weights import check_mapping, describe_mapping
+from bitparity.registry import configure, get_engine
 from bitparity.runs import refusal_of
-from bitparity.settings import Settings
 from bitparity.tokenizer import Tokenizer
 
 BUNDLED_ARCHITECTURES = ("bitnet", "bitnet-b1.58")
@@ -28,6 +24,15 @@ DEFAULT_PROMPT = (
     "A dictionary maps keys to values, and the keys of a dictionary must be hashable. "
     "The class defines a method that takes two arguments and returns a string."
 )
+
+
+def choose_engine(name: str, **chosen: str | None) -> Engine:
+    """The engine of that name, or one that answers from the recording (.npz) of that name.
+
+    chosen  what else was said of it, as `registry.configure` takes it
+    """
+    engine = RecordedEngine(Path(name)) if name.endswith(".npz") else get_engine(name)
+    return configure(engine, **chosen)
 
 
 def choose_prompts(
@@ -56,15 +61,6 @@ def choose_tokenizer(path: Path | None, model: Model) -> Tokenizer | None:
     return Tokenizer.from_file(
         path, bos=model.metadata.get("tokenizer.ggml.bos_token_id") if wants_bos else None
     )
-
-
-def open_chosen(path: Path, settings: Settings) -> Model:
-    """Open a model; with BITNET_DEBUG_LOGITS=1 its weight mapping is told on standard error and checked."""
-    model = open_model(path)
-    if settings.debug_logits:
-        click.echo("\n".join(describe_mapping(model)), err=True)
-        click.echo("\n".join(check_mapping(model)), err=True)
-    return model
 
 
 def choose_model(name: str | None, engines: Sequence[Engine]) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bitparity.compare.blame import BlameReport, EngineBlame, Evidence, check_judged, guilt_order, judge_both
+from bitparity.blame.engines import BlameReport, EngineBlame, Evidence, check_judged, guilt_order, judge_both
 from bitparity.compare.chunking import Chunking
 from bitparity.engine import Session
 from bitparity.errors import NotCompared

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bitparity.compare.batches import Batches
-from bitparity.compare.bounds import allowed_error
-from bitparity.compare.inputs import MissingInput, RecordedInputs, StageInputs, spread
+from bitparity.blame.batches import Batches
+from bitparity.blame.bounds import allowed_error
+from bitparity.blame.inputs import MissingInput, RecordedInputs, StageInputs, spread
 from bitparity.oracle.definition import Definition, Place, stages_of
 from bitparity.oracle.ops import Doubles
 from bitparity.stages import STAGE_NAMES, StageFilter

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitparity.compare.bounds import allowed_error
-from bitparity.compare.judge import Evaluation, Judge
+from bitparity.blame.bounds import allowed_error
+from bitparity.blame.judge import Evaluation, Judge
 from bitparity.oracle.definition import MATMULS, SUB_NORMS, Definition, needs_of
 from bitparity.oracle.mistakes import mistakes_of
 from bitparity.oracle.ops import Doubles

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bitparity.compare.metrics import PositionMetrics
-from bitparity.compare.tolerance import EXACTNESS, MULTIPLE, SUSPECT_RELATIVE_L2
+from bitparity.noise.criterion import EXACTNESS, MULTIPLE, SUSPECT_RELATIVE_L2
 from bitparity.output import without_nan
 
 Kind = Literal["self", "rounding"]

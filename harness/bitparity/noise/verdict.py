@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bitparity.compare.metrics import PositionMetrics
-from bitparity.compare.tolerance import Criterion, MeasuredNoise, UnknownNoise
+from bitparity.noise.criterion import Criterion, MeasuredNoise, UnknownNoise
 
 
 class Verdict(Enum):

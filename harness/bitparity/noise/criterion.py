@@ -30,7 +30,7 @@ _TIE_SIGMAS = 3.0 * math.sqrt(2.0)
 
 
 class NoiseLevels(Protocol):
-    """The largest distance of the reference from itself over the positions of a run (compare/noise.py)."""
+    """The largest distance of the reference from itself over the positions of a run (noise/measure.py)."""
 
     @property
     def suspect(self) -> str | None:

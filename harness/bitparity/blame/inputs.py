@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bitparity.compare.batches import Batches
-from bitparity.compare.bounds import allowed_error
+from bitparity.blame.batches import Batches
+from bitparity.blame.bounds import allowed_error
 from bitparity.oracle.definition import Definition, Place, needs_of, stages_of
 from bitparity.oracle.ops import Doubles
 from bitparity.trace import TraceValues
