@@ -22,6 +22,8 @@ constexpr std::pair<const char*, Order> order_names[] = {
     {"avx2", Order::avx2},
     {"avx512", Order::avx512},
     {"avx512_bf16", Order::avx512_bf16},
+    {"neon", Order::neon},
+    {"neon_fp16", Order::neon_fp16},
 };
 
 void require(bool condition, const std::string& message) {
@@ -46,16 +48,16 @@ py::tuple quantize_i8(const std::string& set, Array<float> x, Array<std::int8_t>
     return py::make_tuple(scale, sum);
 }
 
-void quantize_q8_k(const std::string& set, Array<float> x, Array<std::int8_t> codes, Array<float> scales,
-                   Array<std::int16_t> block_sums) {
+void quantize_q8_k(const std::string& set, bool fused, Array<float> x, Array<std::int8_t> codes,
+                   Array<float> scales, Array<std::int16_t> block_sums) {
     const KernelSet& kernels = kernel_set(set);
     const int n = length(x);
     require(n % block_q8_k == 0, "quantize_q8_k: length " + std::to_string(n) + " is not a multiple of 256");
     require(length(codes) == n && length(scales) == n / block_q8_k && length(block_sums) == n / 16,
             "quantize_q8_k: an output has the wrong length");
     py::gil_scoped_release release;
-    kernels.quantize_q8_k(x.data(), n, codes.mutable_data(), scales.mutable_data(),
-                          block_sums.mutable_data());
+    (fused ? kernels.quantize_q8_k_fused : kernels.quantize_q8_k)(
+        x.data(), n, codes.mutable_data(), scales.mutable_data(), block_sums.mutable_data());
 }
 
 struct Operands {
@@ -93,12 +95,20 @@ void matmul_i2_s(const std::string& set, Array<std::uint8_t> packed, float weigh
     kernels.i2_s(op.rows, x, out.mutable_data(), op.out_stride);
 }
 
-void matmul_q8_k(const std::string& set, const std::string& format, bool fused, Array<std::uint8_t> packed,
-                 Array<std::int8_t> codes, Array<float> scales, Array<std::int16_t> block_sums,
-                 Array<float> out) {
-    const KernelSet& kernels = kernel_set(set);
+MatMul kernel_of_q8_k(const KernelSet& kernels, const std::string& format, const std::string& sums) {
     require(format == "TQ1_0" || format == "TQ2_0",
             "matmul_q8_k: " + format + " does not meet Q8_K activations");
+    const bool is_tq1_0 = format == "TQ1_0";
+    if (sums == "fused") return is_tq1_0 ? kernels.tq1_0 : kernels.tq2_0;
+    if (sums == "apart") return is_tq1_0 ? kernels.tq1_0_apart : kernels.tq2_0_apart;
+    require(sums == "one", "matmul_q8_k: sums '" + sums + "' are none of fused, apart and one");
+    return is_tq1_0 ? kernels.tq1_0_in_one_sum : kernels.tq2_0_in_one_sum;
+}
+
+void matmul_q8_k(const std::string& set, const std::string& format, const std::string& sums,
+                 Array<std::uint8_t> packed, Array<std::int8_t> codes, Array<float> scales,
+                 Array<std::int16_t> block_sums, Array<float> out) {
+    const MatMul multiply = kernel_of_q8_k(kernel_set(set), format, sums);
     require(codes.ndim() == 2, "matmul_q8_k: codes is not (tokens, cols)");
     const Operands op = check_matmul(format, packed, int(codes.shape(1)), codes, out, 1.0f);
     require(scales.size() == codes.size() / block_q8_k && block_sums.size() == codes.size() / 16,
@@ -108,10 +118,8 @@ void matmul_q8_k(const std::string& set, const std::string& format, bool fused, 
                         .codes = codes.data(),
                         .scales = scales.data(),
                         .block_sums = block_sums.data()};
-    const MatMul tq1_0 = fused ? kernels.tq1_0 : kernels.tq1_0_apart;
-    const MatMul tq2_0 = fused ? kernels.tq2_0 : kernels.tq2_0_apart;
     py::gil_scoped_release release;
-    (format == "TQ1_0" ? tq1_0 : tq2_0)(op.rows, x, out.mutable_data(), op.out_stride);
+    multiply(op.rows, x, out.mutable_data(), op.out_stride);
 }
 
 void matmul_float(const std::string& set, const std::string& order_name, const std::string& format,
@@ -198,7 +206,7 @@ void add(const std::string& set, Array<float> x, Array<float> y, Array<float> ou
     kernels.add(x.data(), y.data(), n, out.mutable_data());
 }
 
-void rotate(const std::string& set, const std::string& pairs, Array<float> x, Array<float> cos,
+void rotate(const std::string& set, const std::string& pairs, bool in_fours, Array<float> x, Array<float> cos,
             Array<float> sin) {
     const KernelSet& kernels = kernel_set(set);
     const int n = length(cos);
@@ -206,7 +214,8 @@ void rotate(const std::string& set, const std::string& pairs, Array<float> x, Ar
     require(length(sin) == n && length(x) == 2 * n, "rotate: x holds two values for each angle");
     const bool neox = pairs == "neox";
     py::gil_scoped_release release;
-    kernels.rotate(x.mutable_data(), cos.data(), sin.data(), n, neox ? 1 : 2, neox ? n : 1);
+    (in_fours ? kernels.rotate_in_fours : kernels.rotate)(x.mutable_data(), cos.data(), sin.data(), n,
+                                                          neox ? 1 : 2, neox ? n : 1);
 }
 
 std::vector<py::tuple> list_kernel_sets() {
@@ -247,12 +256,12 @@ void register_kernels(py::module_& m) {
     using py::arg;
     m.def("kernel_sets", list_kernel_sets);
     m.def("quantize_i8", quantize_i8, arg("set"), arg("x").noconvert(), arg("codes").noconvert());
-    m.def("quantize_q8_k", quantize_q8_k, arg("set"), arg("x").noconvert(), arg("codes").noconvert(),
-          arg("scales").noconvert(), arg("block_sums").noconvert());
+    m.def("quantize_q8_k", quantize_q8_k, arg("set"), arg("fused"), arg("x").noconvert(),
+          arg("codes").noconvert(), arg("scales").noconvert(), arg("block_sums").noconvert());
     m.def("matmul_i2_s", matmul_i2_s, arg("set"), arg("packed").noconvert(), arg("weight_scale"),
           arg("codes").noconvert(), arg("scales").noconvert(), arg("sums").noconvert(),
           arg("out").noconvert());
-    m.def("matmul_q8_k", matmul_q8_k, arg("set"), arg("format"), arg("fused"), arg("packed").noconvert(),
+    m.def("matmul_q8_k", matmul_q8_k, arg("set"), arg("format"), arg("sums"), arg("packed").noconvert(),
           arg("codes").noconvert(), arg("scales").noconvert(), arg("block_sums").noconvert(),
           arg("out").noconvert());
     m.def("orders", [] {
@@ -273,6 +282,6 @@ void register_kernels(py::module_& m) {
     m.def("relu2_mul", relu2_mul, arg("set"), arg("gate").noconvert(), arg("up").noconvert(),
           arg("out").noconvert());
     m.def("add", add, arg("set"), arg("x").noconvert(), arg("y").noconvert(), arg("out").noconvert());
-    m.def("rotate", rotate, arg("set"), arg("pairs"), arg("x").noconvert(), arg("cos").noconvert(),
+    m.def("rotate", rotate, arg("set"), arg("pairs"), arg("in_fours"), arg("x").noconvert(), arg("cos").noconvert(),
           arg("sin").noconvert());
 }

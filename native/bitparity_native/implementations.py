@@ -61,7 +61,7 @@ def _pack_q8_k(kernels: Kernels, kernel_set: str, arena: Arena, values: Floats) 
     blocks = values.size // 256
     x, codes = arena.place(values.reshape(-1)), arena.output(values.size, np.int8)
     scales, sums = arena.output(blocks, np.float32), arena.output(blocks * 16, np.int16)
-    kernels.quantize_q8_k(kernel_set, x, codes, scales, sums)
+    kernels.quantize_q8_k(kernel_set, False, x, codes, scales, sums)
     parts = [codes.reshape(blocks, -1), scales.reshape(blocks, -1), sums.reshape(blocks, -1)]
     whole = np.concatenate([parts[i].view(np.uint8) for i in (1, 0, 2)], axis=1)
     return whole.reshape(-1)
@@ -105,7 +105,7 @@ def _multiplier_q8_k(weight_format: str) -> Callable[..., NDArray[np.int64]]:
         scales = np.ones((len(x), cols // 256), dtype=np.float32)
         sums = x.reshape(len(x), -1, 16).sum(axis=2, dtype=np.int16)
         data, codes = arena.place(packed), arena.place(x)
-        kernels.matmul_q8_k(kernel_set, weight_format, True, data, codes, scales, sums, out)
+        kernels.matmul_q8_k(kernel_set, weight_format, "fused", data, codes, scales, sums, out)
         return out.astype(np.int64)
 
     return multiply

@@ -145,14 +145,15 @@ void Attention::run_queries(const KvCache& cache, const AttentionCall& call, con
 
     const Rows k = cache.keys(call.layer, kv_head, end), v = cache.values(call.layer, kv_head, width);
     if (call.tokens == 1) fetch(v);
-    // bitnet.cpp tiles this product only where Q's permuted view happens to be contiguous: with one head.
+    // Q is a permuted view, which happens to be contiguous with one head.
     const OrderedKernels& ordered = kernels_.in(arithmetic_.order);
-    const bool is_llama = arithmetic_.generation == Generation::llama_cpp;
-    const bool tile = call.in_batch && dim % tile_step(arithmetic_.order, Format::f16) == 0 &&
-                      (is_llama || hyper_.n_head == 1);
-    gather(call, queries, !tile || is_llama, scratch.q.data());
+    const bool in_tiles = call.batch >= fewest_tokens_of_tile(arithmetic_.order, Format::f16);
+    const bool in_f32 = in_tiles && f16_tiles_take_f32(arithmetic_);
+    const bool tile_of_q = in_tiles && dim % tile_step(arithmetic_.order, Format::f16) == 0 &&
+                           (!in_f32 || hyper_.n_head == 1);
+    gather(call, queries, !tile_of_q || !in_f32, scratch.q.data());
     const Activations q{.tokens = n, .stride = std::size_t(dim), .f32 = scratch.q.data()};
-    (tile ? ordered.f16_tile : ordered.f16_dot)(k, q, scores, std::size_t(width));
+    (tile_of_q ? ordered.f16_tile : ordered.f16_dot)(k, q, scores, std::size_t(width));
 
     for (int i = 0; i < n; ++i) {
         float* row = scores + std::size_t(i) * std::size_t(width);
@@ -164,11 +165,10 @@ void Attention::run_queries(const KvCache& cache, const AttentionCall& call, con
             const std::size_t at = std::size_t(token) * std::size_t(hyper_.n_head) + std::size_t(head);
             std::copy_n(row, seen, call.probs + at * call.probs_width);
         }
-        if (!call.in_batch || is_llama) kernels_.round_to_f16(row, width, row);
+        if (!in_f32) kernels_.round_to_f16(row, width, row);
     }
     const Activations probs{.tokens = n, .stride = std::size_t(width), .f32 = scores};
-    (call.in_batch ? ordered.f16_tile : ordered.f16_dot)(v, probs, scratch.context.data(),
-                                                           std::size_t(dim));
+    (in_tiles ? ordered.f16_tile : ordered.f16_dot)(v, probs, scratch.context.data(), std::size_t(dim));
     scatter(call, queries, scratch.context.data());
 }
 

@@ -23,7 +23,27 @@ KernelSet with_ternary(const KernelSet& base, const TernaryKernels& ternary) {
     return set;
 }
 
+// Kernels that a set has not written for its instructions are the portable ones.
+KernelSet with_portable_rest(KernelSet set) {
+    const auto fill_in = [&](auto KernelSet::*kernel) {
+        if (set.*kernel == nullptr) set.*kernel = portable::kernels.*kernel;
+    };
+    fill_in(&KernelSet::quantize_q8_k_fused);
+    fill_in(&KernelSet::tq1_0_in_one_sum);
+    fill_in(&KernelSet::tq2_0_in_one_sum);
+    fill_in(&KernelSet::rotate_in_fours);
+    for (int order = 0; order < order_count; ++order) {
+        if (set.orders[order].f32_dot == nullptr) set.orders[order] = portable::kernels.orders[order];
+    }
+    return set;
+}
+
 #if defined(__x86_64__)
+
+const KernelSet& avx2_kernels() {
+    static const KernelSet set = with_portable_rest(avx2::kernels);
+    return set;
+}
 
 // Also asks whether the operating system saves the registers.
 bool has_avx512() {
@@ -41,7 +61,7 @@ const KernelSet& avx512_kernels() {
         kernels.orders[int(Order::avx512)] = kernels.orders[int(Order::avx512_bf16)] = avx512::in_sixteen;
         kernels.orders[int(Order::avx512_bf16)].bf16_dot = avx512::by_pairs.dot;
         kernels.orders[int(Order::avx512_bf16)].bf16_tile = avx512::by_pairs.tile;
-        return kernels;
+        return with_portable_rest(kernels);
     }();
     return set;
 }
@@ -58,14 +78,8 @@ bool has_dotprod() {
 #endif
 }
 
-// The orders of AVX-512 builds are the portable ones.
 const KernelSet& neon_kernels() {
-    static const KernelSet set = [] {
-        KernelSet kernels = neon::kernels;
-        for (const Order order : {Order::avx512, Order::avx512_bf16})
-            kernels.orders[int(order)] = portable::kernels.in(order);
-        return kernels;
-    }();
+    static const KernelSet set = with_portable_rest(neon::kernels);
     return set;
 }
 
@@ -88,7 +102,7 @@ std::span<const KernelSet* const> kernel_sets() {
     static const std::array sets{
 #if defined(__x86_64__)
         &avx512_kernels(),
-        &avx2::kernels,
+        &avx2_kernels(),
 #elif defined(__aarch64__)
         &dotprod_kernels(),
         &neon_kernels(),

@@ -39,10 +39,21 @@ const T* grown(std::vector<T>& buffer, std::size_t size) {
     return buffer.data();
 }
 
-bool is_tile(const Matrix& weights, bool in_batch, const Arithmetic& arithmetic) {
-    if (!in_batch || weights.cols % tile_step(arithmetic.order, weights.format) != 0) return false;
+bool is_tile(const Matrix& weights, int batch, const Arithmetic& arithmetic) {
+    if (batch < fewest_tokens_of_tile(arithmetic.order, weights.format)) return false;
+    if (weights.cols % tile_step(arithmetic.order, weights.format) != 0) return false;
     if (arithmetic.generation == Generation::llama_cpp) return weights.rows % 4 == 0;
     return weights.format != Format::bf16;
+}
+
+MatMul plan_tq1_0(const KernelSet& kernels, const Arithmetic& arithmetic) {
+    if (is_neon(arithmetic.order)) return kernels.tq1_0_in_one_sum;
+    return arithmetic.compiler == Compiler::gcc ? kernels.tq1_0 : kernels.tq1_0_apart;
+}
+
+MatMul plan_tq2_0(const KernelSet& kernels, const Arithmetic& arithmetic) {
+    if (is_neon(arithmetic.order)) return kernels.tq2_0_in_one_sum;
+    return arithmetic.compiler == Compiler::gcc ? kernels.tq2_0 : kernels.tq2_0_apart;
 }
 
 }  // namespace
@@ -65,17 +76,17 @@ std::size_t row_bytes(Format format, int cols) {
     return 0;
 }
 
-MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, bool in_batch,
+MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, int batch,
                        const Arithmetic& arithmetic) {
     const OrderedKernels& ordered = kernels.in(arithmetic.order);
-    const bool tile = is_tile(weights, in_batch, arithmetic), gcc = arithmetic.compiler == Compiler::gcc;
+    const bool tile = is_tile(weights, batch, arithmetic), gcc = arithmetic.compiler == Compiler::gcc;
     switch (weights.format) {
         case Format::i2_s:
             return {kernels.i2_s, Encoding::i8};
         case Format::tq1_0:
-            return {gcc ? kernels.tq1_0 : kernels.tq1_0_apart, Encoding::q8_k};
+            return {plan_tq1_0(kernels, arithmetic), Encoding::q8_k};
         case Format::tq2_0:
-            return {gcc ? kernels.tq2_0 : kernels.tq2_0_apart, Encoding::q8_k};
+            return {plan_tq2_0(kernels, arithmetic), Encoding::q8_k};
         case Format::f32:
             return {tile ? ordered.f32_tile : gcc ? ordered.f32_dot_gcc : ordered.f32_dot, Encoding::f32};
         case Format::bf16:
@@ -84,12 +95,12 @@ MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, bool in_
             break;
     }
     if (!tile) return {ordered.f16_dot, Encoding::as_f16};
-    return {ordered.f16_tile,
-            arithmetic.generation == Generation::llama_cpp ? Encoding::as_f16 : Encoding::f32};
+    return {ordered.f16_tile, f16_tiles_take_f32(arithmetic) ? Encoding::f32 : Encoding::as_f16};
 }
 
-ActivationBuffer::ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Faults& faults)
-    : kernels_(kernels), pool_(pool), faults_(faults) {}
+ActivationBuffer::ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Arithmetic& arithmetic,
+                                   const Faults& faults)
+    : kernels_(kernels), pool_(pool), arithmetic_(arithmetic), faults_(faults) {}
 
 void ActivationBuffer::set(const float* values, int tokens, int cols) {
     values_ = values;
@@ -156,13 +167,14 @@ void ActivationBuffer::encode(Encoding encoding, int token) {
             }
             break;
         case Encoding::q8_k:
-            kernels_.quantize_q8_k(x, cols_, q8_k_codes_.data() + start,
-                                   q8_k_scales_.data() + start / block_q8_k, block_sums_.data() + start / 16);
+            (has_fused_quantiser(arithmetic_) ? kernels_.quantize_q8_k_fused : kernels_.quantize_q8_k)(
+                x, cols_, q8_k_codes_.data() + start, q8_k_scales_.data() + start / block_q8_k,
+                block_sums_.data() + start / 16);
             break;
     }
 }
 
-void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, bool in_batch,
+void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, int batch,
               const Arithmetic& arithmetic, std::initializer_list<MatMulJob> jobs) {
     struct Task {
         MatMul multiply;
@@ -176,7 +188,7 @@ void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, b
     for (const MatMulJob& job : jobs) remaining += job.weights.rows;
     for (const MatMulJob& job : jobs) {
         const Matrix& w = job.weights;
-        const MatMulPlan plan = plan_matmul(kernels, w, in_batch, arithmetic);
+        const MatMulPlan plan = plan_matmul(kernels, w, batch, arithmetic);
         const Activations& encoded = x.as(plan.encoding);
         for (int row = 0; row < w.rows;) {
             const int step = rows_a_task(w.rows, remaining, encoded.tokens, pool.threads());

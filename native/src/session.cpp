@@ -36,8 +36,8 @@ Session::Session(Model model, const KernelSet& kernels, const SessionOptions& op
       pool_(options.threads),
       cache_(model_.hyper, options.context),
       attention_(model_.hyper, kernels, options.arithmetic, options.faults, options.threads, options.context),
-      rotation_(model_.hyper, model_.rope_factors),
-      activations_(kernels, pool_, faults_),
+      rotation_(model_.hyper, model_.rope_factors, options.arithmetic),
+      activations_(kernels, pool_, options.arithmetic, faults_),
       tap_(pool_, model_.hyper.n_layer) {}
 
 // Buffers grow with the longest call, so that short ones take little memory.
@@ -57,7 +57,7 @@ void Session::make_room(int tokens) {
 void Session::run(const std::int32_t* tokens, int n, bool only_last, float* logits) {
     make_room(n);
     for (int first = 0; first < n; first += chunk_tokens) {
-        const Chunk chunk{position_ + first, std::min(chunk_tokens, n - first), first, n, n > 1};
+        const Chunk chunk{position_ + first, std::min(chunk_tokens, n - first), first, n, n};
         run_chunk(tokens + first, chunk);
         if (only_last && first + chunk.rows < n) continue;
         write_logits(chunk, only_last,
@@ -130,7 +130,7 @@ void Session::attend(int layer, const Chunk& chunk) {
     AttentionCall call{.layer = layer,
                        .position = chunk.position,
                        .tokens = chunk.rows,
-                       .in_batch = chunk.in_batch,
+                       .batch = chunk.batch,
                        .q = q_.data(),
                        .out = context_values_.data(),
                        .probs = nullptr,
@@ -178,7 +178,7 @@ void Session::feed_forward_block(int layer, const Chunk& chunk) {
 void Session::write_logits(const Chunk& chunk, bool only_last, float* logits) {
     const int skipped = only_last ? chunk.rows - 1 : 0;
     Chunk part = chunk;
-    if (only_last) part = {chunk.position + skipped, 1, 0, 1, chunk.in_batch};
+    if (only_last) part = {chunk.position + skipped, 1, 0, 1, chunk.batch};
     norm(model_.output_norm, hyper().n_embd, part.rows,
          stream_.data() + std::size_t(skipped) * std::size_t(hyper().n_embd), normed_.data());
     record(-1, Stage::final_norm, part, hyper().n_embd, normed_.data());
@@ -204,7 +204,7 @@ void Session::add_to_stream(const Chunk& chunk) {
 void Session::multiply_from(const float* x, int cols, const Chunk& chunk,
                             std::initializer_list<MatMulJob> jobs) {
     activations_.set(x, chunk.rows, cols);
-    multiply(pool_, kernels_, activations_, chunk.in_batch, arithmetic_, jobs);
+    multiply(pool_, kernels_, activations_, chunk.batch, arithmetic_, jobs);
 }
 
 void Session::record(int layer, Stage stage, const Chunk& chunk, int width, const float* values, int heads) {

@@ -12,13 +12,18 @@ def with_arithmetic(fingerprint: Fingerprint) -> Fingerprint:
 
     A build for instruction sets whose order of sums is not known states no order.
     """
-    parts = [fingerprint.engine, *_order(set(fingerprint.isa.split("+")))]
+    parts = [fingerprint.engine, *_order(fingerprint.engine, set(fingerprint.isa.split("+")))]
     if fingerprint.compiler:
         parts.append("gcc" if "gcc" in fingerprint.compiler.lower() else "clang")
     return replace(fingerprint, details={**fingerprint.details, "arithmetic": "/".join(parts)})
 
 
-def _order(isa: set[str]) -> tuple[str, ...]:
+def _order(engine: str, isa: set[str]) -> tuple[str, ...]:
     if "avx512" in isa:
         return ("avx512_bf16" if "avx512_bf16" in isa else "avx512",)
-    return ("avx2",) if {"avx2", "fma"} <= isa else ()
+    if {"avx2", "fma"} <= isa:
+        return ("avx2",)
+    # bitnet.cpp has no float kernels for SVE, and names SVE wherever the CPU has it, built for it or not.
+    if {"neon", "arm_fma"} <= isa and (engine == "bitnet.cpp" or "sve" not in isa):
+        return ("neon_fp16" if "fp16_va" in isa else "neon",)
+    return ()

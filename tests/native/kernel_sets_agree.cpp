@@ -90,7 +90,8 @@ void compare_conversions(int n) {
     });
 }
 
-constexpr Order every_order[order_count] = {Order::avx2, Order::avx512, Order::avx512_bf16};
+constexpr Order every_order[order_count] = {Order::avx2, Order::avx512, Order::avx512_bf16, Order::neon,
+                                            Order::neon_fp16};
 
 struct Shape {
     int rows, tokens, cols;
@@ -128,6 +129,10 @@ void compare_ternary(Shape shape) {
     compare("tq2_0 " + size, [&](const KernelSet& set) { return run(set.tq2_0, Format::tq2_0); });
     compare("tq1_0_apart " + size, [&](const KernelSet& set) { return run(set.tq1_0_apart, Format::tq1_0); });
     compare("tq2_0_apart " + size, [&](const KernelSet& set) { return run(set.tq2_0_apart, Format::tq2_0); });
+    compare("tq1_0_in_one_sum " + size,
+            [&](const KernelSet& set) { return run(set.tq1_0_in_one_sum, Format::tq1_0); });
+    compare("tq2_0_in_one_sum " + size,
+            [&](const KernelSet& set) { return run(set.tq2_0_in_one_sum, Format::tq2_0); });
 }
 
 void compare_floats(Shape shape) {

@@ -74,7 +74,7 @@ def check(path: Any, arithmetic: str) -> None:
     assert not over
 
 
-@pytest.mark.parametrize("arithmetic", ["bitnet.cpp", "llama.cpp"])
+@pytest.mark.parametrize("arithmetic", ["bitnet.cpp", "llama.cpp", "llama.cpp/neon"])
 @pytest.mark.parametrize("weight_format", ["I2_S", "TQ1_0", "TQ2_0", "F16", "BF16", "F32"])
 @pytest.mark.parametrize("arch", ["bitnet", "bitnet-25", "bitnet-b1.58", "llama"])
 def test_every_stage_of_every_arch_and_format(model_of, arch, weight_format, arithmetic):

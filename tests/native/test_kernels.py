@@ -16,6 +16,7 @@ from bitparity.formats import get_format
 from bitparity_native._core import kernels
 
 EPS = 2.0**-24  # half a unit in the last place of a float32 of size one
+HALF_EPS = 2.0**-11  # the same of an F16
 OFFSETS = (0, 4, 12)  # bytes; none but 0 is aligned for a vector
 INPUTS = ("normal", "zeros", "largest", "one value", "denormal")
 
@@ -71,11 +72,12 @@ def test_quantize_i8_gives_zero_for_nan(kernel_set):
 
 @pytest.mark.parametrize("n", [256, 512, 2560])
 @pytest.mark.parametrize("kind", INPUTS)
-def test_quantize_q8_k_makes_the_largest_value_minus_127(kernel_set, guarded, n, kind):
+@pytest.mark.parametrize("fused", [False, True])
+def test_quantize_q8_k_makes_the_largest_value_minus_127(kernel_set, guarded, fused, n, kind):
     x = guarded.copy(draw(kind, n), 4)
     codes = guarded.empty(n, np.int8, 5)
     scales, sums = guarded.empty(n // 256, np.float32), guarded.empty(n // 16, np.int16, 2)
-    kernels.quantize_q8_k(kernel_set, x, codes, scales, sums)
+    kernels.quantize_q8_k(kernel_set, fused, x, codes, scales, sums)
     for block, values in enumerate(x.reshape(-1, 256)):
         part = codes.reshape(-1, 256)[block]
         largest = values[np.abs(values).argmax()]
@@ -87,7 +89,8 @@ def test_quantize_q8_k_makes_the_largest_value_minus_127(kernel_set, guarded, n,
             inverse = np.float32(-127) / largest
         assert scales[block] == np.float32(1) / inverse
         factor = inverse if np.isfinite(inverse) else np.float32(0)
-        assert np.array_equal(part, np.minimum(np.rint(values * factor), 127).astype(np.int8))
+        scaled = values.astype(np.float64) * factor if fused else values * factor  # float64: exact
+        assert np.array_equal(part, np.minimum(np.rint(scaled), 127).astype(np.int8))
     assert np.array_equal(sums, codes.reshape(-1, 16).sum(axis=1, dtype=np.int16))
     guarded.check()
 
@@ -193,23 +196,23 @@ def test_i2_s_matmul_of_many_tokens_is_exact(kernel_set, guarded, rows, tokens, 
 @pytest.mark.parametrize("kind", ["random", "extreme", "zero"])
 @pytest.mark.parametrize("cols", [256, 512, 2560])
 @pytest.mark.parametrize(("rows", "tokens"), TERNARY_SHAPES)
-@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("kept", ["fused", "apart", "one"])
 @pytest.mark.parametrize("name", ["TQ1_0", "TQ2_0"])
-def test_q8_k_matmul_is_exact_with_scales_of_one(kernel_set, guarded, name, fused, rows, tokens, cols, kind):
+def test_q8_k_matmul_is_exact_with_scales_of_one(kernel_set, guarded, name, kept, rows, tokens, cols, kind):
     weights, codes = ternary_case(rows, cols, tokens, kind)
     packed = guarded.copy(get_format(name).pack_codes(weights, 1.0), 2)
     sums = codes.reshape(tokens, -1, 16).sum(axis=2, dtype=np.int16)
     ones = np.ones((tokens, cols // 256), np.float32)
     out = guarded.empty((tokens, rows), np.float32, 4)
-    kernels.matmul_q8_k(kernel_set, name, fused, packed, guarded.copy(codes, 1), ones, sums, out)
+    kernels.matmul_q8_k(kernel_set, name, kept, packed, guarded.copy(codes, 1), ones, sums, out)
     exact = codes.astype(np.int64) @ weights.T.astype(np.int64)
     assert np.array_equal(out, exact)  # below 2^24: a float32 holds it
     guarded.check()
 
 
-@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("kept", ["fused", "apart", "one"])
 @pytest.mark.parametrize("name", ["TQ1_0", "TQ2_0"])
-def test_q8_k_matmul_applies_both_scales_of_a_block(kernel_set, name, fused):
+def test_q8_k_matmul_applies_both_scales_of_a_block(kernel_set, name, kept):
     rng = np.random.default_rng(5)
     rows, tokens, cols = 6, 7, 1024
     weights, codes = ternary_case(rows, cols, tokens, "random")
@@ -217,8 +220,8 @@ def test_q8_k_matmul_applies_both_scales_of_a_block(kernel_set, name, fused):
     packed = get_format(name).pack_codes(weights, 0.375)
     sums = codes.reshape(tokens, -1, 16).sum(axis=2, dtype=np.int16)
     out, portable = np.empty((2, tokens, rows), np.float32)
-    kernels.matmul_q8_k(kernel_set, name, fused, packed, codes, scales, sums, out)
-    kernels.matmul_q8_k("portable", name, fused, packed, codes, scales, sums, portable)
+    kernels.matmul_q8_k(kernel_set, name, kept, packed, codes, scales, sums, out)
+    kernels.matmul_q8_k("portable", name, kept, packed, codes, scales, sums, portable)
     x = codes * scales.astype(np.float64).repeat(256, axis=1)
     terms = np.abs(x) @ np.abs(weights.T * 0.375)
     # a block's integers are exact; its scales and its lane's sum round once each, then three levels of lanes
@@ -252,7 +255,8 @@ def check_float_matmul(
     kernels.matmul_float(kernel_set, order, name, sum, guarded.copy(packed, 2), guarded.copy(x, 4), out)
     kernels.matmul_float("portable", order, name, sum, packed, x, portable)
     terms = np.abs(x).astype(np.float64) @ np.abs(weights.T)
-    assert (np.abs(out - x.astype(np.float64) @ weights.T) <= (cols + 8) * EPS * terms).all()
+    eps = HALF_EPS if (order, name) == ("neon_fp16", "F16") else EPS  # the precision of its sums
+    assert (np.abs(out - x.astype(np.float64) @ weights.T) <= (cols + 8) * eps * terms).all()
     assert same_bits(out, portable)
     guarded.check()
 
@@ -266,9 +270,10 @@ def test_float_matmul_keeps_its_order_in_every_set(kernel_set, order, guarded, n
 
 
 @pytest.mark.parametrize("cols", [8, 40])
+@pytest.mark.parametrize("order", ["avx2", "neon", "neon_fp16"])
 @pytest.mark.parametrize("name", ["F32", "F16", "BF16"])
-def test_float_tile_of_avx2_takes_eight_columns(kernel_set, guarded, name, cols):
-    check_float_matmul(kernel_set, "avx2", name, "tile", (5, 3, cols), guarded)
+def test_float_tile_of_short_lanes_takes_eight_columns(kernel_set, order, guarded, name, cols):
+    check_float_matmul(kernel_set, order, name, "tile", (5, 3, cols), guarded)
 
 
 @pytest.mark.parametrize("cols", [1, 5, 33, 63, 95, 127])
@@ -291,15 +296,32 @@ def test_dot_of_gcc_rounds_the_products_of_whole_groups(kernel_set, order, group
         assert out[0, 0] == expected
 
 
+@pytest.mark.parametrize("spread", [1e-3, 1.0, 30.0])  # sums that are subnormal, ordinary, and beyond F16
+def test_f16_tile_of_neon_fp16_rounds_every_sum_to_f16(kernel_set, spread):
+    rng = np.random.default_rng(3)
+    weights, x = (rng.standard_normal((2, 64, 256)) * spread).astype(np.float16)
+    lanes = np.zeros((64, 8), np.float16)
+    with np.errstate(over="ignore"):
+        for step in range(0, 256, 8):
+            exact = weights[:, step : step + 8].astype(np.float64) * x[:1, step : step + 8] + lanes
+            lanes = exact.astype(np.float16)
+    half = lanes[:, :4].astype(np.float32) + lanes[:, 4:]
+    out = np.empty((1, 64), np.float32)
+    packed = weights.reshape(-1).view(np.uint8)
+    kernels.matmul_float(kernel_set, "neon_fp16", "F16", True, packed, x[:1].astype(np.float32), out)
+    assert same_bits(out[0], (half[:, 0] + half[:, 1]) + (half[:, 2] + half[:, 3]))
+
+
 def test_orders_of_float_sums_differ(order):
     """A test that takes one order for another would see it: no two give the same bits on 256 columns."""
     rng = np.random.default_rng(0)
-    packed, _ = float_bytes("BF16", rng.standard_normal((16, 256)).astype(np.float32))
-    x = rng.standard_normal((1, 256)).astype(np.float32)
+    weights, x = rng.standard_normal((16, 256)).astype(np.float32), rng.standard_normal((1, 256))
     results = {}
     for other in kernels.orders():
-        results[other] = np.empty((1, 16), np.float32)
-        kernels.matmul_float("portable", other, "BF16", "dot", packed, x, results[other])
+        results[other] = np.empty((2, 1, 16), np.float32)
+        for name, out in zip(("F16", "BF16"), results[other], strict=True):
+            packed, _ = float_bytes(name, weights)
+            kernels.matmul_float("portable", other, name, "dot", packed, x.astype(np.float32), out)
     assert [other for other in results if same_bits(results[other], results[order])] == [order]
 
 
@@ -423,13 +445,14 @@ def test_add_is_exactly_rounded(kernel_set, guarded, n):
 
 @pytest.mark.parametrize("n_pairs", [1, 7, 8, 9, 32, 64])
 @pytest.mark.parametrize("pairs", ["neox", "norm"])
-def test_rotate_turns_the_pairs_of_its_convention(kernel_set, guarded, pairs, n_pairs):
+@pytest.mark.parametrize("in_fours", [False, True])
+def test_rotate_turns_the_pairs_of_its_convention(kernel_set, guarded, in_fours, pairs, n_pairs):
     x = draw("normal", 2 * n_pairs)
     angles = np.linspace(0, 3, n_pairs)
     cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
     turned, portable = guarded.copy(x, 4), x.copy()
-    kernels.rotate(kernel_set, pairs, turned, guarded.copy(cos, 4), guarded.copy(sin, 12))
-    kernels.rotate("portable", pairs, portable, cos, sin)
+    kernels.rotate(kernel_set, pairs, in_fours, turned, guarded.copy(cos, 4), guarded.copy(sin, 12))
+    kernels.rotate("portable", pairs, in_fours, portable, cos, sin)
     shape = (2, n_pairs) if pairs == "neox" else (n_pairs, 2)
     axis = 0 if pairs == "neox" else 1
     first, second = np.moveaxis(x.astype(np.float64).reshape(shape), axis, 0)
@@ -438,3 +461,30 @@ def test_rotate_turns_the_pairs_of_its_convention(kernel_set, guarded, pairs, n_
     assert (np.abs(turned - expected) <= 2 * EPS * bound).all()  # one product and one fma round
     assert same_bits(turned, portable)
     guarded.check()
+
+
+@pytest.mark.parametrize("in_fours", [False, True])
+def test_rotate_rounds_the_product_that_its_order_says(kernel_set, in_fours):
+    """Five pairs: a group of four, and one that is left."""
+    value = np.float32(1 + 2**-13)  # its square needs more than 24 bits
+    x, angles = np.full(10, value), np.full(5, value)
+    kernels.rotate(kernel_set, "norm", in_fours, x, angles, angles)
+    lost = 2.0**-26  # of the square when it is rounded; the other product is exact within the fma
+    expected = np.full(5, lost)
+    if in_fours:
+        expected[:4] = -lost
+    assert np.array_equal(x[::2], expected)
+
+
+@pytest.mark.parametrize("order", ["neon", "neon_fp16"])
+def test_f32_dot_of_neon_rounds_the_products_of_whole_groups_of_eight(kernel_set, order):
+    """Of 28 columns 16 are a whole step, 8 a group, and 4 left, which are added by fma."""
+    value = np.float32(1 + 2**-13)  # its square needs more than 24 bits
+    square = np.float32(value * value)
+    for column, left in ((17, 0.0), (26, 2.0**-26)):
+        packed, x = np.zeros((1, 28), np.float32), np.zeros((1, 28), np.float32)
+        packed[0, column - 1], x[0, column - 1] = -square, 1
+        packed[0, column], x[0, column] = value, value
+        out = np.empty((1, 1), np.float32)
+        kernels.matmul_float(kernel_set, order, "F32", False, packed.reshape(-1).view(np.uint8), x, out)
+        assert out[0, 0] == left

@@ -13,6 +13,9 @@ bitnet.cpp   K and V are cached as F16.  A matmul with an F16 matrix goes throug
              Source: ggml.c ggml_compute_forward_mul_mat, llamafile/sgemm.cpp llamafile_sgemm (x86).
 llama.cpp    the same places, but the tiled code takes F16 on both sides: always rounded (x86).
              Source: ggml-cpu.c ggml_compute_forward_mul_mat, llamafile/sgemm.cpp.
+neon         builds of either for AArch64 have tiled code that leaves the input as it is.
+neon_fp16    those for CPUs with FP16 vector arithmetic have tiled code that takes F16 on both sides.  They
+             also round sums of F16 products to F16, which the oracle does not follow.
 
 An engine states its arithmetic in its fingerprint, `details["arithmetic"]`, by a name:
 
@@ -30,7 +33,7 @@ from bitparity.engine import Fingerprint
 from bitparity.errors import BadInput
 
 When = Literal["always", "one row", "never"]
-ORDERS = ("avx2", "avx512", "avx512_bf16")
+ORDERS = ("avx2", "avx512", "avx512_bf16", "neon", "neon_fp16")
 COMPILERS = ("gcc", "clang")
 
 
@@ -106,7 +109,19 @@ def arithmetic_named(name: str) -> Arithmetic:
         else:
             known = ", ".join((*ORDERS, *COMPILERS))
             raise BadInput(f"arithmetic {name!r} has {axis!r}; after {generation} there may be {known}")
-    return found
+    return _on_neon(found) if found.order in ("neon", "neon_fp16") else found
+
+
+def _on_neon(arithmetic: Arithmetic) -> Arithmetic:
+    """The roundings of builds for AArch64, whose quantiser of TQ1_0 and TQ2_0 has an fma if any has."""
+    when: When = "one row" if arithmetic.order == "neon" else "always"
+    return replace(
+        arithmetic,
+        one_head_q_to_f16=when,
+        probs_to_f16=when,
+        inputs_to_f16=when,
+        fused_quantiser=arithmetic.compiler == "gcc",
+    )
 
 
 def arithmetic_of(fingerprint: Fingerprint | None) -> Arithmetic:

@@ -15,8 +15,10 @@ def quantize_i8(set: str, x: Floats, codes: NDArray[np.int8]) -> tuple[float, in
     """Fills codes; returns (scale, sum of codes)."""
 
 def quantize_q8_k(
-    set: str, x: Floats, codes: NDArray[np.int8], scales: Floats, block_sums: NDArray[np.int16]
-) -> None: ...
+    set: str, fused: bool, x: Floats, codes: NDArray[np.int8], scales: Floats, block_sums: NDArray[np.int16]
+) -> None:
+    """fused: x times the scale's inverse is not rounded to float32 before it is rounded to a code."""
+
 def matmul_i2_s(
     set: str,
     packed: Bytes,
@@ -31,14 +33,17 @@ def matmul_i2_s(
 def matmul_q8_k(
     set: str,
     format: Literal["TQ1_0", "TQ2_0"],
-    fused: bool,
+    sums: Literal["fused", "apart", "one"],
     packed: Bytes,
     codes: NDArray[np.int8],
     scales: Floats,
     block_sums: NDArray[np.int16],
     out: Floats,
 ) -> None:
-    """codes (tokens, cols), scales (tokens, cols / 256), sums (tokens, cols / 16), out (tokens, rows)."""
+    """codes (tokens, cols), scales (tokens, cols / 256), block_sums (tokens, cols / 16), out (tokens, rows).
+
+    sums  eight lanes, to which blocks are added by fma or rounded apart, or one sum by fma
+    """
 
 def orders() -> list[str]:
     """The orders of float sums: names of the instruction sets of the ggml builds that they are those of."""
@@ -62,4 +67,7 @@ def softmax(set: str, order: str, row: Floats, scale: float) -> None: ...
 def silu_mul(set: str, order: str, gate: Floats, up: Floats, out: Floats) -> None: ...
 def relu2_mul(set: str, gate: Floats, up: Floats, out: Floats) -> None: ...
 def add(set: str, x: Floats, y: Floats, out: Floats) -> None: ...
-def rotate(set: str, pairs: Literal["neox", "norm"], x: Floats, cos: Floats, sin: Floats) -> None: ...
+def rotate(
+    set: str, pairs: Literal["neox", "norm"], in_fours: bool, x: Floats, cos: Floats, sin: Floats
+) -> None:
+    """in_fours: in whole groups of four pairs the product with cos is rounded, not that with sin."""

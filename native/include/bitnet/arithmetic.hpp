@@ -7,11 +7,9 @@
 
 namespace bitnet {
 
-// The generations of ggml differ where F16 operands meet several tokens.
-//   bitnet_cpp  F16 weights (and cached V) meet float32 activations in a batch; BF16 weights have no tiles; q.k is
-//               a `dot` unless there is one head
-//   llama_cpp   F16 weights always meet activations rounded to F16; a tile needs four rows; q.k is a `tile` in a
-//               batch
+// The generations of ggml differ where several tokens are multiplied at once, as a batch.
+//   bitnet_cpp  BF16 weights have no tiles
+//   llama_cpp   a tile needs a multiple of four rows
 enum class Generation : std::uint8_t { bitnet_cpp, llama_cpp };
 
 // What a compiler makes of a * b + c where ggml's source leaves it open.
@@ -25,5 +23,30 @@ struct Arithmetic {
     Order order;  // of the instruction set that it was built for
     Compiler compiler;
 };
+
+// Whether tiles of F16 weights, cached K and V among them, take activations in float32; otherwise they take them
+// rounded to F16, as dots always do.  What takes float32 needs it contiguous, so q.k is then a tile only in models with
+// one head.
+constexpr bool f16_tiles_take_f32(const Arithmetic& arithmetic) {
+    if (is_neon(arithmetic.order)) return arithmetic.order == Order::neon;
+    return arithmetic.generation == Generation::bitnet_cpp;
+}
+
+// The fewest tokens of a batch that are multiplied in tiles; fewer are multiplied by dots.
+constexpr int fewest_tokens_of_tile(Order order, Format format) {
+    if (is_neon(order) && format == Format::f32) return 4;
+    return order == Order::neon_fp16 && format == Format::f16 ? 8 : 2;
+}
+
+// TQ1_0 and TQ2_0 in builds for NEON are plain C where they add to the sum, which both compilers fuse.  There, too, the
+// quantiser of their activations is compiled with fma, and GCC uses it.
+constexpr bool has_fused_quantiser(const Arithmetic& arithmetic) {
+    return arithmetic.compiler == Compiler::gcc && is_neon(arithmetic.order);
+}
+
+// Whether adjacent pairs are rotated in fours: GCC does for AArch64.
+constexpr bool rotates_in_fours(const Arithmetic& arithmetic) {
+    return arithmetic.compiler == Compiler::gcc && is_neon(arithmetic.order);
+}
 
 }  // namespace bitnet

@@ -44,7 +44,7 @@ struct AttentionCall {
     int layer;
     int position;  // of the first token
     int tokens;
-    bool in_batch;
+    int batch;       // tokens that the reference would have multiplied at once
     const float* q;  // (tokens, n_head * head_dim), rotated
     float* out;      // the same shape
     float* probs;    // null, or (tokens, n_head, probs_width) to be filled up to each token's own position

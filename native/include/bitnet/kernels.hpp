@@ -65,31 +65,49 @@ struct RowStatistics {
     std::size_t non_finite;
 };
 
-// Orders of float sums: those of ggml built for AVX2 (w = 8 lanes) and for AVX-512 (w = 16 lanes).  Element e of
+// Orders of float sums: those of ggml built for AVX2 (w = 8 lanes), AVX-512 (w = 16) and NEON (w = 4).  Element e of
 // a sum is added by fma to lane e % w of an accumulator.  Lanes are added "by halves": l + (l + w / 2), then
 // the same for the first half of them, down to one.
 //   dot    four accumulators: element e goes to accumulator (e / w) % 4; they are added as (0 + 2) + (1 + 3),
-//          then their lanes by halves, except that avx2 adds the last four lanes as pairs, (0 + 1) + (2 + 3).
+//          then their lanes by halves, except that avx2 and both orders of NEON add the last four lanes as pairs,
+//          (0 + 1) + (2 + 3).
 //          Elements beyond the last whole 4 w are added one by one: rounded products to a double for F16 and
-//          BF16; by fma to the float sum for F32, where GCC's builds of ggml (_gcc) round the products of whole
-//          groups of w / 2 elements first.
+//          BF16; by fma to the float sum for F32, where some builds round the products of whole groups of elements
+//          first: GCC's (_gcc) of w / 2 elements, in both orders of NEON of four, and there Clang's of eight.
 //          BF16 in avx2 adds all lanes by halves.  In avx512 it has two accumulators, element e goes to (e / 16) % 2,
 //          and their lane sums are added in double.
-//   tile   one accumulator, lanes by halves.  cols is a multiple of tile_step.
+//   tile   one accumulator, lanes by halves, in both orders of NEON four lanes as pairs.  cols is a multiple of
+//          tile_step.
 //   BF16 in avx512_bf16 goes by pairs, as the instruction vdpbf16ps: of 32 elements, lane l adds the product of
 //          2 l + 1 and then that of 2 l, subnormal inputs and results being zero.  A dot has two accumulators,
 //          element e goes to (e / 32) % 2; their lane sums are added in double, then the elements beyond the
 //          last 64.  A tile has one.
+//   BF16 in both orders of NEON is one sum of rounded products in double, element after element; there is no tile,
+//   and the dot stands in its place.
+//   F16 in neon_fp16, the order of builds with FP16 vector arithmetic, has w = 8 lanes that are F16 numbers: every
+//   fma rounds to F16, and so do the sums of accumulators.  Lanes are added in float, by halves and then as pairs.
 // Softmax and SiLU evaluate e^x w elements at a time, in avx512 by another last step (portable/exp.hpp), and
-// softmax adds w exponentials by halves before it adds them to the double sum.
-enum class Order : std::uint8_t { avx2, avx512, avx512_bf16 };
-constexpr int order_count = 3;
+// softmax adds w exponentials as a tile adds lanes before it adds them to the double sum.
+enum class Order : std::uint8_t { avx2, avx512, avx512_bf16, neon, neon_fp16 };
+constexpr int order_count = 5;
 
-constexpr int lanes_of(Order order) { return order == Order::avx2 ? 8 : 16; }
+constexpr bool is_neon(Order order) { return order == Order::neon || order == Order::neon_fp16; }
 
 // Columns of a tile are a multiple of this.
 constexpr int tile_step(Order order, Format format) {
-    return order == Order::avx512_bf16 && format == Format::bf16 ? 32 : lanes_of(order);
+    switch (order) {
+        case Order::avx2:
+            return 8;
+        case Order::avx512:
+            return 16;
+        case Order::avx512_bf16:
+            return format == Format::bf16 ? 32 : 16;
+        case Order::neon:
+            return 4;
+        case Order::neon_fp16:
+            return format == Format::f16 ? 8 : 4;
+    }
+    return 0;
 }
 
 // Kernels that exist once for each order.
@@ -107,6 +125,7 @@ struct OrderedKernels {
     void (*silu_mul)(const float* gate, const float* up, int n, float* out);
 };
 
+// A null here is a kernel that has not been written for a set's instructions; kernel_sets() fills in portable's.
 struct KernelSet {
     const char* name;
     const char* isa;  // what its file was compiled for
@@ -116,6 +135,9 @@ struct KernelSet {
     void (*quantize_i8)(const float* x, int n, std::int8_t* codes, float* scale, std::int32_t* sum);
     // Q8_K: for every 256 values a scale -(first value of largest magnitude) / 127; n is a multiple of 256.
     void (*quantize_q8_k)(const float* x, int n, std::int8_t* codes, float* scales, std::int16_t* block_sums);
+    // The same, but factor * x is not rounded to float before it is rounded to a code.
+    void (*quantize_q8_k_fused)(const float* x, int n, std::int8_t* codes, float* scales,
+                                std::int16_t* block_sums) = nullptr;
     void (*to_f16)(const float* x, int n, std::uint16_t* out);
     void (*from_f16)(const std::uint16_t* x, int n, float* out);
     void (*round_to_f16)(const float* x, int n, float* out);
@@ -129,6 +151,9 @@ struct KernelSet {
     MatMul tq2_0;
     MatMul tq1_0_apart;
     MatMul tq2_0_apart;
+    // Builds for NEON have one float sum, to which each block's integer times both scales is added by fma.
+    MatMul tq1_0_in_one_sum = nullptr;
+    MatMul tq2_0_in_one_sum = nullptr;
 
     // out = x / sqrt(mean(x^2) + eps) * weight; squares are rounded to float and summed one by one in double.
     void (*rms_norm)(const float* x, const float* weight, int n, float eps, float* out);
@@ -138,6 +163,9 @@ struct KernelSet {
     // Rotates pairs (x[i * step], x[i * step + distance]) in place for i < n_pairs; cos and sin are
     // (n_pairs,).
     void (*rotate)(float* x, const float* cos, const float* sin, int n_pairs, int step, int distance);
+    // The same, but in whole groups of four pairs the other product of x0 cos - x1 sin is rounded, that with cos.
+    void (*rotate_in_fours)(float* x, const float* cos, const float* sin, int n_pairs, int step,
+                            int distance) = nullptr;
 
     // BLAKE3 compression of eight inputs of `bytes` bytes, at most a chunk; see blake3.hpp.
     void (*hash_eight)(const HashInputs& inputs, std::uint32_t (*out)[8]);

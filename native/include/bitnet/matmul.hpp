@@ -21,13 +21,14 @@ struct MatMulPlan {
     Encoding encoding;
 };
 
-// in_batch: the reference would have run this call's tokens as a batch of two or more.
-MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, bool in_batch, const Arithmetic& arithmetic);
+// batch: how many tokens the reference would have multiplied at once.
+MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, int batch, const Arithmetic& arithmetic);
 
 // Some tokens' activations; each encoding is made when it is first asked for.
 class ActivationBuffer {
 public:
-    ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Faults& faults);
+    ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Arithmetic& arithmetic,
+                     const Faults& faults);
 
     // Take values (tokens, cols), which must stay until the next call of set.
     void set(const float* values, int tokens, int cols);
@@ -39,6 +40,7 @@ private:
 
     const KernelSet& kernels_;
     ThreadPool& pool_;
+    Arithmetic arithmetic_;
     const Faults& faults_;
     const float* values_ = nullptr;
     int tokens_ = 0, cols_ = 0;
@@ -56,7 +58,7 @@ struct MatMulJob {
 };
 
 // out = x . weights^T for every job, in one round of the pool.
-void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, bool in_batch,
+void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, int batch,
               const Arithmetic& arithmetic, std::initializer_list<MatMulJob> jobs);
 
 }  // namespace bitnet

@@ -3,13 +3,14 @@
 
 #include <vector>
 
+#include "bitnet/arithmetic.hpp"
 #include "bitnet/model.hpp"
 
 namespace bitnet {
 
 class Rotation {
 public:
-    Rotation(const HyperParameters& hyper, const float* factors);
+    Rotation(const HyperParameters& hyper, const float* factors, const Arithmetic& arithmetic);
 
     // Prepare positions first .. first + n - 1.
     void set(int first, int n);
@@ -20,6 +21,7 @@ public:
 private:
     HyperParameters hyper_;
     const float* factors_;
+    bool in_fours_;
     float theta_scale_;
     std::vector<float> cos_, sin_;  // (positions, rope_dim / 2)
 };

@@ -46,7 +46,7 @@ private:
         int position, rows;  // of the chunk
         int first_row;       // of the chunk in the call
         int call_rows;
-        bool in_batch;
+        int batch;  // tokens that the reference would have multiplied at once: those of the call
     };
 
     void make_room(int tokens);  // of a call

@@ -8,6 +8,7 @@
 #include "bitnet/half.hpp"
 #include "portable/dense.hpp"
 #include "portable/exp.hpp"
+#include "portable/half_dense.hpp"
 #include "sets.hpp"
 #include "trace.hpp"
 
@@ -17,10 +18,12 @@ namespace {
 constexpr int lanes = 8;  // of a ternary block's sums
 
 // Round half to even for |x| < 2^22, zero for NaN: ggml's trick of adding 1.5 * 2^23.
-int nearest(float x) {
-    const std::uint32_t bits = std::bit_cast<std::uint32_t>(x + 12582912.0f);
-    return int(bits & 0x007fffffu) - 0x00400000;
-}
+constexpr float shift_to_integer = 12582912.0f;
+int integer_of_shifted(float x) { return int(std::bit_cast<std::uint32_t>(x) & 0x007fffffu) - 0x00400000; }
+int nearest(float x) { return integer_of_shifted(x + shift_to_integer); }
+
+// The same of x * y, which is not rounded to float before.
+int nearest_to_product(float x, float y) { return integer_of_shifted(std::fma(x, y, shift_to_integer)); }
 
 void quantize_i8(const float* x, int n, std::int8_t* codes, float* scale, std::int32_t* sum) {
     float largest = 0.0f;
@@ -34,6 +37,7 @@ void quantize_i8(const float* x, int n, std::int8_t* codes, float* scale, std::i
     }
 }
 
+template <bool is_fused>
 void quantize_q8_k_block(const float* x, std::int8_t* codes, float* scale, std::int16_t* block_sums) {
     float largest = 0.0f;
     for (int i = 0; i < block_q8_k; ++i) {
@@ -44,14 +48,16 @@ void quantize_q8_k_block(const float* x, std::int8_t* codes, float* scale, std::
     const float factor = std::isinf(inverse) ? 0.0f : inverse;  // so tiny a block that ggml's codes wrap to 0
     std::fill_n(block_sums, block_q8_k / 16, std::int16_t(0));
     for (int i = 0; i < block_q8_k; ++i) {
-        codes[i] = std::int8_t(std::min(127, nearest(factor * x[i])));
+        const int code = is_fused ? nearest_to_product(factor, x[i]) : nearest(factor * x[i]);
+        codes[i] = std::int8_t(std::min(127, code));
         block_sums[i / 16] = std::int16_t(block_sums[i / 16] + codes[i]);
     }
 }
 
+template <bool is_fused>
 void quantize_q8_k(const float* x, int n, std::int8_t* codes, float* scales, std::int16_t* block_sums) {
     for (int i = 0; i < n; i += block_q8_k) {
-        quantize_q8_k_block(x + i, codes + i, scales + i / block_q8_k, block_sums + i / 16);
+        quantize_q8_k_block<is_fused>(x + i, codes + i, scales + i / block_q8_k, block_sums + i / 16);
     }
 }
 
@@ -121,6 +127,10 @@ void unpack_tq2_0(const std::uint8_t* block, std::uint8_t* codes) {
 
 using Unpack = void (*)(const std::uint8_t* block, std::uint8_t* codes);
 
+float scale_of_block(const std::uint8_t* block, int block_bytes) {
+    return float_of_f16(std::uint16_t(block[block_bytes - 2] | block[block_bytes - 1] << 8));
+}
+
 template <bool is_fused>
 float dot_q8_k(const std::uint8_t* row, int block_bytes, Unpack unpack, const Activations& x, int token,
                int cols) {
@@ -134,13 +144,29 @@ float dot_q8_k(const std::uint8_t* row, int block_bytes, Unpack unpack, const Ac
         std::int32_t sum[lanes];
         for (int l = 0; l < lanes; ++l) sum[l] = -block_sums[b * 16 + 2 * l] - block_sums[b * 16 + 2 * l + 1];
         for (int i = 0; i < block_q8_k; ++i) sum[i % 32 / 4] += weights[i] * codes[b * block_q8_k + i];
-        const float scale =
-            scales[b] * float_of_f16(std::uint16_t(row[block_bytes - 2] | row[block_bytes - 1] << 8));
+        const float scale = scales[b] * scale_of_block(row, block_bytes);
         for (int l = 0; l < lanes; ++l) {
             lane[l] = is_fused ? std::fma(float(sum[l]), scale, lane[l]) : float(sum[l]) * scale + lane[l];
         }
     }
     return add_lanes_by_halves<lanes>(lane);
+}
+
+float dot_q8_k_in_one_sum(const std::uint8_t* row, int block_bytes, Unpack unpack, const Activations& x,
+                          int token, int cols) {
+    float total = 0.0f;
+    const std::int8_t* codes = x.codes + token * x.stride;
+    const float* scales = x.scales + token * (cols / block_q8_k);
+    const std::int16_t* block_sums = x.block_sums + token * (cols / 16);
+    for (int b = 0; b < cols / block_q8_k; ++b, row += block_bytes) {
+        std::uint8_t weights[block_q8_k];
+        unpack(row, weights);
+        std::int32_t sum = 0;
+        for (int i = 0; i < 16; ++i) sum -= block_sums[b * 16 + i];
+        for (int i = 0; i < block_q8_k; ++i) sum += weights[i] * codes[b * block_q8_k + i];
+        total = std::fma(scale_of_block(row, block_bytes) * scales[b], float(sum), total);
+    }
+    return total;
 }
 
 template <bool is_fused>
@@ -154,6 +180,18 @@ template <bool is_fused>
 void tq2_0(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
     for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
         return dot_q8_k<is_fused>(row, tq2_0_bytes, unpack_tq2_0, x, token, w.cols);
+    });
+}
+
+void tq1_0_in_one_sum(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
+    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
+        return dot_q8_k_in_one_sum(row, tq1_0_bytes, unpack_tq1_0, x, token, w.cols);
+    });
+}
+
+void tq2_0_in_one_sum(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
+    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
+        return dot_q8_k_in_one_sum(row, tq2_0_bytes, unpack_tq2_0, x, token, w.cols);
     });
 }
 
@@ -186,6 +224,18 @@ void rotate(float* x, const float* cos, const float* sin, int n_pairs, int step,
     }
 }
 
+void rotate_in_fours(float* x, const float* cos, const float* sin, int n_pairs, int step, int distance) {
+    const int in_fours = n_pairs / 4 * 4;
+    for (int i = 0; i < in_fours; ++i) {
+        float& first = x[i * step];
+        float& second = x[i * step + distance];
+        const float x0 = first, x1 = second;
+        first = std::fma(-x1, sin[i], x0 * cos[i]);
+        second = std::fma(x0, sin[i], x1 * cos[i]);
+    }
+    rotate(x + in_fours * step, cos + in_fours, sin + in_fours, n_pairs - in_fours, step, distance);
+}
+
 constexpr OrderedKernels in_eight{
     .f32_dot = f32_dot<Eight, 1>,
     .f32_dot_gcc = f32_dot<Eight, 4>,
@@ -194,8 +244,8 @@ constexpr OrderedKernels in_eight{
     .f16_tile = tile<F16, Eight>,
     .bf16_dot = bf16_dot_avx2,
     .bf16_tile = tile<BF16, Eight>,
-    .softmax = softmax<exp_by_bits, 8>,
-    .silu_mul = silu_mul<exp_by_bits, 8>,
+    .softmax = softmax<exp_by_bits, Eight>,
+    .silu_mul = silu_mul<exp_by_bits, Eight>,
 };
 
 constexpr OrderedKernels in_sixteen{
@@ -206,14 +256,33 @@ constexpr OrderedKernels in_sixteen{
     .f16_tile = tile<F16, Sixteen>,
     .bf16_dot = bf16_dot_avx512,
     .bf16_tile = tile<BF16, Sixteen>,
-    .softmax = softmax<exp_by_scaling, 16>,
-    .silu_mul = silu_mul<exp_by_scaling, 16>,
+    .softmax = softmax<exp_by_scaling, Sixteen>,
+    .silu_mul = silu_mul<exp_by_scaling, Sixteen>,
 };
 
 constexpr OrderedKernels in_sixteen_by_pairs = [] {
     OrderedKernels kernels = in_sixteen;
     kernels.bf16_dot = bf16_dot_in_pairs;
     kernels.bf16_tile = bf16_tile_in_pairs;
+    return kernels;
+}();
+
+constexpr OrderedKernels in_four{
+    .f32_dot = f32_dot<Four, 8>,
+    .f32_dot_gcc = f32_dot<Four, 4>,
+    .f32_tile = tile<F32, Four>,
+    .f16_dot = f16_dot<Four>,
+    .f16_tile = tile<F16, Four>,
+    .bf16_dot = bf16_dot_in_double,
+    .bf16_tile = bf16_dot_in_double,
+    .softmax = softmax<exp_by_bits, Four>,
+    .silu_mul = silu_mul<exp_by_bits, Four>,
+};
+
+constexpr OrderedKernels in_four_and_half = [] {
+    OrderedKernels kernels = in_four;
+    kernels.f16_dot = f16_dot_in_half;
+    kernels.f16_tile = f16_tile_in_half;
     return kernels;
 }();
 
@@ -224,7 +293,8 @@ const KernelSet kernels{
     .isa = "c++",
     .runs_here = [] { return true; },
     .quantize_i8 = quantize_i8,
-    .quantize_q8_k = quantize_q8_k,
+    .quantize_q8_k = quantize_q8_k<false>,
+    .quantize_q8_k_fused = quantize_q8_k<true>,
     .to_f16 = to_f16,
     .from_f16 = from_f16,
     .round_to_f16 = round_to_f16,
@@ -234,13 +304,16 @@ const KernelSet kernels{
     .tq2_0 = tq2_0<true>,
     .tq1_0_apart = tq1_0<false>,
     .tq2_0_apart = tq2_0<false>,
+    .tq1_0_in_one_sum = tq1_0_in_one_sum,
+    .tq2_0_in_one_sum = tq2_0_in_one_sum,
     .rms_norm = rms_norm,
     .relu2_mul = relu2_mul,
     .add = add,
     .rotate = rotate,
+    .rotate_in_fours = rotate_in_fours,
     .hash_eight = hash_eight,
     .row_statistics = row_statistics,
-    .orders = {in_eight, in_sixteen, in_sixteen_by_pairs},
+    .orders = {in_eight, in_sixteen, in_sixteen_by_pairs, in_four, in_four_and_half},
 };
 
 }  // namespace bitnet::portable

@@ -99,7 +99,13 @@ void tile(const Rows& w, const Activations& x, float* out, std::size_t out_strid
     for_each_float_dot(w, x, out, out_stride, [&](const std::uint8_t* row, const float* values) {
         float sum[1][Lanes::width] = {};
         add_products<Weight>(row, values, w.cols, sum);
-        return add_lanes_by_halves<Lanes::width>(sum[0]);
+        return Lanes::add_lanes(sum[0]);
+    });
+}
+
+void bf16_dot_in_double(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
+    for_each_float_dot(w, x, out, out_stride, [&](const std::uint8_t* row, const float* values) {
+        return add_rest_in_double<BF16>(0.0, row, values, 0, w.cols);
     });
 }
 

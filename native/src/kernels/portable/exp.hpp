@@ -1,8 +1,8 @@
 // e^x as ggml evaluates it, and what is made of it: softmax and SiLU.
 //
 // e^x = 2^n (1 + p(b)) by the polynomial of Arm's optimized routines, within 2 ulp; it overflows above 88.38 and is
-// zero below -103.97.  Builds for AVX2 put the 2^n together from bits; builds for AVX-512 have an instruction that
-// multiplies by it.
+// zero below -103.97.  Builds for AVX2 and NEON put the 2^n together from bits; builds for AVX-512 have an
+// instruction that multiplies by it.
 #pragma once
 
 #include <algorithm>
@@ -60,7 +60,7 @@ float exp_by_scaling(float x) {
 
 using Exp = float (*)(float x);
 
-template <Exp exp, int width>
+template <Exp exp, typename Lanes>
 void softmax(float* row, int n, float scale) {
     float largest = -std::numeric_limits<float>::infinity();
     for (int i = 0; i < n; ++i) {
@@ -68,18 +68,18 @@ void softmax(float* row, int n, float scale) {
         largest = std::max(largest, row[i]);
     }
     double sum = 0.0;
-    for (int i = 0; i < n; i += width) {
-        for (int l = 0; l < width; ++l) row[i + l] = exp(row[i + l] - largest);
-        sum += double(add_lanes_by_halves<width>(row + i));
+    for (int i = 0; i < n; i += Lanes::width) {
+        for (int l = 0; l < Lanes::width; ++l) row[i + l] = exp(row[i + l] - largest);
+        sum += double(Lanes::add_lanes(row + i));
     }
     const float inverse = float(1.0 / sum);
     for (int i = 0; i < n; ++i) row[i] *= inverse;
 }
 
 // Elements beyond the last whole vector take the e^x of the C library.
-template <Exp exp, int width>
+template <Exp exp, typename Lanes>
 void silu_mul(const float* gate, const float* up, int n, float* out) {
-    const int in_lanes = n / width * width;
+    const int in_lanes = n / Lanes::width * Lanes::width;
     for (int i = 0; i < in_lanes; ++i) out[i] = gate[i] / (1.0f + exp(0.0f - gate[i])) * up[i];
     for (int i = in_lanes; i < n; ++i) out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
 }

@@ -17,19 +17,30 @@ float add_lanes_by_halves(const float* lane) {
     return sum[0];
 }
 
+float add_four_as_pairs(const float* lane) { return (lane[0] + lane[1]) + (lane[2] + lane[3]); }
+
+struct Four {
+    static constexpr int width = 4;
+
+    static float add_lanes(const float* lane) { return add_four_as_pairs(lane); }
+    static float add_lanes_of_dot(const float* lane) { return add_four_as_pairs(lane); }
+};
+
 struct Eight {
     static constexpr int width = 8;
 
+    static float add_lanes(const float* lane) { return add_lanes_by_halves<width>(lane); }
     static float add_lanes_of_dot(const float* lane) {
-        const float a = lane[0] + lane[4], b = lane[1] + lane[5], c = lane[2] + lane[6], d = lane[3] + lane[7];
-        return (a + b) + (c + d);
+        const float half[4] = {lane[0] + lane[4], lane[1] + lane[5], lane[2] + lane[6], lane[3] + lane[7]};
+        return add_four_as_pairs(half);
     }
 };
 
 struct Sixteen {
     static constexpr int width = 16;
 
-    static float add_lanes_of_dot(const float* lane) { return add_lanes_by_halves<width>(lane); }
+    static float add_lanes(const float* lane) { return add_lanes_by_halves<width>(lane); }
+    static float add_lanes_of_dot(const float* lane) { return add_lanes(lane); }
 };
 
 }  // namespace
