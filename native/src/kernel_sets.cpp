@@ -20,6 +20,8 @@ KernelSet with_ternary(const KernelSet& base, const TernaryKernels& ternary) {
     set.tq2_0 = ternary.tq2_0;
     set.tq1_0_apart = ternary.tq1_0_apart;
     set.tq2_0_apart = ternary.tq2_0_apart;
+    set.tq1_0_in_one_sum = ternary.tq1_0_in_one_sum;
+    set.tq2_0_in_one_sum = ternary.tq2_0_in_one_sum;
     return set;
 }
 
@@ -78,8 +80,16 @@ bool has_dotprod() {
 #endif
 }
 
+// Sums in F16 are portable's: the set has no FP16 vector arithmetic.
 const KernelSet& neon_kernels() {
-    static const KernelSet set = with_portable_rest(neon::kernels);
+    static const KernelSet set = [] {
+        KernelSet kernels = neon::kernels;
+        OrderedKernels& ordered = kernels.orders[int(Order::neon_fp16)];
+        ordered = kernels.in(Order::neon);
+        ordered.f16_dot = portable::kernels.in(Order::neon_fp16).f16_dot;
+        ordered.f16_tile = portable::kernels.in(Order::neon_fp16).f16_tile;
+        return with_portable_rest(kernels);
+    }();
     return set;
 }
 

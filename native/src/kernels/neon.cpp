@@ -1,5 +1,5 @@
-// NEON as every AArch64 has it.  Eight lanes are two registers of four.  The order of AVX2 builds alone is written
-// for it.
+// NEON as every AArch64 has it.  Eight lanes are two registers of four.  The orders of AVX2 and of NEON builds are
+// written for it.
 
 #include "sets.hpp"
 
@@ -8,10 +8,39 @@
 #include "neon/activations.hpp"
 #include "neon/dense.hpp"
 #include "neon/elementwise.hpp"
+#include "neon/in_four.hpp"
 #include "neon/ternary.hpp"
 #include "trace.hpp"
 
 namespace bitnet::neon {
+namespace {
+
+constexpr OrderedKernels in_eight{
+    .f32_dot = multiply<InFour<F32>::Tile, 1, 1, 2>,
+    .f32_dot_gcc = multiply<InFour<F32InGroups<4>>::Tile, 1, 1, 2>,
+    .f32_tile = multiply<InOne<F32>::Tile, 4, 4, 2>,
+    .f16_dot = multiply<InFour<F16>::Tile, 1, 1, 2>,
+    .f16_tile = multiply<InOne<F16>::Tile, 4, 4, 2>,
+    .bf16_dot = multiply<InFour<BF16>::Tile, 1, 1, 2>,
+    .bf16_tile = multiply<InOne<BF16>::Tile, 4, 4, 2>,
+    .softmax = softmax,
+    .silu_mul = silu_mul,
+};
+
+constexpr OrderedKernels in_four_lanes{
+    .f32_dot = multiply<in_four::EachAlone<in_four::Dot<F32InGroups<8>>>::Tile, 1, 1, 2>,
+    .f32_dot_gcc = multiply<in_four::EachAlone<in_four::Dot<F32InGroups<4>>>::Tile, 1, 1, 2>,
+    .f32_tile = multiply<in_four::InOne<F32>::Tile, 4, 4, 4>,
+    .f16_dot = multiply<in_four::EachAlone<in_four::Dot<F16>>::Tile, 1, 1, 2>,
+    .f16_tile = multiply<in_four::InOne<F16>::Tile, 4, 4, 4>,
+    .bf16_dot = multiply<in_four::EachAlone<in_four::Bf16Dot>::Tile, 1, 1, 2>,
+    .bf16_tile = multiply<in_four::EachAlone<in_four::Bf16Dot>::Tile, 1, 1, 2>,
+    .softmax = in_four::softmax,
+    .silu_mul = in_four::silu_mul,
+};
+
+}  // namespace
+
 const KernelSet kernels{
     .name = "neon",
     .isa = "neon",
@@ -27,23 +56,15 @@ const KernelSet kernels{
     .tq2_0 = multiply<Q8K<Tq2, true>::Tile, 1, 1, 4>,
     .tq1_0_apart = multiply<Q8K<Tq1, false>::Tile, 1, 1, 4>,
     .tq2_0_apart = multiply<Q8K<Tq2, false>::Tile, 1, 1, 4>,
+    .tq1_0_in_one_sum = multiply<in_four::OneSum<Tq1, SumFours>::Tile, 1, 1, 4>,
+    .tq2_0_in_one_sum = multiply<in_four::OneSum<Tq2, SumFours>::Tile, 1, 1, 4>,
     .rms_norm = rms_norm,
     .relu2_mul = relu2_mul,
     .add = add,
     .rotate = rotate,
     .hash_eight = hash_eight,
     .row_statistics = row_statistics,
-    .orders = {{
-        .f32_dot = multiply<InFour<F32>::Tile, 1, 1, 2>,
-        .f32_dot_gcc = multiply<InFour<F32InGroups<4>>::Tile, 1, 1, 2>,
-        .f32_tile = multiply<InOne<F32>::Tile, 4, 4, 2>,
-        .f16_dot = multiply<InFour<F16>::Tile, 1, 1, 2>,
-        .f16_tile = multiply<InOne<F16>::Tile, 4, 4, 2>,
-        .bf16_dot = multiply<InFour<BF16>::Tile, 1, 1, 2>,
-        .bf16_tile = multiply<InOne<BF16>::Tile, 4, 4, 2>,
-        .softmax = softmax,
-        .silu_mul = silu_mul,
-    }},
+    .orders = {in_eight, {}, {}, in_four_lanes},
 };
 
 }  // namespace bitnet::neon

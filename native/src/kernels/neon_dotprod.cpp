@@ -5,6 +5,7 @@
 
 #if defined(__aarch64__)
 
+#include "neon/in_four.hpp"
 #include "neon_dotprod/ternary.hpp"
 
 namespace bitnet::neon_dotprod {
@@ -15,6 +16,8 @@ const TernaryKernels ternary{
     .tq2_0 = multiply<neon::Q8K<neon::Tq2, true, SumFours>::Tile, 1, 1, 4>,
     .tq1_0_apart = multiply<neon::Q8K<neon::Tq1, false, SumFours>::Tile, 1, 1, 4>,
     .tq2_0_apart = multiply<neon::Q8K<neon::Tq2, false, SumFours>::Tile, 1, 1, 4>,
+    .tq1_0_in_one_sum = multiply<neon::in_four::OneSum<neon::Tq1, SumFours>::Tile, 1, 1, 4>,
+    .tq2_0_in_one_sum = multiply<neon::in_four::OneSum<neon::Tq2, SumFours>::Tile, 1, 1, 4>,
 };
 
 }  // namespace bitnet::neon_dotprod

@@ -7,6 +7,7 @@ namespace bitnet {
 // The ternary kernels of a set that takes most other kernels from the set for older CPUs.
 struct TernaryKernels {
     MatMul i2_s, tq1_0, tq2_0, tq1_0_apart, tq2_0_apart;
+    MatMul tq1_0_in_one_sum = nullptr, tq2_0_in_one_sum = nullptr;
 };
 // BF16 by pairs, as the only kernels in which two orders of sixteen lanes differ.
 struct Bf16Kernels {

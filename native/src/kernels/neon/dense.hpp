@@ -16,12 +16,14 @@ struct F32InGroups {
         __builtin_memcpy(&value, p, sizeof value);
         return value;
     }
-    static float finish(Eight lane, const std::uint8_t* rest, const float* x, int n) {
-        float sum = add_lanes_as_pairs(lane);
+    static float add_rest(float sum, const std::uint8_t* rest, const float* x, int n) {
         const int grouped = group > 1 ? n / group * group : 0;
         for (int i = 0; i < grouped; ++i) sum += load1(rest + i * bytes) * x[i];
         for (int i = grouped; i < n; ++i) sum = fmaf(load1(rest + i * bytes), x[i], sum);
         return sum;
+    }
+    static float finish(Eight lane, const std::uint8_t* rest, const float* x, int n) {
+        return add_rest(add_lanes_as_pairs(lane), rest, x, n);
     }
 };
 using F32 = F32InGroups<1>;

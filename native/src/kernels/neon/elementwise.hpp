@@ -16,7 +16,7 @@ void rms_norm(const float* x, const float* weight, int n, float eps, float* out)
     for (; i < n; ++i) out[i] = x[i] * scale * weight[i];
 }
 
-// As portable::exp_by_polynomial.
+// As portable::exp_by_bits.
 float32x4_t exp_by_polynomial(float32x4_t x) {
     const float32x4_t shift = vdupq_n_f32(0x1.8p23f);
     const float32x4_t z = vfmaq_f32(shift, x, vdupq_n_f32(0x1.715476p+0f));
@@ -42,14 +42,18 @@ float32x4_t exp_by_polynomial(float32x4_t x) {
 
 Eight exp_by_polynomial(Eight x) { return {exp_by_polynomial(x.low), exp_by_polynomial(x.high)}; }
 
-void softmax(float* row, int n, float scale) {
+float scale_and_find_largest(float* row, int n, float scale) {
     float32x4_t largest = vdupq_n_f32(-__builtin_inff());
     for (int i = 0; i < n; i += 4) {
         const float32x4_t scaled = vmulq_n_f32(vld1q_f32(row + i), scale);
         vst1q_f32(row + i, scaled);
         largest = vmaxnmq_f32(scaled, largest);
     }
-    const Eight top = all(vmaxnmvq_f32(largest));
+    return vmaxnmvq_f32(largest);
+}
+
+void softmax(float* row, int n, float scale) {
+    const Eight top = all(scale_and_find_largest(row, n, scale));
     double sum = 0.0;
     for (int i = 0; i < n; i += lanes) {
         const Eight value = exp_by_polynomial(load8(row + i) - top);
