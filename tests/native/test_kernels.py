@@ -308,7 +308,7 @@ def test_f16_tile_of_neon_fp16_rounds_every_sum_to_f16(kernel_set, spread):
     half = lanes[:, :4].astype(np.float32) + lanes[:, 4:]
     out = np.empty((1, 64), np.float32)
     packed = weights.reshape(-1).view(np.uint8)
-    kernels.matmul_float(kernel_set, "neon_fp16", "F16", True, packed, x[:1].astype(np.float32), out)
+    kernels.matmul_float(kernel_set, "neon_fp16", "F16", "tile", packed, x[:1].astype(np.float32), out)
     assert same_bits(out[0], (half[:, 0] + half[:, 1]) + (half[:, 2] + half[:, 3]))
 
 
@@ -486,5 +486,5 @@ def test_f32_dot_of_neon_rounds_the_products_of_whole_groups_of_eight(kernel_set
         packed[0, column - 1], x[0, column - 1] = -square, 1
         packed[0, column], x[0, column] = value, value
         out = np.empty((1, 1), np.float32)
-        kernels.matmul_float(kernel_set, order, "F32", False, packed.reshape(-1).view(np.uint8), x, out)
+        kernels.matmul_float(kernel_set, order, "F32", "dot", packed.reshape(-1).view(np.uint8), x, out)
         assert out[0, 0] == left
