@@ -50,14 +50,6 @@ int vocabulary_size(Vocabulary* vocabulary) {
         return llama_n_vocab(vocabulary);
 }
 
-template <class Model>
-int layers(const Model* model) {
-    if constexpr (requires { llama_model_n_layer(model); })
-        return llama_model_n_layer(model);
-    else
-        return llama_n_layer(model);
-}
-
 /// Forget the positions >= to; false if the cache could not.
 template <class Context>
 bool forget_from(Context* context, llama_pos to) {

@@ -78,7 +78,5 @@ PYBIND11_MODULE(_bridge, module) {
         .def("close_captures", [](Session& session) { session.tap().queue().close(); })
         .def("abandon_captures", [](Session& session) { session.tap().queue().abandon(); })
         .def_property_readonly("position", &Session::position)
-        .def_property_readonly("vocabulary_size", &Session::vocabulary_size)
-        .def_property_readonly("layers", &Session::layers)
-        .def_property_readonly("architecture", &Session::architecture);
+        .def_property_readonly("vocabulary_size", &Session::vocabulary_size);
 }

@@ -60,14 +60,6 @@ Session::Session(std::shared_ptr<const Model> model, int context, int threads)
     n_vocab_ = compat::vocabulary_size(compat::vocabulary(model_->get()));
 }
 
-int Session::layers() const { return compat::layers(model_->get()); }
-
-std::string Session::architecture() const {
-    char value[64] = "";
-    llama_model_meta_val_str(model_->get(), "general.architecture", value, sizeof value);
-    return value;
-}
-
 std::vector<std::int32_t> Session::tokenize(const std::string& text, bool add_special,
                                             bool parse_special) const {
     const auto vocabulary = compat::vocabulary(model_->get());

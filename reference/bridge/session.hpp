@@ -49,8 +49,6 @@ public:
 
     int position() const { return position_; }
     int vocabulary_size() const { return n_vocab_; }
-    int layers() const;
-    std::string architecture() const;
     Tap& tap() { return tap_; }
 
 private:
