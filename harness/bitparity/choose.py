@@ -9,6 +9,7 @@ from bitparity.compare.prompts import Prompt, parse_tokens, read_prompts, text_p
 from bitparity.compare.recording import RecordedEngine
 from bitparity.engine import Engine
 from bitparity.errors import BadInput, NotCompared
+from bitparity.model.bundled import bundled_model
 from bitparity.model.types import Model
 from bitparity.registry import configure, get_engine
 from bitparity.runs import refusal_of
@@ -71,7 +72,6 @@ def choose_model(name: str | None, engines: Sequence[Engine]) -> Path:
     choices = bundled_choices(name)
     if choices is None:
         return Path(str(name))
-    from bitparity.model.bundled import bundled_model
 
     refusals: list[str] = []
     for arch, weight_format in choices:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import traceback
@@ -42,9 +41,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        gc.disable()  # what modules define stays: looking for garbage in it is a tenth of their time
         module = import_module(f"bitparity.cli.{cmd_name.replace('-', '_')}")
-        gc.enable()
         return keeping_its_inputs(module.command)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -87,5 +84,3 @@ def main() -> None:
         what = f"bitparity itself failed ({type(error).__name__}: {error}); this is no verdict on an engine"
         click.echo(f"bitparity: {what}", err=True)
         sys.exit(INTERNAL_FAILURE)
-    finally:
-        gc.freeze()  # the process ends, and looking for garbage would take a twentieth of a second

@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from bitparity.bench.lane import Lane, make_lanes
+from bitparity.bench.run import Plan, bench
+from bitparity.bench.table import print_bench
 from bitparity.choose import DEFAULT_PROMPT, bundled_choices, choose_model, refuses
 from bitparity.cli.engine import arithmetic_option, kernels_option
 from bitparity.cli.output import OutputFile
@@ -22,6 +24,7 @@ from bitparity.model.types import Model
 from bitparity.registry import DEFAULT_CANDIDATE, configure_each, engine_names, get_engine
 from bitparity.runs import availability_of, refusal_of, require_runnable
 from bitparity.settings import read_settings
+from bitparity.tokenizer import Tokenizer
 
 Chosen = Mapping[str, str | None]  # as registry.configure_each takes it
 PREFILL = (64, 512)
@@ -67,8 +70,6 @@ def command(
     Before anything is timed, outputs are compared with the reference's as `bitparity compare` does.
     Exits with 1 when they diverge, 4 when nothing could be compared, and 5 when an engine failed.
     """
-    from bitparity.bench.run import Plan, bench
-    from bitparity.bench.table import print_bench
 
     chosen = {"kernels": kernels, "arithmetic": arithmetic}
     lanes = _named_lanes(engines, model, chosen) if engines else default_lanes(model, chosen)
@@ -166,6 +167,5 @@ def _references() -> list[Engine]:
 
 
 def _text(model: Model) -> list[int]:
-    from bitparity.tokenizer import Tokenizer
 
     return Tokenizer.from_gguf(model.metadata).encode(DEFAULT_PROMPT, add_bos=True, parse_special=False)

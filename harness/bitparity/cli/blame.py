@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from bitparity.blame.engines import Evidence, blame
 from bitparity.cli.model_file import model_file
 from bitparity.cli.output import OutputFile
 from bitparity.errors import BadInput
+from bitparity.model import open_model
+from bitparity.model.twin import in_formats_of
+from bitparity.model.types import Model
 from bitparity.output import write_json
+from bitparity.report.blame import print_blame
+from bitparity.runs import file_digest
 from bitparity.stages import StageFilter
-
-if TYPE_CHECKING:
-    from bitparity.blame.engines import Evidence
-    from bitparity.model.types import Model
-    from bitparity.trace import Trace
+from bitparity.trace import Trace, read_trace
 
 _PATH = click.Path(path_type=Path)
 
@@ -35,10 +36,6 @@ def command(expected: Path, actual: Path, model: str | None, stages: str, json_f
 
     Exits with 0 when no stage is wrong, 1 when one is, 4 when nothing could be judged.
     """
-    from bitparity.blame.engines import blame
-    from bitparity.model import open_model
-    from bitparity.report.blame import print_blame
-    from bitparity.trace import read_trace
 
     traces = [read_trace(folder) for folder in (expected, actual)]
     opened = open_model(model_file(model) if model else _recorded_model(traces[0].meta, expected))
@@ -55,10 +52,6 @@ def command(expected: Path, actual: Path, model: str | None, stages: str, json_f
 
 def _evidence(trace: Trace, meant: Model) -> Evidence:
     """A trace, to be judged in the formats of the file that it was recorded from, if that is still there."""
-    from bitparity.blame.engines import Evidence
-    from bitparity.model import open_model
-    from bitparity.model.twin import in_formats_of
-    from bitparity.runs import file_digest
 
     recorded = trace.meta.get("model") or {}
     path = Path(str(recorded.get("path", "")))

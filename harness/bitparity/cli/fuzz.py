@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from bitparity.cli.output import OutputFile
+from bitparity.fuzz.campaign import KnownReport, Report, run_campaign
+from bitparity.fuzz.implementations import Implementation, find_implementations, pick
+from bitparity.fuzz.replay import save_snippet, snippet
+from bitparity.fuzz.sessions import engines
 from bitparity.output import write_json
-
-if TYPE_CHECKING:
-    from bitparity.fuzz.campaign import KnownReport, Report
-    from bitparity.fuzz.implementations import Implementation
-    from bitparity.settings import Settings
+from bitparity.settings import Settings, read_settings
 
 GROUPS = ("formats", "kernels", "sessions")
 
@@ -45,8 +46,6 @@ def command(
     defect is gone, or shows in a build that should not have it.  4: the time was out before all had their
     turn, or nothing ran.
     """
-    from bitparity.fuzz.campaign import run_campaign
-    from bitparity.settings import read_settings
 
     settings = read_settings()
     groups = groups or GROUPS
@@ -74,8 +73,6 @@ def command(
 def _implementations(
     groups: tuple[str, ...], names: tuple[str, ...], settings: Settings
 ) -> tuple[list[Implementation], list[str]]:
-    from bitparity.fuzz.implementations import find_implementations, pick
-    from bitparity.fuzz.sessions import engines
 
     found: list[Implementation] = []
     missing: list[str] = []
@@ -93,16 +90,12 @@ def _implementations(
 
 
 def _show_progress(done: int, total: int, target: Any) -> None:
-    import sys
 
     if sys.stderr.isatty():
         click.echo(f"\r\x1b[K{done + 1}/{total} {target.name}", nl=False, err=True)
 
 
 def _print(report: Report, missing: list[str], folder: Path) -> None:
-    import sys
-
-    from bitparity.fuzz.replay import save_snippet, snippet
 
     if sys.stderr.isatty():
         click.echo("\r\x1b[K", nl=False, err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
@@ -12,11 +12,13 @@ import numpy as np
 from bitparity.cli.kernel_config import kernel_config_option
 from bitparity.cli.model_file import model_file
 from bitparity.cli.output import OutputFile
+from bitparity.formats.table_lookup import Tilings
+from bitparity.model import open_model
+from bitparity.model.layout_evidence import judge, layout_evidence
 from bitparity.model.types import Model
+from bitparity.model.weights import check_mapping, describe_mapping
 from bitparity.output import write_json
-
-if TYPE_CHECKING:
-    from bitparity.formats.table_lookup import Tilings
+from bitparity.settings import read_settings
 
 _SHOWN_ITEMS = 5  # of a metadata array
 
@@ -43,9 +45,6 @@ def command(
     MODEL is a GGUF file, or bitnet (the default) or bitnet-b1.58 for a bundled model.
     With BITNET_DEBUG_LOGITS=1 the values are looked at through the mapping, too.
     """
-    from bitparity.model import open_model
-    from bitparity.model.weights import check_mapping, describe_mapping
-    from bitparity.settings import read_settings
 
     model = open_model(model_file(model_name), tilings=tilings)
     if layout_of is not None:
@@ -61,7 +60,6 @@ def command(
 
 
 def _layout_lines(model: Model, name: str, other: Model | None) -> list[str]:
-    from bitparity.model.layout_evidence import judge, layout_evidence
 
     evidence = layout_evidence(model, name, other)
     found = judge(evidence)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from bitparity.cli.overwriting import note_input
-
-if TYPE_CHECKING:
-    from bitparity.formats.table_lookup import Tilings
+from bitparity.formats.table_lookup import Tilings, read_kernel_config
 
 
 def _read(context: click.Context, parameter: click.Parameter, path: Path | None) -> Tilings | None:
     if path is None:
         return None
     note_input(context, path)
-    from bitparity.formats.table_lookup import read_kernel_config
 
     return read_kernel_config(path)
 

@@ -11,6 +11,10 @@ import click
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.quantize import report_written
+from bitparity.errors import BadInput
+from bitparity.model import open_model
+from bitparity.model.synthetic import PRESETS, make_model
+from bitparity.settings import read_settings
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -40,10 +44,6 @@ def command(target: Path, preset: str, json_file: Path | None, **given: Any) -> 
     Presets: tiny (2 layers, width 256), small, 2b-4t (the shape of BitNet-b1.58-2B-4T, 1.2 GB),
     2b-4t-2layers, llama-tiny, falcon3-1b.  Every other option changes the preset.
     """
-    from bitparity.errors import BadInput
-    from bitparity.model import open_model
-    from bitparity.model.synthetic import PRESETS, make_model
-    from bitparity.settings import read_settings
 
     if preset not in PRESETS:
         raise BadInput(f"no preset is named {preset!r}; there are {', '.join(PRESETS)}")

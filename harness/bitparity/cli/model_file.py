@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bitparity.model import open_model
+from bitparity.model.bundled import ARCHS, bundled_model
 from bitparity.model.types import Model
 from bitparity.model.weights import check_mapping, describe_mapping
 from bitparity.settings import Settings
@@ -17,7 +18,6 @@ def model_file(name: str | None) -> Path:
 
     Without a name it is the first bundled model.
     """
-    from bitparity.model.bundled import ARCHS, bundled_model
 
     return bundled_model(name or ARCHS[0]) if name is None or name in ARCHS else Path(name)
 

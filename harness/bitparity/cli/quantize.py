@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,10 +10,10 @@ from bitparity.cli.kernel_config import kernel_config_option
 from bitparity.cli.model_file import model_file
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
+from bitparity.formats.table_lookup import Tilings
+from bitparity.model import open_model
+from bitparity.model.convert import convert
 from bitparity.output import write_json
-
-if TYPE_CHECKING:
-    from bitparity.formats.table_lookup import Tilings
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -40,8 +39,6 @@ def command(
     value; a model whose weights the format cannot hold is refused, with the first such tensor, row and
     column.
     """
-    from bitparity.model import open_model
-    from bitparity.model.convert import convert
 
     with progress_bar(f"converting to {weight_format}") as progress:
         convert(

@@ -11,9 +11,14 @@ import click
 
 from bitparity.cli.engine import kernels_option
 from bitparity.cli.output import OutputFile
+from bitparity.cli.progress import progress_bar
 from bitparity.engine import Engine
+from bitparity.faults.catalogue import CATALOGUE
+from bitparity.faults.plant import find
+from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.output import write_json
 from bitparity.registry import configure_each, get_engine, with_every_kernel_set
+from bitparity.report.selftest import print_findings
 
 
 @click.command("selftest")
@@ -32,11 +37,6 @@ def command(engines: tuple[str, ...], kernels: str | None, json_file: Path | Non
 
     Exits with 0 when all faults are found, 1 when one is not.
     """
-    from bitparity.cli.progress import progress_bar
-    from bitparity.faults.catalogue import CATALOGUE
-    from bitparity.faults.plant import find
-    from bitparity.model.synthetic import ModelSpec, make_model
-    from bitparity.report.selftest import print_findings
 
     tokens = [(37 * i + 11) % 256 for i in range(12)]
     findings = []

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from bitparity.cli.kernel_config import kernel_config_option
 from bitparity.cli.model_file import model_file
 from bitparity.cli.output import OutputFile
+from bitparity.formats.table_lookup import Tilings
+from bitparity.model import open_model
+from bitparity.model.verify import verify_weights
 from bitparity.output import write_json
-
-if TYPE_CHECKING:
-    from bitparity.formats.table_lookup import Tilings
 
 _SHOWN = 10
 
@@ -31,8 +30,6 @@ def command(expected: str, actual: str, json_file: Path | None, tilings: Tilings
     Codes must be equal; scales must be equal to the precision of the narrower format.  Exit code 1 when they
     differ.
     """
-    from bitparity.model import open_model
-    from bitparity.model.verify import verify_weights
 
     found = verify_weights(*(open_model(model_file(name), tilings=tilings) for name in (expected, actual)))
     if json_file is not None:

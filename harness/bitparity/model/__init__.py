@@ -6,7 +6,10 @@ from pathlib import Path
 
 from bitparity.errors import BadInput
 from bitparity.formats.table_lookup import Tilings
+from bitparity.model.gguf_file import GgufFile
+from bitparity.model.hyperparameters import read_hyperparameters
 from bitparity.model.types import HyperParameters, LayerWeights, Model, Tensor, Weights
+from bitparity.model.weights import map_weights
 
 __all__ = ["HyperParameters", "LayerWeights", "Model", "Tensor", "Weights", "open_model"]
 
@@ -18,10 +21,6 @@ def open_model(path: Path | str, *, tilings: Tilings | None = None) -> Model:
 
     Raises BadInput (ShapeError for a shape) in one sentence that begins with the file's name.
     """
-    from bitparity.model.gguf_file import GgufFile
-    from bitparity.model.hyperparameters import read_hyperparameters
-    from bitparity.model.weights import map_weights
-
     path = Path(path)
     try:
         file = GgufFile(path, tilings)

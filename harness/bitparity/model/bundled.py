@@ -10,6 +10,7 @@ from blake3 import blake3
 
 import bitparity
 from bitparity.errors import BadInput
+from bitparity.model.convert import convert
 from bitparity.output import make_folder
 from bitparity.settings import read_settings
 
@@ -47,7 +48,6 @@ def _fingerprint(source: Path) -> str:
 
 
 def _convert(source: Path, target: Path, weight_format: str) -> None:
-    from bitparity.model.convert import convert
 
     make_folder(target.parent, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.stem}-") as folder:
