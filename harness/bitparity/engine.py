@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bitparity.model.types import Model
 from bitparity.stages import StageFilter
 
-if TYPE_CHECKING:  # an engine's process starts before NumPy is imported, see OpensAside
-    import numpy as np
-    from numpy.typing import NDArray
-
-Floats: TypeAlias = "NDArray[np.float32]"
+Floats: TypeAlias = NDArray[np.float32]
 Role: TypeAlias = Literal["reference", "candidate", "oracle"]
 
 
@@ -54,6 +54,24 @@ class ModelInfo:
     weight_formats: dict[str, int]  # weight format -> number of tensors
     tied_head: bool
     fingerprint: Fingerprint
+
+    @classmethod
+    def of(cls, model: Model, context: int, fingerprint: Fingerprint) -> ModelInfo:
+        """What a session of so many positions says of a model that is open in it."""
+        hyper = model.hyper
+        return cls(
+            arch=hyper.arch,
+            n_vocab=hyper.n_vocab,
+            n_layer=hyper.n_layer,
+            n_embd=hyper.n_embd,
+            n_head=hyper.n_head,
+            n_head_kv=hyper.n_head_kv,
+            n_ff=hyper.n_ff,
+            context=context,
+            weight_formats=model.format_counts(),
+            tied_head=model.weights.head_is_tied,
+            fingerprint=fingerprint,
+        )
 
 
 @dataclass(frozen=True)
@@ -159,22 +177,6 @@ def role_of(engine: Engine) -> Role:
     """What the engine says that it is for; one that says nothing is a candidate, which nobody trusts."""
     role: Role = getattr(engine, "role", "candidate")
     return role
-
-
-@runtime_checkable
-class OpensAside(Protocol):
-    """What an engine may have besides: its sessions open in a process of their own, beside other work."""
-
-    def start(self, model: Path | None) -> None:
-        """Start the process of the next session, before it is known how to open it; returns at once.
-
-        model  the file that will be opened, if that is known: it may be loaded meanwhile
-        """
-        ...
-
-    def begin(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> Session:
-        """As `open`, but at once: what is first asked of the session waits, and raises what `open` would."""
-        ...
 
 
 @runtime_checkable

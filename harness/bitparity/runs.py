@@ -9,12 +9,13 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from bitparity.engine import Availability, Engine, Fingerprint, FollowsReference, OpensAside, Session
+from bitparity.engine import Availability, Engine, Fingerprint, FollowsReference, Session
 from bitparity.errors import EngineFailed, EngineUnavailable, NotCompared
 from bitparity.guard import call, guard
 from bitparity.model.types import Model
 from bitparity.settings import Settings
 from bitparity.stages import StageFilter
+from bitparity.trace.store import TraceWriter, run_name
 
 DEFAULT_CONTEXT = 2048
 
@@ -28,20 +29,16 @@ def open_session(
     settings: Settings,
     threads: int | None = None,
     device_id: int | None = None,
-    wait: bool = True,
 ) -> Iterator[Session]:
     """Open a model with an engine and close the session afterwards; neither raises but a BitparityError.
 
     BITNET_DETERMINISTIC=1 means one thread, whatever was asked.
-    Without `wait`, an engine that opens aside may still be opening: the first use of its session waits then,
-    and raises what opening raises.
     Raises EngineUnavailable with what to type, and NotCompared when the engine refuses this kind of model.
     """
     require_runnable(engine, model)
     threads = settings.threads if settings.deterministic or threads is None else threads
-    opens = engine.begin if isinstance(engine, OpensAside) and not wait else engine.open
     options = {"context": context, "threads": threads, "device_id": device_id}
-    session = guard(call(engine.name, opens, model.path, **options), engine.name)
+    session = guard(call(engine.name, engine.open, model.path, **options), engine.name)
     try:
         yield session
     except BaseException:
@@ -91,7 +88,6 @@ def tracing(
     if settings.trace_dir is None:
         yield
         return
-    from bitparity.trace.store import TraceWriter, run_name
 
     fingerprint = session.info.fingerprint
     meta = {"tokens": list(tokens), "stages": stages, "fingerprint": fingerprint.as_dict()}

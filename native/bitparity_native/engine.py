@@ -297,7 +297,6 @@ def _kernel_sets() -> list[str]:
 
 
 def _describe(model: Model, core: _core.Session, arithmetic: Arithmetic, threads: int) -> ModelInfo:
-    hyper = model.hyper
     fingerprint = Fingerprint(
         engine=NativeEngine.name,
         version=version("bitparity"),
@@ -308,16 +307,4 @@ def _describe(model: Model, core: _core.Session, arithmetic: Arithmetic, threads
         kv_type="f16",
         details={"arithmetic": arithmetic.name},
     )
-    return ModelInfo(
-        arch=hyper.arch,
-        n_vocab=hyper.n_vocab,
-        n_layer=hyper.n_layer,
-        n_embd=hyper.n_embd,
-        n_head=hyper.n_head,
-        n_head_kv=hyper.n_head_kv,
-        n_ff=hyper.n_ff,
-        context=core.context,
-        weight_formats=model.format_counts(),
-        tied_head=model.weights.head_is_tied,
-        fingerprint=fingerprint,
-    )
+    return ModelInfo.of(model, core.context, fingerprint)

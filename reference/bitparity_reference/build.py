@@ -18,8 +18,8 @@ from blake3 import blake3
 from bitparity.errors import EngineUnavailable
 from bitparity.output import make_folder
 from bitparity_reference.discover import Library
-from bitparity_reference.loaded_model import MODULE
 
+MODULE = "_bridge"  # name of the compiled module
 _FLAGS = ("-std=c++20", "-O2", "-shared", "-fPIC", "-fvisibility=hidden")
 _FOUND_SOURCES = (Path(__file__).parent / "bridge", Path(__file__).parent.parent / "bridge")
 

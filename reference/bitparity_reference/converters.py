@@ -26,10 +26,7 @@ TAIL = 32
 
 
 class Converter:
-    """`info`, `position` and `close` are what a worker asks of a session."""
-
-    info = None
-    position = 0
+    """Lives in a worker process, whose working folder it changes."""
 
     def __init__(self, script: Path, tilings: dict[str, Tilings] | None = None) -> None:
         self._functions, self._tilings = _functions_of(script), tilings or TILINGS

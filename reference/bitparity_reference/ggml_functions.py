@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bitparity.formats.base import Bytes, Floats
 from bitparity.fuzz.memory import PLAIN, Arena, Placement
 from bitparity.fuzz.own import DEFINITIONS
+from bitparity_reference.debuggers import keep_debuggers_away
 from bitparity_reference.i2_s_layout import LAYOUTS, i2_s_operations, layout_written
 
 TYPES = {"F32": 0, "F16": 1, "Q8_0": 8, "BF16": 30, "TQ1_0": 34, "TQ2_0": 35, **dict.fromkeys(LAYOUTS, 36)}
@@ -37,20 +38,12 @@ _MATRIX = [c_int, c_void_p, c_size_t, c_void_p, c_void_p, c_int, c_int]
 
 
 class GgmlFunctions:
-    """One ggml, by its libraries; symbols are looked for in all of them.
-
-    `info`, `position` and `close` are what a worker asks of a session.
-    """
-
-    info = None
-    position = 0
+    """One ggml, by its libraries; symbols are looked for in all of them.  Lives in a worker process."""
 
     def __init__(self, libraries: list[Path]) -> None:
+        keep_debuggers_away()
         self._libraries = [ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL) for path in libraries]
         self._prepare_half_table()
-
-    def close(self) -> None:
-        """Nothing to end."""
 
     def isa(self) -> frozenset[str]:
         """The instruction sets that the libraries say they were built for, by ggml's names."""

@@ -11,31 +11,24 @@ from numpy.typing import NDArray
 from bitparity.errors import EngineFailed, EngineUnavailable
 from bitparity.fuzz.implementations import Function, Implementation, Operation
 from bitparity.settings import Settings
+from bitparity.worker.worker import Worker
 from bitparity_reference.converters import SCRIPT, Converter
 from bitparity_reference.discover import Library, find_bitnet_cpp, find_llama_cpp
 from bitparity_reference.ggml_functions import GgmlFunctions
-from bitparity_reference.worker import WorkerSession
 
 TIME_LIMIT = 60.0  # seconds for one call of one function
 
 
-class FunctionWorker(WorkerSession):
-    """A worker that serves the methods of any object, not only those of a session."""
-
-    def call(self, method: str, *arguments: Any, **options: Any) -> Any:
-        return self._call(method, *arguments, **options)
-
-
 class Workshop:
-    """A function worker that is started when first used, and again after each crash."""
+    """A worker that is started when first used, and again after each crash."""
 
-    def __init__(self, name: str, opener: Callable[..., Any], arguments: dict[str, Any]) -> None:
-        self._name, self._opener, self._arguments = name, opener, arguments
-        self._worker: FunctionWorker | None = None
+    def __init__(self, name: str, make: Callable[..., Any], arguments: dict[str, Any]) -> None:
+        self._name, self._make, self._arguments = name, make, arguments
+        self._worker: Worker | None = None
 
     def call(self, method: str, *arguments: Any, **options: Any) -> Any:
         if self._worker is None:
-            self._worker = FunctionWorker(self._name, self._opener, self._arguments, time_limit=TIME_LIMIT)
+            self._worker = Worker(self._name, self._make, self._arguments, time_limit=TIME_LIMIT)
         try:
             return self._worker.call(method, *arguments, **options)
         except EngineFailed:

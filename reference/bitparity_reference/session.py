@@ -1,11 +1,14 @@
-"""A session over the compiled bridge.  It runs inside a worker process (see worker.py)."""
+"""A session over the compiled bridge.  It runs inside a worker process (bitparity.worker)."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -13,19 +16,37 @@ import numpy as np
 from bitparity.engine import Floats, ModelInfo, Sink, StageValue
 from bitparity.errors import BadInput
 from bitparity.stages import StageFilter, graph_order
+from bitparity.worker.shared_memory import new_memory
+from bitparity_reference.build import MODULE
 from bitparity_reference.build_arithmetic import with_arithmetic
-from bitparity_reference.loaded_model import LoadedModel
+from bitparity_reference.debuggers import keep_debuggers_away
 from bitparity_reference.nodes import Node, NodeTable, wanted_nodes
-from bitparity_reference.shared_memory import new_memory
 
 
 def open_bridge(
-    model: LoadedModel, *, context: int, threads: int, info: ModelInfo, nodes: NodeTable
+    bridge: Path, model: Path, *, context: int, threads: int, info: ModelInfo, nodes: NodeTable
 ) -> BridgeSession:
-    """Open a session with the model; called in the worker."""
-    core = model.open(context, threads)
-    fingerprint = with_arithmetic(replace(info.fingerprint, isa=model.instruction_sets()))
+    """Load the model by the compiled module in the folder `bridge` and open a session; called in the worker.
+
+    Raises BadInput with the library's own reason.
+    """
+    keep_debuggers_away()
+    sys.path.insert(0, str(bridge))
+    module = import_module(MODULE)
+    module.quiet_log()
+    try:
+        core = module.Session(module.Model(str(model)), context, threads)
+    except module.LoadError as error:
+        raise BadInput(f"{model}: {info.fingerprint.engine} cannot load it: {str(error).strip()}") from None
+    isa = _instruction_sets(module.system_information())
+    fingerprint = with_arithmetic(replace(info.fingerprint, isa=isa))
     return BridgeSession(core, replace(info, fingerprint=fingerprint), nodes)
+
+
+def _instruction_sets(said: str) -> str:
+    """What the library finds here of what it was built for; its `AVX2 = 1 | NEON = 0` becomes `avx2`."""
+    pairs = (field.partition("=") for field in said.replace("CPU :", "").split("|"))
+    return "+".join(name.strip().lower() for name, _, value in pairs if value.strip() == "1")
 
 
 class BridgeSession:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -179,8 +181,8 @@ def test_failed_engine_in_the_middle_exits_5_and_keeps_the_rest(
     from bitparity.bench.child import ChildTimer
 
     def die(timer: Any, tokens: Any, depth: int) -> float:
-        timer._process.kill()
-        return float(timer._call("decode", tokens, depth))
+        os.kill(timer.worker.process_id, signal.SIGKILL)
+        return float(timer.worker.call("decode", tokens, depth))
 
     monkeypatch.setattr(ChildTimer, "decode", die)
     kept = tmp_path / "bench.json"

@@ -138,28 +138,6 @@ def test_unequal_vocabularies_are_refused(fake_engine: Make, model: Model) -> No
         run(fake_engine(), fake_engine(n_vocab=65), model)
 
 
-def test_candidate_opens_and_tokenizes_while_a_reference_opens_aside(fake_engine: Make, model: Model) -> None:
-    done: list[str] = []
-
-    class Opened(fake_engine):  # type: ignore[misc, valid-type]
-        def open(self, path: Path, **options: Any) -> Any:
-            done.append(f"{self.name} opens")
-            session = super().open(path, **options)
-            session.tokenize = lambda text, **_: done.append(f"{self.name} tokenizes") or [1, 2]
-            return session
-
-    class Aside(Opened):
-        def start(self) -> None: ...
-
-        def begin(self, path: Path, **options: Any) -> Any:
-            done.append(f"{self.name} begins")
-            return self.open(path, **options)
-
-    assert run(Aside("reference"), Opened("candidate"), model, Prompt(text="AB")).exit_code == 0
-    begun = ["reference begins", "reference opens", "candidate opens"]
-    assert done == [*begun, "candidate tokenizes", "reference tokenizes"]
-
-
 def test_deterministic_means_one_thread(
     fake_engine: Make, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,18 @@ def test_harness_does_not_import_engines() -> None:
     assert found == []
 
 
+@pytest.mark.parametrize(
+    ("package", "other"),
+    [("bitparity_native", "bitparity_reference"), ("bitparity_reference", "bitparity_native")],
+)
+def test_engines_do_not_import_each_other(package: str, other: str) -> None:
+    folder = Path(importlib.import_module(package).__file__ or "").parent
+    sources = sorted(folder.rglob("*.py"))
+    assert sources
+    names = {name.split(".")[0] for source in sources for name in imported_names(source)}
+    assert other not in names
+
+
 def test_environment_is_read_in_one_place() -> None:
     found = {s.relative_to(HARNESS).as_posix() for s in harness_sources() if any(environment_reads(s))}
     assert found == {"settings.py"}

@@ -9,10 +9,10 @@ import pytest
 
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.pytest_plugin import require_engine
+from bitparity.worker.session import WorkerSession
 from bitparity_reference.bitnet_cpp import BitnetCppEngine
 from bitparity_reference.llama_cpp import LlamaCppEngine
 from bitparity_reference.llama_engine import LlamaEngine
-from bitparity_reference.worker import WorkerSession
 
 
 @pytest.fixture

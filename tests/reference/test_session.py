@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,18 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bitparity.engine import ModelInfo
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.model import open_model
 from bitparity.settings import read_settings
+from bitparity.worker.session import WorkerSession
+from bitparity.worker.shared_memory import SharedMemory, new_memory
 from bitparity_reference.bitnet_cpp import BitnetCppEngine
 from bitparity_reference.build import build_bridge
 from bitparity_reference.llama_cpp import LlamaCppEngine
 from bitparity_reference.llama_engine import LlamaEngine
-from bitparity_reference.loaded_model import LoadedModel
 from bitparity_reference.session import open_bridge
-from bitparity_reference.shared_memory import SharedMemory, new_memory
-from bitparity_reference.worker import WorkerSession
-from bitparity_reference.worker_process import WorkerProcess
 
 TOKENS = [(i * 37) % 256 for i in range(24)]
 RUNS = {
@@ -180,59 +178,6 @@ def test_engine_refuses_a_model_or_device_it_does_not_run(
         llama_cpp.open(model_file(), context=8, threads=1, device_id=0)
 
 
-def test_engine_begins_in_the_process_that_it_started(
-    engine: LlamaEngine, model_file: Callable[..., Path]
-) -> None:
-    path = model_file(arch="bitnet", weight_format="TQ2_0")
-    for known in (path, None):
-        engine.start(known)
-        process = started_process(engine)
-        engine.start(known)  # does not start another
-        session = engine.begin(path, context=16, threads=1)
-        another = engine.begin(path, context=16, threads=1)
-        assert session.process_id == process.pid != another.process_id
-        assert np.array_equal(session.prefill(TOKENS[:8]), another.prefill(TOKENS[:8]))
-        session.close()
-        another.close()
-
-
-def test_engine_started_with_another_model_or_a_broken_one_opens_what_is_asked(
-    engine: LlamaEngine, model_file: Callable[..., Path], tmp_path: Path
-) -> None:
-    asked = model_file(arch="bitnet", weight_format="TQ2_0")
-    broken = tmp_path / "broken.gguf"
-    broken.write_bytes(b"GGUF, it says")
-    for loaded in (model_file(arch="llama", weight_format="F16"), broken):
-        engine.start(loaded)
-        process = started_process(engine)
-        session = engine.begin(asked, context=16, threads=1)
-        assert session.info.arch == "bitnet"
-        with pytest.raises(ProcessLookupError):
-            os.kill(process.pid, 0)
-        session.close()
-
-
-def test_engine_started_before_its_bridge_is_compiled_compiles_it(
-    engine: LlamaEngine,
-    model_file: Callable[..., Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    path = model_file(arch="bitnet", weight_format="TQ2_0")
-    monkeypatch.setenv("BITPARITY_CACHE_DIR", str(tmp_path))
-    engine.start(path)
-    process = started_process(engine)
-    session = engine.begin(path, context=16, threads=1)
-    assert session.process_id == process.pid
-    assert session.prefill(TOKENS[:8]).shape[0] == 8
-    session.close()
-
-
-def started_process(engine: LlamaEngine) -> WorkerProcess:
-    assert engine._started is not None
-    return engine._started[0]
-
-
 def test_engine_model_that_does_not_load_quotes_the_loader(
     engine: LlamaEngine, model_file: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -240,7 +185,7 @@ def test_engine_model_that_does_not_load_quotes_the_loader(
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(whole.read_bytes().replace(b"llama-bpe", b"lorem-bpe"))
     with pytest.raises(BadInput, match=r"cannot load it: .*unknown pre-tokenizer type: 'lorem-bpe'"):
-        open_past_the_checks(engine, whole, broken).wait()
+        open_past_the_checks(engine, whole, broken)
 
 
 def test_engine_model_that_makes_it_abort_is_exit_5_with_the_assertion(
@@ -261,9 +206,13 @@ def test_engine_model_that_makes_it_abort_is_exit_5_with_the_assertion(
 def open_past_the_checks(engine: LlamaEngine, whole: Path, broken: Path) -> WorkerSession:
     """Open a file that the harness itself would refuse, under the description of the whole one."""
     library = engine.find()
-    bridge = build_bridge(library, read_settings().cache_dir)
-    process = WorkerProcess()
-    process.prepare(LoadedModel, bridge=bridge, path=broken, engine=engine.name)
-    info = engine.describe(library, open_model(whole), 8, 1)
-    arguments = {"context": 8, "threads": 1, "info": info, "nodes": engine.graphs["llama"]}
-    return WorkerSession(engine.name, open_bridge, arguments, process=process)
+    info = ModelInfo.of(open_model(whole), 8, engine.fingerprint(library, 1))
+    arguments = {
+        "bridge": build_bridge(library, read_settings().cache_dir),
+        "model": broken,
+        "context": 8,
+        "threads": 1,
+        "info": info,
+        "nodes": engine.graphs["llama"],
+    }
+    return WorkerSession(engine.name, open_bridge, arguments)

@@ -11,8 +11,8 @@ import pytest
 from bitparity.engine import Floats, StageValue
 from bitparity.stages import STAGE_NAMES, StageFilter, graph_order
 from bitparity.trace import TraceWriter, read_trace
+from bitparity.worker.session import WorkerSession
 from bitparity_reference.llama_engine import LlamaEngine
-from bitparity_reference.worker import WorkerSession
 
 TOKENS = [(i * 37) % 256 for i in range(24)]
 HEADS, KV_HEADS, HEAD_DIM = 4, 2, 64

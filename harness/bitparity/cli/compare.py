@@ -1,23 +1,66 @@
-"""`bitparity compare`: run two engines on the same tokens and compare every position.
-
-What can be typed is here, comparing.py does it: the reference starts before that is imported.
-"""
+"""`bitparity compare`: run two engines on the same tokens and compare every position."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bitparity.cli.engine import arithmetic_option, kernels_option, start_engine
+from bitparity.blame.engines import BlameReport
+from bitparity.choose import choose_engine, choose_model, choose_prompts, choose_tokenizer
+from bitparity.cli.engine import arithmetic_option, kernels_option
+from bitparity.cli.model_file import open_chosen
 from bitparity.cli.output import OutputFile
+from bitparity.cli.progress import progress_bar
 from bitparity.cli.repeat import command_line
+from bitparity.compare.chunking import Chunking
+from bitparity.compare.comparison import Comparison, Side
+from bitparity.compare.judging import compare
+from bitparity.compare.recorder import make_recording
+from bitparity.compare.recording import save_recording
+from bitparity.compare.result import ComparisonResult
+from bitparity.engine import Engine
+from bitparity.model.types import Model
 from bitparity.registry import resolve_reference
-from bitparity.settings import read_settings
+from bitparity.report.blame import print_blame
+from bitparity.report.html import write_page
+from bitparity.report.terminal import print_result
+from bitparity.settings import Settings, read_settings
+from bitparity.stages import StageFilter
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was typed; names are those of the options."""
+
+    model: str | None
+    reference: str
+    candidate: str
+    kernels: str | None
+    arithmetic: str | None
+    reference_model: Path | None
+    candidate_model: Path | None
+    texts: tuple[str, ...]
+    prompt_file: Path | None
+    tokens: str | None
+    tokenizer: Path | None
+    steps: int
+    chunks: str
+    context: int | None
+    threads: int | None
+    device_id: int | None
+    limit: float | None
+    blame: bool
+    trace_filter: str
+    record: Path | None
+    json_file: Path | None
+    html_file: Path | None
 
 
 @click.command("compare")
@@ -69,17 +112,80 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     Exits with 0 when the engines agree or differ by noise, 1 when they diverged, 3 when they tokenize
     differently, 4 when nothing could be compared, and 5 when an engine failed.
     """
-    settings = read_settings()
-    name = resolve_reference(given["reference"], bitnet_cpp_is_set=settings.bitnet_cpp_dir is not None)
-    reference = start_engine(name, _named_file(given["reference_model"] or given["model"]))
-    from bitparity.cli.comparing import Options, record_reference, run_comparison
-
-    options = Options(**given)
+    options, settings = Options(**given), read_settings()
+    name = resolve_reference(options.reference, bitnet_cpp_is_set=settings.bitnet_cpp_dir is not None)
+    reference = choose_engine(name)
     if options.record is not None:
-        record_reference(options.record, options, reference, settings)
+        _record(options.record, options, reference, settings)
     else:
-        sys.exit(run_comparison(options, reference, settings, command_line(ctx)))
+        sys.exit(_compare(options, reference, settings, command_line(ctx)).exit_code)
 
 
-def _named_file(model: Path | str | None) -> Path | None:
-    return Path(model) if model and Path(model).is_file() else None
+def _compare(options: Options, reference: Engine, settings: Settings, command: str) -> ComparisonResult:
+    """Compare, print and write what was asked for."""
+    comparison = _comparison(options, reference, settings, command)
+    reports: list[BlameReport] = []
+    with progress_bar("comparing") as progress:
+        result = compare(
+            comparison,
+            limit=options.limit,
+            blame=options.blame,
+            on_blame=reports.append,
+            on_result=partial(_write, options),
+            progress=progress,
+        )
+    try:
+        _write(options, result)
+    finally:
+        for report in reports:
+            print_blame(report)
+        print_result(result)
+    return result
+
+
+def _comparison(options: Options, reference: Engine, settings: Settings, command: str) -> Comparison:
+    prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, reference)
+    candidate = choose_engine(options.candidate, kernels=options.kernels, arithmetic=options.arithmetic)
+    model = open_chosen(choose_model(options.model, [reference, candidate]), settings)
+    return Comparison(
+        reference=Side(reference, _other(options.reference_model, model, settings)),
+        candidate=Side(candidate, _other(options.candidate_model, model, settings)),
+        prompts=prompts,
+        settings=settings,
+        model=model,
+        chunking=Chunking.parse(options.chunks),
+        steps=options.steps,
+        context=options.context,
+        threads=options.threads,
+        device_id=options.device_id,
+        tokenizer=choose_tokenizer(options.tokenizer, model),
+        trace_filter=StageFilter.parse(options.trace_filter, model.hyper.n_layer).text,
+        command=command,
+    )
+
+
+def _record(file: Path, options: Options, reference: Engine, settings: Settings) -> None:
+    """Run the reference alone and keep its logits in a file."""
+    prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, reference)
+    model = open_chosen(options.reference_model or choose_model(options.model, [reference]), settings)
+    threads, device_id = options.threads, options.device_id
+    recording = make_recording(
+        reference, model, prompts, settings=settings, threads=threads, device_id=device_id
+    )
+    save_recording(recording, file)
+    click.echo(
+        f"recorded {sum(len(s.tokens) for s in recording.sequences)} positions of {reference.name}, "
+        f"prefill and decode, in {file}: {file.stat().st_size:,} bytes"
+    )
+
+
+def _write(options: Options, result: ComparisonResult) -> None:
+    """Write the files that were asked for; once more when more is known."""
+    if options.json_file is not None:
+        result.save(options.json_file)
+    if options.html_file is not None:
+        write_page(result, options.html_file)
+
+
+def _other(path: Path | None, model: Model, settings: Settings) -> Model:
+    return model if path is None else open_chosen(path, settings)

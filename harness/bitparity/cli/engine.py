@@ -1,15 +1,10 @@
-"""The options that set up the engines of a command, and the engine that is started before all else."""
+"""The options that set up the engines of a command."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import click
-
-from bitparity.choose import choose_engine
-from bitparity.engine import Engine, OpensAside
-from bitparity.guard import call
 
 
 def kernels_option(whose: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
@@ -26,11 +21,3 @@ def arithmetic_option(whose: str, default: str) -> Callable[[Callable[..., objec
         metavar="NAME",
         help=f"Roundings and order of sums of {whose}, say llama.cpp/avx512; {default} if not given.",
     )
-
-
-def start_engine(name: str, model: Path | None) -> Engine:
-    """The engine of that name, whose process, if it has one, loads the model while the command goes on."""
-    engine = choose_engine(name)
-    if isinstance(engine, OpensAside):
-        call(engine.name, engine.start, model)
-    return engine

@@ -167,7 +167,6 @@ def _opened(comparison: Comparison, side: Side) -> AbstractContextManager[Sessio
         settings=comparison.settings,
         threads=comparison.threads,
         device_id=comparison.device_id,
-        wait=False,
     )
 
 

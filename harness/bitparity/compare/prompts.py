@@ -79,7 +79,7 @@ def tokenize(
     Raises BadInput when their vocabularies are of unequal size, and TokenMismatch, with the first offset and
     both pieces, when they do not agree.
     """
-    actual = encode(prompt, candidate, external)  # first: the reference may be opening aside
+    actual = encode(prompt, candidate, external)
     ours, theirs = candidate.info, reference.info
     if ours.n_vocab != theirs.n_vocab:
         raise BadInput(

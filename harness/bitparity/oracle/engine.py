@@ -146,7 +146,6 @@ class OracleSession:
 
 
 def _describe(model: Model, definition: Definition, context: int, threads: int) -> ModelInfo:
-    hyper = model.hyper
     fingerprint = Fingerprint(
         engine=OracleEngine.name,
         version=version("bitparity"),
@@ -157,16 +156,4 @@ def _describe(model: Model, definition: Definition, context: int, threads: int) 
         kv_type="f16",
         details={"arithmetic": definition.arithmetic.generation},
     )
-    return ModelInfo(
-        arch=hyper.arch,
-        n_vocab=hyper.n_vocab,
-        n_layer=hyper.n_layer,
-        n_embd=hyper.n_embd,
-        n_head=hyper.n_head,
-        n_head_kv=hyper.n_head_kv,
-        n_ff=hyper.n_ff,
-        context=context,
-        weight_formats=model.format_counts(),
-        tied_head=model.weights.head_is_tied,
-        fingerprint=fingerprint,
-    )
+    return ModelInfo.of(model, context, fingerprint)

@@ -16,8 +16,7 @@ import pytest
 from bitparity.engine import StageValue
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.stages import StageFilter
-from bitparity_reference.worker import WorkerSession
-from bitparity_reference.worker_process import WorkerProcess
+from bitparity.worker.session import WorkerSession
 
 HERE = Path(__file__).parent
 
@@ -30,7 +29,7 @@ def fakes_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
 def open_fake(name: str = "open_fake") -> WorkerSession:
     import fake_sessions
 
-    return WorkerSession("fake", getattr(fake_sessions, name), {}, time_limit=60.0).wait()
+    return WorkerSession("fake", getattr(fake_sessions, name), {}, time_limit=60.0)
 
 
 @pytest.fixture
@@ -124,49 +123,6 @@ def test_worker_death_while_opening_is_named() -> None:
         open_fake("open_crashing")
 
 
-def test_worker_opens_while_its_parent_does_other_work(tmp_path: Path) -> None:
-    import fake_sessions
-
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    process = WorkerProcess()
-    session = WorkerSession("fake", fake_sessions.open_when_told, {"fifo": fifo}, process=process)
-    fifo.write_text("")  # the opener waits for this: a parent that waited for the opener would not get here
-    assert session.process_id == process.pid
-    assert session.info.n_vocab == 4
-    assert session.call_seconds > 0.0
-    session.close()
-
-
-def test_worker_gives_its_opener_what_was_prepared() -> None:
-    import fake_sessions
-
-    process = WorkerProcess()
-    process.prepare(fake_sessions.open_fake)
-    session = WorkerSession("fake", fake_sessions.open_prepared, {}, process=process)
-    session.prefill([1])
-    assert session.position == 4
-    session.close()
-
-
-@pytest.mark.parametrize(
-    ("preparation", "error", "words"),
-    [
-        ("open_refusing", BadInput, "not to my taste"),
-        ("open_crashing", EngineFailed, r"fake aborted \(SIGABRT\)"),
-    ],
-)
-def test_worker_raises_what_its_preparation_met_when_it_is_used(
-    preparation: str, error: type[Exception], words: str
-) -> None:
-    import fake_sessions
-
-    process = WorkerProcess()
-    process.prepare(getattr(fake_sessions, preparation))
-    with pytest.raises(error, match=words):
-        WorkerSession("fake", fake_sessions.open_prepared, {}, process=process).wait()
-
-
 def test_worker_that_does_not_understand_its_opener_says_why(tmp_path: Path) -> None:
     module = tmp_path / "gone.py"
     module.write_text("def opener(): ...\n")
@@ -176,45 +132,12 @@ def test_worker_that_does_not_understand_its_opener_says_why(tmp_path: Path) -> 
     module.unlink()
     sys.path.remove(str(tmp_path))
     with pytest.raises(EngineFailed, match=r"exited with code 1; its last words: .*No module named 'gone'"):
-        WorkerSession("fake", gone.opener, {}).wait()
-
-
-def test_worker_error_of_the_opener_is_raised_by_the_first_use_and_ends_it() -> None:
-    import fake_sessions
-
-    session = WorkerSession("fake", fake_sessions.open_refusing, {})
-    with pytest.raises(BadInput, match="not to my taste"):
-        session.tokenize("abc", add_bos=True, parse_special=False)
-    with pytest.raises(EngineFailed, match="fake is closed"):
-        session.tokenize("abc", add_bos=True, parse_special=False)
-    with pytest.raises(ProcessLookupError):
-        os.kill(session.process_id, 0)
-
-
-def test_worker_closed_before_it_is_open_is_gone() -> None:
-    import fake_sessions
-
-    session = WorkerSession("fake", fake_sessions.open_sleeping, {})
-    session.close()
-    with pytest.raises(ProcessLookupError):
-        os.kill(session.process_id, 0)
-    with pytest.raises(EngineFailed, match="fake is closed"):
-        _ = session.info
-
-
-def test_worker_that_is_gone_before_it_is_asked_is_named() -> None:
-    import fake_sessions
-
-    process = WorkerProcess()
-    process.kill()
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    with pytest.raises(EngineFailed, match=r"fake was killed \(SIGKILL\)"):
-        WorkerSession("fake", fake_sessions.open_fake, {}, process=process).wait()
+        WorkerSession("fake", gone.opener, {})
 
 
 def test_worker_that_hangs_is_killed() -> None:
     session = open_fake()
-    session.time_limit = 1.0  # not before it is open, which on a busy machine takes longer
+    session.worker.time_limit = 1.0  # not before it is open, which on a busy machine takes longer
     began = time.monotonic()
     with pytest.raises(EngineFailed, match="gave no answer in 1 s; its last words: about to fail"):
         session.decode(3)
@@ -246,13 +169,13 @@ def test_worker_closed_twice_then_used_says_so(worker: WorkerSession) -> None:
 
 SLEEPS = (
     "import fake_sessions\n"
-    "from bitparity_reference.worker import WorkerSession\n"
+    "from bitparity.worker.session import WorkerSession\n"
     "session = WorkerSession('fake', fake_sessions.open_fake, {})\n"
     "print(session.process_id, flush=True)\n"
     "session.decode(3)\n"
 )
 NEVER_ASKS = (
-    "from bitparity_reference.worker_process import WorkerProcess\n"
+    "from bitparity.worker.process import WorkerProcess\n"
     "process = WorkerProcess()\n"
     "print(process.pid, flush=True)\n"
     "import time; time.sleep(60)\n"

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 
@@ -74,21 +73,6 @@ class FakeSession:
 
 
 def open_fake() -> FakeSession:
-    return FakeSession()
-
-
-def open_when_told(fifo: Path) -> FakeSession:
-    fifo.read_text()
-    return FakeSession()
-
-
-def open_prepared(prepared: FakeSession) -> FakeSession:
-    prepared.position = 3
-    return prepared
-
-
-def open_sleeping() -> FakeSession:
-    time.sleep(60)
     return FakeSession()
 
 

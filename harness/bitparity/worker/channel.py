@@ -12,7 +12,7 @@ import socket
 import struct
 from typing import Any
 
-from bitparity_reference.shared_memory import memory_of, receive_memory, send_memory
+from bitparity.worker.shared_memory import memory_of, receive_memory, send_memory
 
 _HEAD = struct.Struct("<QI")  # bytes of the pickle, number of buffers
 _BUFFER = struct.Struct("<Q?")  # bytes of a buffer, whether it is shared memory

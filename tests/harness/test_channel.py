@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bitparity_reference.channel import Channel
-from bitparity_reference.shared_memory import SharedMemory, new_memory
+from bitparity.worker.channel import Channel
+from bitparity.worker.shared_memory import SharedMemory, new_memory
 
 LARGE = 10_000_000  # float32 values: far more than a socket holds
 

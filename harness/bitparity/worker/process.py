@@ -1,7 +1,4 @@
-"""A worker's process as its parent sees it: started, spoken to, and asked how it ended.
-
-It imports little, so that a command can start one before anything else.
-"""
+"""A worker's process as its parent sees it: started, spoken to, and asked how it ended."""
 
 from __future__ import annotations
 
@@ -11,11 +8,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
-from bitparity_reference.channel import Channel
+from bitparity.worker.channel import Channel
 
 _LAST_LINES = 3
 _FRAME = re.compile(r"^\s*(#?\d+[: ]\s*0x|.*\[0x[0-9a-f]+\]$|\[New LWP|\[Thread debugging|\[Inferior)")
@@ -23,12 +18,12 @@ _SIGNALS = {signal.SIGABRT: "aborted (SIGABRT)", signal.SIGSEGV: "crashed (SIGSE
 
 
 class WorkerProcess:
-    """Runs worker_child.py from now on; it ends when its parent does."""
+    """Runs child.py from now on; it ends when its parent does."""
 
     def __init__(self) -> None:
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - it is open as long as the worker lives
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "bitparity_reference.worker_child", str(theirs.fileno()), *sys.path]
+        command = [sys.executable, "-m", "bitparity.worker.child", str(theirs.fileno()), *sys.path]
         with theirs:
             self._process = subprocess.Popen(
                 command,
@@ -42,14 +37,6 @@ class WorkerProcess:
     @property
     def pid(self) -> int:
         return self._process.pid
-
-    def prepare(self, function: Callable[..., Any], **arguments: Any) -> None:
-        """Call a function there before it is known what to open; the opener is given what it returns.
-
-        What it raises, and an end of the process, is raised where the session is first used.
-        """
-        with suppress(OSError):
-            self.send((None, function, arguments))
 
     def send(self, message: Any) -> None:
         """As Channel.send."""
