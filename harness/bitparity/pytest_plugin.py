@@ -172,8 +172,8 @@ class Parity:
         """
         from bitparity.compare.chunking import Chunking
         from bitparity.compare.comparison import Comparison, Side
-        from bitparity.compare.judging import compare
         from bitparity.compare.prompts import Prompt, text_prompt, tokenize
+        from bitparity.compare.run import compare
         from bitparity.report.failure import repeat_command
         from bitparity.settings import read_settings
 

@@ -9,8 +9,8 @@ import pytest
 from bitparity.choose import choose_model
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
-from bitparity.compare.judging import compare
 from bitparity.compare.recording import RecordedEngine
+from bitparity.compare.run import compare
 from bitparity.model import open_model
 from bitparity.registry import get_engine
 from bitparity.report.failure import explain

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from bitparity.compare.comparison import Comparison, Side
-from bitparity.compare.judging import compare
 from bitparity.compare.metrics import compare_logits
 from bitparity.compare.prompts import Prompt
 from bitparity.compare.recorder import make_recording
@@ -26,6 +25,7 @@ from bitparity.compare.recording import (
     weights_digest,
 )
 from bitparity.compare.result import ComparisonResult, read_result
+from bitparity.compare.run import compare
 from bitparity.errors import BadInput, EngineUnavailable, NotCompared, TokenMismatch
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model

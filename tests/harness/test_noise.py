@@ -23,6 +23,7 @@ from bitparity.noise.floor import Levels, NoiseFloor, SelfComparison, pool
 from bitparity.noise.measure import MIN_POSITIONS, measure_noise, stage_noise
 from bitparity.noise.perturb import STEPS, move, write_perturbed
 from bitparity.noise.verdict import Verdict, judge_position
+from bitparity.runs import open_session
 from bitparity.settings import Settings, read_settings
 from bitparity.stages import StageFilter
 from bitparity.trace import MemoryTrace
@@ -106,9 +107,14 @@ def settings(tmp_path: Path) -> Settings:
 def measure(
     model: Model, settings: Settings, deviation: Deviation, n: int = 40, **options: Any
 ) -> NoiseFloor:
-    return measure_noise(
-        FakeEngine(model, deviation), model, range(n), settings=settings, threads=2, **options
-    )
+    return measure_with(FakeEngine(model, deviation), model, settings, n, **options)
+
+
+def measure_with(
+    engine: FakeEngine, model: Model, settings: Settings, n: int, threads: int = 2, **options: Any
+) -> NoiseFloor:
+    with open_session(engine, model, context=64, settings=settings, threads=threads) as session:
+        return measure_noise(session, engine, model, range(n), settings=settings, threads=threads, **options)
 
 
 def like_bitnet_cpp(session: FakeSession, position: int, batched: bool) -> float:
@@ -145,7 +151,7 @@ def test_thread_count_that_changes_the_result_is_measured(model: Model, settings
 
 def test_one_thread_is_not_compared_with_one_thread(model: Model, settings: Settings) -> None:
     engine = FakeEngine(model, like_bitnet_cpp)
-    floor = measure_noise(engine, model, range(40), settings=settings, threads=1)
+    floor = measure_with(engine, model, settings, 40, threads=1)
     assert not any("threads" in c.name for c in floor.comparisons)
 
 
@@ -157,12 +163,12 @@ def test_few_tokens_are_measured_over_enough_positions(model: Model, settings: S
 
 def test_second_measurement_is_read_from_the_cache(model: Model, settings: Settings) -> None:
     engine = FakeEngine(model, like_bitnet_cpp)
-    first = measure_noise(engine, model, range(40), settings=settings, threads=2)
+    first = measure_with(engine, model, settings, 40)
     opened = engine.opened
-    assert measure_noise(engine, model, range(40), settings=settings, threads=2) == first
+    assert measure_with(engine, model, settings, 40) == first
     assert engine.opened == opened + 1  # the session that tells the fingerprint
-    measure_noise(engine, model, range(41), settings=settings, threads=2)
-    measure_noise(engine, model, range(40), settings=settings, threads=1)
+    measure_with(engine, model, settings, 41)
+    measure_with(engine, model, settings, 40, threads=1)
     assert engine.opened > opened + 4
 
 

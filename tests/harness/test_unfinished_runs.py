@@ -12,9 +12,9 @@ import pytest
 
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
-from bitparity.compare.judging import compare
 from bitparity.compare.prompts import Prompt
 from bitparity.compare.result import ComparisonResult, read_result
+from bitparity.compare.run import compare
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
@@ -54,13 +54,13 @@ def measures(monkeypatch: pytest.MonkeyPatch, outcome: NoiseFloor | Exception) -
     """Let the measurement of noise end in this; returns the tokens that it is asked for."""
     asked: list[list[int]] = []
 
-    def measure_noise(engine: Any, model: Any, tokens: list[int], **options: Any) -> NoiseFloor:
+    def measure_noise(session: Any, engine: Any, model: Any, tokens: list[int], **options: Any) -> NoiseFloor:
         asked.append(tokens)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    monkeypatch.setattr("bitparity.noise.measure.measure_noise", measure_noise)
+    monkeypatch.setattr("bitparity.compare.run.measure_noise", measure_noise)
     return asked
 
 
@@ -207,7 +207,7 @@ def test_what_is_known_is_handed_out_before_more_is_run(
         assert [r.verdict for r in seen] == [Verdict.NOT_COMPARED]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bitparity.noise.measure.measure_noise", interrupt)
+    monkeypatch.setattr("bitparity.compare.run.measure_noise", interrupt)
     candidate = fake_engine("candidate", alter=moved({1: SMALL}))
     with pytest.raises(KeyboardInterrupt):
         run(fake_engine("reference"), candidate, model, on_result=seen.append)

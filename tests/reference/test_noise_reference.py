@@ -14,6 +14,7 @@ from bitparity.model import open_model
 from bitparity.noise.criterion import FixedLimit, MeasuredNoise
 from bitparity.noise.measure import measure_noise
 from bitparity.noise.verdict import Verdict, judge_position, judge_run
+from bitparity.runs import open_session
 from bitparity.settings import read_settings
 from bitparity_reference.bitnet_cpp import BitnetCppEngine
 from bitparity_reference.llama_engine import LlamaEngine
@@ -42,7 +43,9 @@ def test_reference_does_not_diverge_from_itself_by_its_measured_floor(
     """It differs by noise, or not at all: how the build at hand adds decides that."""
     weight_format = "I2_S" if isinstance(engine, BitnetCppEngine) else "TQ2_0"
     path = model_file(arch="bitnet", weight_format=weight_format, n_layer=4, seed=seed)
-    floor = measure_noise(engine, open_model(path), TOKENS, settings=read_settings(), threads=1)
+    model, settings = open_model(path), read_settings()
+    with open_session(engine, model, context=64, settings=settings, threads=1) as session:
+        floor = measure_noise(session, engine, model, TOKENS, settings=settings, threads=1)
     criterion = MeasuredNoise(floor)
     measured = prefill_against_decode(engine, path)
     verdict = judge_run(

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from bitparity.bench.lane import Lane, reference_of
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
-from bitparity.compare.judging import compare
 from bitparity.compare.prompts import Prompt
+from bitparity.compare.run import compare
 from bitparity.engine import Fingerprint
 from bitparity.errors import BitparityError
 from bitparity.report.words import headline

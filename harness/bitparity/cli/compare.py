@@ -19,10 +19,10 @@ from bitparity.cli.progress import progress_bar
 from bitparity.cli.repeat import command_line
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
-from bitparity.compare.judging import compare
 from bitparity.compare.recorder import make_recording
 from bitparity.compare.recording import save_recording
 from bitparity.compare.result import ComparisonResult
+from bitparity.compare.run import compare
 from bitparity.engine import Engine
 from bitparity.model.types import Model
 from bitparity.registry import resolve_reference

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -43,11 +44,16 @@ def make_recording(
     ) as session:
         info = session.info
         sequences = [s for prompt in prompts for s in _record(session, prompt)]
-    floors = [
-        measure_noise(engine, model, s.tokens, settings=settings, threads=threads, device_id=device_id)
-        for s in sequences
-        if s.chunks == CHUNKS[0]
-    ]
+        measure = partial(
+            measure_noise,
+            session,
+            engine,
+            model,
+            settings=settings,
+            threads=threads,
+            device_id=device_id,
+        )
+        floors = [measure(s.tokens) for s in sequences if s.chunks == CHUNKS[0]]
     return Recording(info, weights_digest(model), tuple(sequences), pool(floors))
 
 

@@ -56,7 +56,7 @@ from bitparity.model import open_model
 from bitparity.model.types import Model
 from bitparity.noise.floor import Kind, Levels, NoiseFloor, SelfComparison
 from bitparity.noise.perturb import STEPS, write_perturbed
-from bitparity.runs import choose_context, file_digest, open_session
+from bitparity.runs import file_digest, open_session
 from bitparity.settings import Settings
 from bitparity.stages import StageFilter
 from bitparity.trace import MemoryTrace, TraceValues
@@ -69,6 +69,7 @@ Progress = Callable[[str], None]
 
 
 def measure_noise(
+    session: Session,
     engine: Engine,
     model: Model,
     tokens: Sequence[int],
@@ -81,19 +82,20 @@ def measure_noise(
 ) -> NoiseFloor:
     """Run the reference against itself; the answer is kept under settings.cache_dir.
 
-    tokens   repeated up to MIN_POSITIONS, cut at MAX_POSITIONS; the context of the model permitting
+    session  of the engine with the model open; it runs all tokens, and more sessions are opened to differ
+    tokens   repeated up to MIN_POSITIONS, cut at MAX_POSITIONS; the context of the session permitting
     stages   also measure these stages; all their values of two runs are in memory at a time
     progress called with the name of each comparison as it begins
 
-    At most one chunk of logits is in memory a session, and two sessions are open at a time.
+    At most one chunk of logits is in memory a session, and one more session is open at a time.
     """
-    ids = _enough(tokens, model.hyper.context_length)
-    bench = _Bench(engine, model, ids, settings, threads, device_id, stages, progress or (lambda name: None))
-    with bench.session() as session:
-        file = _cache_file(bench, session)
-        if (kept := _read_whole(file)) is not None:
-            return kept
-        comparisons = [*bench.against_itself(session), *bench.against_perturbed(session)]
+    ids = _enough(tokens, session.info.context)
+    progress = progress or (lambda name: None)
+    bench = _Bench(session, engine, model, ids, settings, threads, device_id, stages, progress)
+    file = _cache_file(bench)
+    if (kept := _read_whole(file)) is not None:
+        return kept
+    comparisons = [*bench.against_itself(), *bench.against_perturbed()]
     floor = NoiseFloor(engine.name, tuple(comparisons))
     with suppress(OSError):  # what cannot be kept is measured again
         _write_whole(file, json.dumps(floor.as_dict()))
@@ -104,6 +106,7 @@ def measure_noise(
 class _Bench:
     """The arguments of measure_noise, and the comparisons that it makes of them."""
 
+    session: Session
     engine: Engine
     model: Model
     tokens: list[int]
@@ -114,50 +117,50 @@ class _Bench:
     progress: Progress
 
     @contextmanager
-    def session(self, model: Model | None = None, threads: int | None = None) -> Iterator[Session]:
+    def another(self, model: Model | None = None, threads: int | None = None) -> Iterator[Session]:
         with open_session(
             self.engine,
             model or self.model,
-            context=choose_context(self.model, len(self.tokens)),
+            context=self.session.info.context,
             settings=self.settings,
             threads=threads or self.threads,
             device_id=self.device_id,
         ) as session:
             yield session
 
-    def against_itself(self, session: Session) -> Iterator[SelfComparison]:
-        with self.session() as other:
-            yield self.compare("self", "again", session, "prefill", other, "prefill")
-            yield self.compare("self", "prefill against decode", session, "prefill", other, "decode")
-            yield self.compare("self", "prefill against chunks of 7", session, "prefill", other, "7")
-        if session.info.fingerprint.threads > 1:
-            with self.session(threads=1) as other:
-                name = f"{session.info.fingerprint.threads} threads against 1"
-                yield self.compare("self", name, session, "prefill", other, "prefill")
+    def against_itself(self) -> Iterator[SelfComparison]:
+        with self.another() as other:
+            yield self.compare("self", "again", "prefill", other, "prefill")
+            yield self.compare("self", "prefill against decode", "prefill", other, "decode")
+            yield self.compare("self", "prefill against chunks of 7", "prefill", other, "7")
+        threads = self.session.info.fingerprint.threads
+        if threads > 1:
+            with self.another(threads=1) as other:
+                yield self.compare("self", f"{threads} threads against 1", "prefill", other, "prefill")
 
-    def against_perturbed(self, session: Session) -> Iterator[SelfComparison]:
+    def against_perturbed(self) -> Iterator[SelfComparison]:
         with tempfile.TemporaryDirectory(prefix="bitparity-") as folder:
             for seed in range(PERTURBED_COPIES):
                 path = Path(folder) / f"perturbed-{seed}.gguf"
                 write_perturbed(self.model, path, seed)
-                with self.session(open_model(path)) as other:
+                with self.another(open_model(path)) as other:
                     for chunks in ("prefill", "decode"):
                         name = f"norm weights moved by {STEPS} float32 steps, seed {seed}, {chunks}"
-                        yield self.compare("rounding", name, session, chunks, other, chunks)
+                        yield self.compare("rounding", name, chunks, other, chunks)
                 path.unlink()
 
     def compare(
-        self, kind: Kind, name: str, first: Session, chunks: str, second: Session, other_chunks: str
+        self, kind: Kind, name: str, chunks: str, other: Session, other_chunks: str
     ) -> SelfComparison:
         self.progress(name)
         traces = MemoryTrace("expected"), MemoryTrace("actual")
         with ExitStack() as stack:
             if self.stages is not None:
-                for session, trace in zip((first, second), traces, strict=True):
+                for session, trace in zip((self.session, other), traces, strict=True):
                     stack.enter_context(session.tap(self.stages, trace))
             rows = zip(
-                logits_by_position(first, self.tokens, Chunking(chunks)),
-                logits_by_position(second, self.tokens, Chunking(other_chunks)),
+                logits_by_position(self.session, self.tokens, Chunking(chunks)),
+                logits_by_position(other, self.tokens, Chunking(other_chunks)),
                 strict=True,
             )
             measured = [compare_logits(expected, actual) for expected, actual in rows]
@@ -184,12 +187,12 @@ def _enough(tokens: Sequence[int], context: int) -> list[int]:
     return list(islice(cycle(tokens), wanted))
 
 
-def _cache_file(bench: _Bench, session: Session) -> Path:
+def _cache_file(bench: _Bench) -> Path:
     """The file of this measurement: named by all that it depends on."""
     depends = {
         "format": FORMAT,
         "model": file_digest(bench.model.path),
-        "fingerprint": session.info.fingerprint.as_dict(),
+        "fingerprint": bench.session.info.fingerprint.as_dict(),
         "tokens": bench.tokens,
         "stages": bench.stages.text if bench.stages else None,
         "perturbation": [STEPS, PERTURBED_COPIES],

@@ -1,0 +1,268 @@
+"""A comparison from beginning to end: one object holds the open sessions and all that is found with them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
+
+from bitparity.blame.bisect import blame_sessions
+from bitparity.blame.engines import BlameReport
+from bitparity.compare.comparison import Comparison, Sessions, open_sides
+from bitparity.compare.positions import check_tokens, compare_positions
+from bitparity.compare.prompts import tokenize
+from bitparity.compare.recording import RecordedEngine
+from bitparity.compare.result import ComparisonResult, ModelFile, PositionResult, PromptSpan
+from bitparity.errors import BadInput, BitparityError, EngineFailed
+from bitparity.guard import guard
+from bitparity.model.types import Model
+from bitparity.noise.criterion import Criterion, Exactness, FixedLimit, MeasuredNoise, UnknownNoise
+from bitparity.noise.floor import NoiseFloor, pool
+from bitparity.noise.measure import MAX_POSITIONS, measure_noise
+from bitparity.noise.verdict import Verdict, exit_code, judge_position, judge_run
+from bitparity.runs import file_digest, tracing
+
+Progress = Callable[[int, int], None]
+
+
+def compare(
+    comparison: Comparison,
+    *,
+    limit: float | None = None,
+    blame: bool = False,
+    on_blame: Callable[[BlameReport], None] | None = None,
+    on_result: Callable[[ComparisonResult], None] | None = None,
+    sessions: Sessions | None = None,
+    progress: Progress | None = None,
+) -> ComparisonResult:
+    """Compare every position and judge it.
+
+    limit     judge by this limit on 1 - cosine; None judges by the noise of the reference, which is measured
+              unless every position agrees to the rounding of float32 sums
+    blame     also judge every stage of both engines; a stage that is wrong is a divergence however small
+    on_blame  called with the whole report of the stages, of which the result keeps the data
+    on_result called with what is known, before noise is measured or stages are judged
+    sessions  reference and candidate, open already; opened here if None
+
+    Raises BadInput, TokenMismatch and NotCompared before anything runs, and EngineFailed when an engine fails
+    before that.  Whatever fails later ends the run and is told in the result, with what was found before.
+    """
+    started = time.perf_counter()
+    run: Run | None = None
+    opened: AbstractContextManager[Sessions]
+    opened = open_sides(comparison) if sessions is None else nullcontext(sessions)
+    try:
+        with opened as (reference, candidate):
+            run = Run(comparison, (reference, candidate), limit)
+            run.measure(progress)
+            run.seconds = time.perf_counter() - started
+            run.judge_by_noise(on_result or _drop)
+            if blame:
+                run.judge_stages(on_result or _drop)
+    except EngineFailed as error:  # if there is a run, in closing
+        if run is None:
+            raise
+        run.ended_by(error)
+    if on_blame is not None and run.blame is not None:
+        on_blame(run.blame)
+    return run.result()
+
+
+class Run:
+    """Two open sessions, and what was found with them so far: every method adds to it, `result` tells it.
+
+    tokens     ids of each prompt
+    rows       the positions that were compared, each with its verdict
+    criterion  what positions are judged by
+    failure, unfinished, seconds   as in ComparisonResult
+
+    Raises as `compare` does before anything runs.
+    """
+
+    def __init__(self, comparison: Comparison, sessions: Sessions, limit: float | None) -> None:
+        self.comparison = comparison
+        self.reference = guard(sessions[0], comparison.reference.engine.name)
+        self.candidate = guard(sessions[1], comparison.candidate.engine.name)
+        self.tokens = self._tokens()
+        self.fingerprints = tuple(s.info.fingerprint.as_dict() for s in (self.reference, self.candidate))
+        self.criterion: Criterion = UnknownNoise() if limit is None else FixedLimit(limit)
+        self.rows: list[PositionResult] = []
+        self.noise: NoiseFloor | None = None
+        self.blame: BlameReport | None = None
+        self.failure: str | None = None
+        self.unfinished: str | None = None
+        self.seconds = 0.0
+
+    def ended_by(self, error: BitparityError | OSError, what: str = "") -> None:
+        """Remember an error that ended the run early; what says in a clause which part of it is missing."""
+        said = f"{what}: {error}" if what else str(error)
+        if isinstance(error, EngineFailed):
+            self.failure = _joined(self.failure, said)
+        else:
+            self.unfinished = _joined(self.unfinished, said)
+
+    def measure(self, progress: Progress | None = None) -> None:
+        """Run both engines over every prompt; each position is judged as it comes, as far as it can be."""
+        try:
+            for prompt in range(len(self.tokens)):
+                self._measure_prompt(prompt, progress)
+        except (BitparityError, OSError) as error:
+            if not isinstance(error, EngineFailed) and not self.rows:
+                raise
+            self.ended_by(error)
+
+    def judge_by_noise(self, on_result: Callable[[ComparisonResult], None]) -> None:
+        """Judge the positions that agree only if they differ by noise, which is measured if there are any."""
+        if not isinstance(self.criterion, UnknownNoise):
+            return
+        if all(row.judged.verdict is Verdict.AGREE for row in self.rows):
+            self.criterion = Exactness()
+            return
+        missing = f"the noise of {self.comparison.reference.engine.name} was not measured"
+        on_result(self.result(missing))
+        if self.reference.has_failed:
+            return
+        try:
+            self.noise = self._measure_noise()
+        except (BitparityError, OSError) as error:
+            self.ended_by(error, missing)
+            return
+        self.criterion = MeasuredNoise(self.noise)
+        self.rows = [
+            self._judged(row) if row.judged.verdict is Verdict.NOT_COMPARED else row for row in self.rows
+        ]
+
+    def judge_stages(self, on_result: Callable[[ComparisonResult], None]) -> None:
+        """Judge the stages of the prompt that diverged first, or of the first one, if both engines live."""
+        if self.failure is not None:
+            return
+        missing = "stages were not judged"
+        on_result(self.result(missing))
+        prompt = next((row.prompt for row in self.rows if row.has_diverged), 0)
+        comparison = self.comparison
+        try:
+            self.blame = blame_sessions(
+                comparison.meant,
+                self.reference,
+                self.candidate,
+                self._tokens_run(prompt),
+                comparison.chunking,
+                files=(comparison.reference.model, comparison.candidate.model),
+            )
+        except (BitparityError, OSError) as error:
+            self.ended_by(error, missing)
+
+    def result(self, missing: str | None = None) -> ComparisonResult:
+        """What is known; missing says in a clause what is to come."""
+        comparison = self.comparison
+        unfinished = self.unfinished if missing is None else _joined(self.unfinished, missing)
+        verdict = judge_run(
+            (row.judged for row in self.rows),
+            asked=sum(span.asked for span in self._spans()),
+            criterion=self.criterion,
+            an_engine_failed=self.failure is not None,
+            a_stage_is_wrong=self.blame is not None and self.blame.is_guilty,
+            is_unfinished=unfinished is not None,
+        )
+        return ComparisonResult(
+            model=_model_file(comparison.reference.model),
+            candidate_model=_model_file(comparison.candidate.model),
+            reference=self.fingerprints[0],
+            candidate=self.fingerprints[1],
+            chunks=comparison.chunking.name,
+            prompts=self._spans(),
+            positions=tuple(self.rows),
+            verdict=verdict,
+            exit_code=exit_code(verdict, (row.metrics for row in self.rows)),
+            criterion=self.criterion.describe(),
+            limits=self.criterion.as_dict(),
+            noise_floor=None if self.noise is None else self.noise.as_dict(),
+            failure=self.failure,
+            unfinished=unfinished,
+            blame=None if self.blame is None else self.blame.as_dict(),
+            seconds=round(self.seconds, 3),
+            command=comparison.command,
+        )
+
+    def _tokens(self) -> list[list[int]]:
+        """Token ids of every prompt, checked against both engines before either of them runs."""
+        comparison, sessions = self.comparison, (self.reference, self.candidate)
+        if not comparison.prompts:
+            raise BadInput("there is no prompt to compare; give --prompt, --prompts or --tokens")
+        tokens = [tokenize(prompt, *sessions, comparison.tokenizer) for prompt in comparison.prompts]
+        for ids in tokens:
+            for session in sessions:
+                check_tokens(ids, session, steps=comparison.steps)
+        return tokens
+
+    def _spans(self) -> tuple[PromptSpan, ...]:
+        spans: list[PromptSpan] = []
+        for index, (ids, prompt) in enumerate(zip(self.tokens, self.comparison.prompts, strict=True)):
+            first = sum(row.prompt < index for row in self.rows)
+            steps = self.comparison.steps
+            spans.append(PromptSpan(prompt.text, first, len(ids) + steps, steps))
+        return tuple(spans)
+
+    def _measure_prompt(self, prompt: int, progress: Progress | None) -> None:
+        comparison, tokens = self.comparison, self.tokens[prompt]
+        total = sum(len(ids) + comparison.steps for ids in self.tokens)
+        with ExitStack() as stack:
+            for role, session in (("reference", self.reference), ("candidate", self.candidate)):
+                name = f"{role}-{session.info.fingerprint.engine}"
+                stages = comparison.trace_filter
+                stack.enter_context(
+                    tracing(session, comparison.settings, run=name, stages=stages, tokens=tokens)
+                )
+            for record in compare_positions(
+                self.reference, self.candidate, tokens, comparison.chunking, steps=comparison.steps
+            ):
+                judged = judge_position(record.metrics, self.criterion)
+                self.rows.append(
+                    PositionResult(prompt, record.position, record.token, record.metrics, judged)
+                )
+                if progress is not None:
+                    progress(len(self.rows), total)
+
+    def _measure_noise(self) -> NoiseFloor:
+        """The reference's noise on MAX_POSITIONS or so of its tokens; a recording has its own."""
+        comparison = self.comparison
+        engine = comparison.reference.engine
+        if isinstance(engine, RecordedEngine):
+            return engine.recording.noise
+        floors: list[NoiseFloor] = []
+        positions = 0
+        for prompt in range(len(self.tokens)):
+            ids = self._tokens_run(prompt)
+            if ids and positions < MAX_POSITIONS:
+                positions += len(ids)
+                floors.append(
+                    measure_noise(
+                        self.reference,
+                        engine,
+                        comparison.reference.model,
+                        ids,
+                        settings=comparison.settings,
+                        threads=comparison.threads,
+                        device_id=comparison.device_id,
+                    )
+                )
+        return pool(floors)
+
+    def _tokens_run(self, prompt: int) -> list[int]:
+        return [row.token for row in self.rows if row.prompt == prompt]
+
+    def _judged(self, row: PositionResult) -> PositionResult:
+        return replace(row, judged=judge_position(row.metrics, self.criterion))
+
+
+def _joined(said: str | None, more: str) -> str:
+    return f"{said}; {more}" if said else more
+
+
+def _drop(result: ComparisonResult) -> None:
+    """For who does not ask for what is known before the end."""
+
+
+def _model_file(model: Model) -> ModelFile:
+    return ModelFile(str(model.path), file_digest(model.path))
