@@ -69,7 +69,7 @@ def test_bundled_vocabulary_round_trips_text(arch: str) -> None:
     tokenizer = Tokenizer.from_gguf(open_model(bundled_model(arch)).metadata)
     text = "The :class:`int` object, naïvely: 1234 😀\r\n\r\n    return"
     ids = tokenizer.encode(text, add_bos=True, parse_special=False)
-    assert tokenizer.piece(ids[0]) == "<|begin_of_text|>"
+    assert tokenizer.decode([ids[0]]) == "<|begin_of_text|>"
     assert tokenizer.decode(ids[1:]) == text
 
 

@@ -259,6 +259,6 @@ def test_characters_are_of_the_class_that_they_are_of_in_llama_cpp(
 def test_every_piece_has_the_bytes_of_llama_cpp(both: tuple[LlamaCppVocabulary, Tokenizer]) -> None:
     reference, tokenizer = both
     assert tokenizer.n_vocab == reference.n_vocab > 400
-    assert [tokenizer.piece_bytes(i) for i in range(tokenizer.n_vocab)] == [
+    assert [tokenizer.decode_bytes([i]) for i in range(tokenizer.n_vocab)] == [
         reference.piece_bytes(i) for i in range(reference.n_vocab)
     ]

@@ -1,8 +1,7 @@
 """Reading a GGUF file: metadata and tensors, memory-mapped; every way it can be wrong is told in a sentence.
 
-The `gguf` package's reader does the walking; here arrays are kept unread until they are used (a vocabulary
-of 128,256 tokens would take it seconds), every read is checked against the end of the file, and bitnet.cpp's
-tensor types are known.
+The `gguf` package's reader does the walking; here arrays are read whole (a vocabulary of 128,256 tokens would
+take it seconds), every read is checked against the end of the file, and bitnet.cpp's tensor types are known.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from bitparity.errors import BadInput
 from bitparity.formats.table_lookup import Tilings
-from bitparity.model.string_array import StringArray, end_of_strings
+from bitparity.model.string_array import end_of_strings, read_strings
 from bitparity.model.tensor_info import TensorInfo, require_in_tail, without_tail_scales
 from bitparity.model.tensor_types import tensor_size, type_name
 from bitparity.model.types import Tensor
@@ -33,7 +32,7 @@ _AGAIN = "download it again"
 class GgufFile(GGUFReader):
     """A GGUF file of version 2 or 3, little-endian.
 
-    metadata         key -> number, bool, str, StringArray, or a NumPy array of numbers
+    metadata         key -> number, bool, str, list of str, or a NumPy array of numbers
     packed_tensors   name -> Tensor, in file order
     alignment        of tensor data, bytes
     tilings          of the kernels that TL1 and TL2 tensors were packed for, if not bitnet.cpp's presets
@@ -91,7 +90,7 @@ class GgufFile(GGUFReader):
 
     def _end_of_strings(self, start: int, count: int) -> int:
         try:
-            return end_of_strings(np.asarray(self.data), start, count)
+            return end_of_strings(self.data.data, start, count)
         except (struct.error, OverflowError):  # a length beyond the file, beyond an address
             raise BadInput(f"the header ends inside an array of {count:,} strings; {_AGAIN}") from None
 
@@ -156,5 +155,5 @@ def _value(field: ReaderField) -> Any:
         return field.parts[-1][0].item()
     count, body = field.parts[-2:]
     if field.types[1] == GGUFValueType.STRING:
-        return StringArray(body, int(count[0]))
+        return read_strings(body.data, int(count[0]))
     return body.view(GGUFReader.gguf_scalar_to_np[field.types[1]])

@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bitparity.errors import BadInput
+from bitparity.tokenizer.file_tokens import FileTokens
+from bitparity.tokenizer.gguf_tokens import GgufTokens
 
 
-class Tokenizer(ABC):
-    """Text to ids and back.  Ids equal those of `llama_tokenize` for the same flags."""
+class Tokens(Protocol):
+    """A vocabulary that can be used; methods as those of Tokenizer."""
 
     n_vocab: int
 
-    @staticmethod
-    def from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
+    def encode(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]: ...
+
+    def piece_bytes(self, token: int) -> bytes:
+        """The bytes that one id stands for; special tokens give their name."""
+        ...
+
+
+class Tokenizer:
+    """Text to ids and back.  Ids equal those of `llama_tokenize` for the same flags."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+        self.n_vocab = tokens.n_vocab
+
+    @classmethod
+    def from_gguf(cls, metadata: Mapping[str, Any]) -> Tokenizer:
         """From a GGUF's metadata.
 
         Raises BadInput for a vocabulary of another kind, a missing or unknown pre-tokenizer (named), and
         arrays that do not fit each other.
         """
-        from bitparity.tokenizer.gguf_tokenizer import GgufTokenizer
+        return cls(GgufTokens(metadata))
 
-        return GgufTokenizer(metadata)
-
-    @staticmethod
-    def from_file(path: Path, *, bos: int | None = None) -> Tokenizer:
+    @classmethod
+    def from_file(cls, path: Path, *, bos: int | None = None) -> Tokenizer:
         """From a tokenizer.json; bos is prepended where the file itself adds no special token.
 
         Raises BadInput when it cannot be read.
         """
-        from bitparity.tokenizer.file_tokenizer import FileTokenizer
+        return cls(FileTokens(path, bos))
 
-        return FileTokenizer(path, bos)
-
-    @abstractmethod
     def encode(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]:
         """Ids of a text.
 
@@ -47,24 +57,21 @@ class Tokenizer(ABC):
 
         Raises BadInput for a text that is not Unicode (a lone surrogate).
         """
-
-    @abstractmethod
-    def piece_bytes(self, token: int) -> bytes:
-        """The bytes that one id stands for; special tokens give their name."""
-
-    def piece(self, token: int) -> str:
-        """One id as text; bytes that are no UTF-8 on their own show as U+FFFD."""
-        return self.decode_bytes([token]).decode(errors="replace")
+        _check_text(text)
+        return self._tokens.encode(text, add_bos=add_bos, parse_special=parse_special)
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """The bytes of all ids, which may begin or end inside a UTF-8 sequence.
 
         Raises BadInput for an id outside the vocabulary.
         """
-        return b"".join(self.piece_bytes(self._checked(i)) for i in ids)
+        return b"".join(self._tokens.piece_bytes(self._checked(i)) for i in ids)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of all ids, unpruned: what encoding added (BOS, a leading space) is in it."""
+        """The text of all ids, unpruned: what encoding added (BOS, a leading space) is in it.
+
+        Bytes that are no UTF-8 show as U+FFFD.
+        """
         return self.decode_bytes(ids).decode(errors="replace")
 
     def _checked(self, token: int) -> int:
@@ -73,8 +80,7 @@ class Tokenizer(ABC):
         return token
 
 
-def check_text(text: str) -> None:
-    """Raises BadInput when the text cannot be written as UTF-8."""
+def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:

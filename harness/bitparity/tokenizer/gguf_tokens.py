@@ -1,4 +1,4 @@
-"""A tokenizer from a GGUF's own vocabulary."""
+"""A GGUF's own vocabulary: text to ids, and the bytes of an id."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, Protocol
 from bitparity.errors import BadInput
 from bitparity.tokenizer import byte_level, sentencepiece
 from bitparity.tokenizer.pre_tokenizers import get_pre_tokenizer
-from bitparity.tokenizer.tokenizer import Tokenizer, check_text
 from bitparity.tokenizer.vocabulary import TokenType, Vocabulary
 
 _BYTE_LEVEL, _SENTENCEPIECE = "gpt2", "llama"
@@ -22,7 +21,9 @@ class Merger(Protocol):
     def encode(self, text: str) -> list[int]: ...
 
 
-class GgufTokenizer(Tokenizer):
+class GgufTokens:
+    """What tokenizer.Tokenizer needs of a vocabulary; methods as there."""
+
     def __init__(self, metadata: Mapping[str, Any]) -> None:
         model = metadata.get("tokenizer.ggml.model")
         if model == _BYTE_LEVEL:
@@ -45,7 +46,6 @@ class GgufTokenizer(Tokenizer):
         self.n_vocab = len(self._vocabulary.tokens)
 
     def encode(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]:
-        check_text(text)
         vocabulary = self._vocabulary
         ids = [_known(vocabulary.bos, "bos")] if add_bos and vocabulary.add_bos else []
         after_special = True

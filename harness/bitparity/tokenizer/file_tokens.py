@@ -1,4 +1,4 @@
-"""A tokenizer from a Hugging Face tokenizer.json, run by the library that defines the format."""
+"""A Hugging Face tokenizer.json, run by the library that defines the format."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from tokenizers import Tokenizer as HuggingFace
 
 from bitparity.errors import BadInput
 from bitparity.tokenizer import byte_level, sentencepiece
-from bitparity.tokenizer.tokenizer import Tokenizer, check_text
 
 
-class FileTokenizer(Tokenizer):
+class FileTokens:
+    """What tokenizer.Tokenizer needs of a vocabulary; methods as there."""
+
     def __init__(self, path: Path, bos: int | None) -> None:
         try:
             definition = path.read_text(encoding="utf-8")
@@ -27,7 +28,6 @@ class FileTokenizer(Tokenizer):
         self.n_vocab = self._tokenizer.get_vocab_size()
 
     def encode(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]:
-        check_text(text)
         self._tokenizer.encode_special_tokens = not parse_special
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=add_bos).ids
         adds_none = self._tokenizer.num_special_tokens_to_add(False) == 0
