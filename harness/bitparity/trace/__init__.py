@@ -10,9 +10,10 @@ from typing import Protocol
 from bitparity.engine import Floats
 from bitparity.trace.diff import RowDiff, StageSummary, TraceDiff, diff_traces
 from bitparity.trace.memory import MemoryTrace
-from bitparity.trace.reader import RowKey, Trace, read_trace, trace_runs
+from bitparity.trace.reader import read_trace, trace_runs
 from bitparity.trace.record import TraceRecord
 from bitparity.trace.store import ALL_VALUES, TraceWriter, ValueWindow
+from bitparity.trace.trace import RowKey, Trace
 
 __all__ = [
     "ALL_VALUES",

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from bitparity.errors import BadInput
 from bitparity.stages import STAGE_NAMES
-from bitparity.trace.reader import Trace
 from bitparity.trace.record import TraceRecord
+from bitparity.trace.trace import Trace
 
 _NAME = re.compile(r"(?:t(?P<seq>\d+)[/_])?(?:(?:blk|blk\.|layer)[._]?(?P<layer>\d+)[/_.])?(?P<stage>\w+)$")
 _OTHER_WORDS = {"attn_scores_softmax": "attn_probs", "token_embd": "embeddings", "output_norm": "final_norm"}

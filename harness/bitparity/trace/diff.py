@@ -16,8 +16,8 @@ import numpy as np
 
 from bitparity.engine import Floats
 from bitparity.errors import NotCompared
-from bitparity.trace.reader import RowKey, Trace, order_in_graph, stage_order
 from bitparity.trace.record import TraceRecord, digest_of
+from bitparity.trace.trace import RowKey, Trace, order_in_graph, stage_order
 
 Kind = Literal["equal", "differs", "shape", "missing", "extra"]
 Rows = dict[RowKey, TraceRecord]

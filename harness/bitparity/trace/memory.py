@@ -9,7 +9,7 @@ from bitparity.trace.record import position_row
 
 
 class MemoryTrace:
-    """A sink that keeps every value as it came; answers like reader.Trace."""
+    """A sink that keeps every value as it came; answers like trace.Trace."""
 
     def __init__(self, engine: str) -> None:
         self.engine = engine
@@ -30,17 +30,17 @@ class MemoryTrace:
         return (position, layer, stage) in self._rows
 
     def value(self, layer: int, stage: str, position: int) -> Floats:
-        """As reader.Trace.value."""
+        """As trace.Trace.value."""
         if not self.has_value(layer, stage, position):
             raise BadInput(f"{self.engine}: layer {layer} {stage} was not recorded at position {position}")
         return position_row(*self._rows[position, layer, stage])
 
     def seq(self, layer: int, stage: str, position: int) -> int | None:
-        """As reader.Trace.seq."""
+        """As trace.Trace.seq."""
         found = self._rows.get((position, layer, stage))
         return None if found is None else found[0].seq
 
     def batch_rows(self, layer: int, stage: str, position: int) -> int | None:
-        """As reader.Trace.batch_rows."""
+        """As trace.Trace.batch_rows."""
         found = self._rows.get((position, layer, stage))
         return None if found is None else len(found[0].values)
