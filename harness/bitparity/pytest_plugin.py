@@ -173,7 +173,7 @@ class Parity:
         from bitparity.compare.chunking import Chunking
         from bitparity.compare.comparison import Comparison, Side
         from bitparity.compare.prompts import Prompt, text_prompt, tokenize
-        from bitparity.compare.run import compare
+        from bitparity.compare.run import compare_engines
         from bitparity.report.failure import repeat_command
         from bitparity.settings import read_settings
 
@@ -194,7 +194,9 @@ class Parity:
             threads=self.reference.info.fingerprint.threads,
             command=repeat_command(str(self.model.path), names, tokens, chunks, options),
         )
-        return compare(comparison, limit=limit, blame=blame, sessions=(self.reference, self.candidate))
+        return compare_engines(
+            comparison, limit=limit, blame=blame, sessions=(self.reference, self.candidate)
+        )
 
     def assert_positions_match(
         self,

@@ -10,7 +10,7 @@ from bitparity.choose import choose_model
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.recording import RecordedEngine
-from bitparity.compare.run import compare
+from bitparity.compare.run import compare_engines
 from bitparity.model import open_model
 from bitparity.registry import get_engine
 from bitparity.report.failure import explain
@@ -35,7 +35,7 @@ def test_native_matches_golden_recording(path: Path, chunks: str) -> None:
         threads=1,
         command=f"bitparity compare --reference {path} --chunks {chunks}",
     )
-    result = compare(comparison)
+    result = compare_engines(comparison)
     assert result.exit_code == 0, explain(result)
 
 

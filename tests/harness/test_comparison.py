@@ -25,7 +25,7 @@ from bitparity.compare.recording import (
     weights_digest,
 )
 from bitparity.compare.result import ComparisonResult, read_result
-from bitparity.compare.run import compare
+from bitparity.compare.run import compare_engines
 from bitparity.errors import BadInput, EngineUnavailable, NotCompared, TokenMismatch
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
@@ -56,7 +56,7 @@ def run(expected: Any, actual: Any, model: Model, *prompts: Prompt, **options: A
         command="bitparity compare",
         **options,
     )
-    return compare(comparison, limit=1e-4)
+    return compare_engines(comparison, limit=1e-4)
 
 
 def shifted(at: int, by: float) -> Callable[[int, np.ndarray], np.ndarray]:
@@ -112,7 +112,9 @@ def test_fewer_positions_than_asked_are_not_compared(fake_engine: Make, model: M
 
 def test_no_prompt_is_refused(fake_engine: Make, model: Model) -> None:
     with pytest.raises(BadInput, match="no prompt"):
-        compare(Comparison(Side(fake_engine(), model), Side(fake_engine(), model), [], read_settings()))
+        compare_engines(
+            Comparison(Side(fake_engine(), model), Side(fake_engine(), model), [], read_settings())
+        )
 
 
 def test_missing_reference_is_exit_4_with_advice(fake_engine: Make, model: Model) -> None:
@@ -280,7 +282,7 @@ def test_recording_brings_its_own_noise(fake_engine: Make, model: Model, recorde
         engine.recording.prompts(),
         read_settings(),
     )
-    result = compare(comparison)
+    result = compare_engines(comparison)
     assert result.noise_floor == engine.recording.noise.as_dict()
     assert result.verdict is Verdict.DIVERGED
 

@@ -7,6 +7,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib.metadata import version
 from pathlib import Path
 
@@ -63,6 +64,38 @@ def test_engines_do_not_import_each_other(package: str, other: str) -> None:
     assert sources
     names = {name.split(".")[0] for source in sources for name in imported_names(source)}
     assert other not in names
+
+
+def test_modules_of_the_harness_import_each_other_one_way() -> None:
+    sources = {_module_name(source): source for source in harness_sources()}
+    imports = {name: imported_modules(source) & set(sources) - {name} for name, source in sources.items()}
+    assert imports["bitparity.compare.run"] > {"bitparity.compare.positions"}
+    TopologicalSorter(imports).prepare()  # raises CycleError, which names the circle
+
+
+def _module_name(source: Path) -> str:
+    return ".".join(source.relative_to(HARNESS.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_modules(source: Path) -> set[str]:
+    """Modules that are imported anywhere in a source, type-checkers' imports not counted."""
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    guarded = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+    for_types = {
+        id(inner) for node in guarded if "TYPE_CHECKING" in ast.dump(node.test) for inner in ast.walk(node)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in for_types:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            submodules = {name for name in names if _is_module(name)}
+            found |= submodules or {node.module}
+    return found
+
+
+def _is_module(name: str) -> bool:
+    path = HARNESS.parent.joinpath(*name.split("."))
+    return path.with_suffix(".py").is_file() or path.is_dir()
 
 
 def test_environment_is_read_in_one_place() -> None:

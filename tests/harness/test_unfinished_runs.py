@@ -14,7 +14,7 @@ from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.prompts import Prompt
 from bitparity.compare.result import ComparisonResult, read_result
-from bitparity.compare.run import compare
+from bitparity.compare.run import compare_engines
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
@@ -72,7 +72,7 @@ def run(expected: Any, actual: Any, model: Model, **options: Any) -> ComparisonR
         settings=read_settings(),
         chunking=Chunking("decode"),
     )
-    return compare(comparison, **options)
+    return compare_engines(comparison, **options)
 
 
 def verdicts(result: ComparisonResult) -> list[str]:
@@ -162,7 +162,7 @@ def test_answer_that_is_too_short_keeps_what_was_compared_before(fake_engine: Ma
     whole = loses_rows.prefill
     loses_rows.prefill = lambda tokens, **options: whole(tokens)[: 3 if loses_rows.position < 4 else 1]
     opened = reference.open(model.path, context=16, threads=1), loses_rows
-    result = compare(comparison, limit=1e-4, sessions=opened)
+    result = compare_engines(comparison, limit=1e-4, sessions=opened)
     assert verdicts(result) == ["agree"] * 3
     assert (result.verdict, result.exit_code) == (Verdict.NOT_COMPARED, 4)
     assert "candidate gave logits for 1 of 2 positions from position 3" in headline(result)

@@ -9,7 +9,7 @@ from bitparity.bench.lane import Lane, reference_of
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.prompts import Prompt
-from bitparity.compare.run import compare
+from bitparity.compare.run import compare_engines
 from bitparity.engine import Fingerprint
 from bitparity.errors import BitparityError
 from bitparity.report.words import headline
@@ -62,7 +62,7 @@ def require_agreement(
             chunking=Chunking("mixed"),
             threads=threads,
         )
-        result = compare(comparison)
+        result = compare_engines(comparison)
         agreement.sentences[lane.label] = headline(result)
         followed = follow(lane.engine, Fingerprint(**result.reference))
         agreement.lanes.append(replace(lane, engine=followed))

@@ -22,7 +22,7 @@ from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.recorder import make_recording
 from bitparity.compare.recording import save_recording
 from bitparity.compare.result import ComparisonResult
-from bitparity.compare.run import compare
+from bitparity.compare.run import compare_engines
 from bitparity.engine import Engine
 from bitparity.model.types import Model
 from bitparity.registry import resolve_reference
@@ -126,7 +126,7 @@ def _compare(options: Options, reference: Engine, settings: Settings, command: s
     comparison = _comparison(options, reference, settings, command)
     reports: list[BlameReport] = []
     with progress_bar("comparing") as progress:
-        result = compare(
+        result = compare_engines(
             comparison,
             limit=options.limit,
             blame=options.blame,

@@ -26,7 +26,7 @@ from bitparity.runs import file_digest, tracing
 Progress = Callable[[int, int], None]
 
 
-def compare(
+def compare_engines(
     comparison: Comparison,
     *,
     limit: float | None = None,
@@ -77,7 +77,7 @@ class Run:
     criterion  what positions are judged by
     failure, unfinished, seconds   as in ComparisonResult
 
-    Raises as `compare` does before anything runs.
+    Raises as `compare_engines` does before anything runs.
     """
 
     def __init__(self, comparison: Comparison, sessions: Sessions, limit: float | None) -> None:
