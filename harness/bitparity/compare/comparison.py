@@ -10,6 +10,7 @@ from bitparity.compare.chunking import Chunking
 from bitparity.compare.prompts import ExternalTokenizer, Prompt
 from bitparity.engine import Engine, Session
 from bitparity.model.types import Model
+from bitparity.noise.measure import MIN_POSITIONS
 from bitparity.runs import choose_context, follow, open_session
 from bitparity.settings import Settings
 
@@ -57,19 +58,24 @@ class Comparison:
 @contextmanager
 def open_sides(comparison: Comparison) -> Iterator[Sessions]:
     """Open the reference, then the candidate in the reference's arithmetic, where it has more than one."""
-    candidate = comparison.candidate
-    with _opened(comparison, comparison.reference) as expected:
+    reference, candidate = comparison.reference, comparison.candidate
+    for_noise = min(MIN_POSITIONS, reference.model.hyper.context_length)
+    with _opened(comparison, reference, max(for_noise, _context(comparison, reference))) as expected:
         follower = replace(candidate, engine=follow(candidate.engine, expected.info.fingerprint))
-        with _opened(comparison, follower) as actual:
+        with _opened(comparison, follower, _context(comparison, candidate)) as actual:
             yield expected, actual
 
 
-def _opened(comparison: Comparison, side: Side) -> AbstractContextManager[Session]:
+def _context(comparison: Comparison, side: Side) -> int:
     longest = max((p.largest_length() for p in comparison.prompts), default=0) + comparison.steps
+    return comparison.context or choose_context(side.model, longest)
+
+
+def _opened(comparison: Comparison, side: Side, context: int) -> AbstractContextManager[Session]:
     return open_session(
         side.engine,
         side.model,
-        context=comparison.context or choose_context(side.model, longest),
+        context=context,
         settings=comparison.settings,
         threads=comparison.threads,
         device_id=comparison.device_id,
