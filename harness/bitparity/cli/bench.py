@@ -70,7 +70,6 @@ def command(
     Before anything is timed, outputs are compared with the reference's as `bitparity compare` does.
     Exits with 1 when they diverge, 4 when nothing could be compared, and 5 when an engine failed.
     """
-
     chosen = {"kernels": kernels, "arithmetic": arithmetic}
     lanes = _named_lanes(engines, model, chosen) if engines else default_lanes(model, chosen)
     room = min(lane.model.hyper.context_length for lane in lanes)
@@ -167,5 +166,4 @@ def _references() -> list[Engine]:
 
 
 def _text(model: Model) -> list[int]:
-
     return Tokenizer.from_gguf(model.metadata).encode(DEFAULT_PROMPT, add_bos=True, parse_special=False)

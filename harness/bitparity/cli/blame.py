@@ -36,7 +36,6 @@ def command(expected: Path, actual: Path, model: str | None, stages: str, json_f
 
     Exits with 0 when no stage is wrong, 1 when one is, 4 when nothing could be judged.
     """
-
     traces = [read_trace(folder) for folder in (expected, actual)]
     opened = open_model(model_file(model) if model else _recorded_model(traces[0].meta, expected))
     wanted = StageFilter.parse(stages, opened.hyper.n_layer)
@@ -52,7 +51,6 @@ def command(expected: Path, actual: Path, model: str | None, stages: str, json_f
 
 def _evidence(trace: Trace, meant: Model) -> Evidence:
     """A trace, to be judged in the formats of the file that it was recorded from, if that is still there."""
-
     recorded = trace.meta.get("model") or {}
     path = Path(str(recorded.get("path", "")))
     if not path.is_file() or file_digest(path) != recorded.get("blake3"):

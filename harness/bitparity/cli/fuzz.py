@@ -46,7 +46,6 @@ def command(
     defect is gone, or shows in a build that should not have it.  4: the time was out before all had their
     turn, or nothing ran.
     """
-
     settings = read_settings()
     groups = groups or GROUPS
     seed = settings.seed if seed is None else seed
@@ -73,7 +72,6 @@ def command(
 def _implementations(
     groups: tuple[str, ...], names: tuple[str, ...], settings: Settings
 ) -> tuple[list[Implementation], list[str]]:
-
     found: list[Implementation] = []
     missing: list[str] = []
     if {"formats", "kernels"} & set(groups):
@@ -90,13 +88,11 @@ def _implementations(
 
 
 def _show_progress(done: int, total: int, target: Any) -> None:
-
     if sys.stderr.isatty():
         click.echo(f"\r\x1b[K{done + 1}/{total} {target.name}", nl=False, err=True)
 
 
 def _print(report: Report, missing: list[str], folder: Path) -> None:
-
     if sys.stderr.isatty():
         click.echo("\r\x1b[K", nl=False, err=True)
     for reason in missing:

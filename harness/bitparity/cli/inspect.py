@@ -45,7 +45,6 @@ def command(
     MODEL is a GGUF file, or bitnet (the default) or bitnet-b1.58 for a bundled model.
     With BITNET_DEBUG_LOGITS=1 the values are looked at through the mapping, too.
     """
-
     model = open_model(model_file(model_name), tilings=tilings)
     if layout_of is not None:
         other = open_model(model_file(like), tilings=tilings) if like else None
@@ -60,7 +59,6 @@ def command(
 
 
 def _layout_lines(model: Model, name: str, other: Model | None) -> list[str]:
-
     evidence = layout_evidence(model, name, other)
     found = judge(evidence)
     lines = [f"{name}: {found.layout or 'layout unknown'} ({found.sureness}): {found.reason}"]

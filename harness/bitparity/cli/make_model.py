@@ -44,7 +44,6 @@ def command(target: Path, preset: str, json_file: Path | None, **given: Any) -> 
     Presets: tiny (2 layers, width 256), small, 2b-4t (the shape of BitNet-b1.58-2B-4T, 1.2 GB),
     2b-4t-2layers, llama-tiny, falcon3-1b.  Every other option changes the preset.
     """
-
     if preset not in PRESETS:
         raise BadInput(f"no preset is named {preset!r}; there are {', '.join(PRESETS)}")
     changes = {name: value for name, value in given.items() if value is not None}

@@ -18,7 +18,6 @@ def model_file(name: str | None) -> Path:
 
     Without a name it is the first bundled model.
     """
-
     return bundled_model(name or ARCHS[0]) if name is None or name in ARCHS else Path(name)
 
 

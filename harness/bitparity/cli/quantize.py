@@ -39,7 +39,6 @@ def command(
     value; a model whose weights the format cannot hold is refused, with the first such tensor, row and
     column.
     """
-
     with progress_bar(f"converting to {weight_format}") as progress:
         convert(
             model_file(model),

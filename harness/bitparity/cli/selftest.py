@@ -37,7 +37,6 @@ def command(engines: tuple[str, ...], kernels: str | None, json_file: Path | Non
 
     Exits with 0 when all faults are found, 1 when one is not.
     """
-
     tokens = [(37 * i + 11) % 256 for i in range(12)]
     findings = []
     with tempfile.TemporaryDirectory() as folder, progress_bar("planting faults") as progress:

@@ -30,7 +30,6 @@ def command(expected: str, actual: str, json_file: Path | None, tilings: Tilings
     Codes must be equal; scales must be equal to the precision of the narrower format.  Exit code 1 when they
     differ.
     """
-
     found = verify_weights(*(open_model(model_file(name), tilings=tilings) for name in (expected, actual)))
     if json_file is not None:
         result = {"same": found.is_same, **asdict(found)}
