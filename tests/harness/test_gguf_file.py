@@ -120,8 +120,8 @@ def test_big_vocabulary_is_read_whole(tmp_path: Path) -> None:
     }
     write_gguf(tmp_path / "x.gguf", fields, [])
     metadata = GgufFile(tmp_path / "x.gguf").metadata
-    assert metadata["tokenizer.ggml.tokens"] == vocabulary.tokens
-    assert metadata["tokenizer.ggml.merges"] == vocabulary.merges
+    assert list(metadata["tokenizer.ggml.tokens"]) == vocabulary.tokens
+    assert list(metadata["tokenizer.ggml.merges"]) == vocabulary.merges
 
 
 TILED = {"TL1": TL1Format(SMALL_TL1), "TL2": TL2Format(SMALL_TL2)}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitparity.model.string_array import end_of_strings, read_strings
+from bitparity.model.string_array import StringArray, end_of_strings
 
 # What vocabularies hold, and what may be taken for a length: none, zeros, and too long for one byte.
 WORDS = st.text("abc\u00e9", min_size=1, max_size=9).map(str.encode)
@@ -34,8 +34,8 @@ def test_end_is_behind_the_last_string(before: bytes, strings: list[bytes], afte
 
 @given(strings=ARRAYS)
 def test_strings_are_those_of_decoding_each(strings: list[bytes]) -> None:
-    decoded = read_strings(array(packed(strings)), len(strings))
-    assert decoded == [string.decode("utf-8", "replace") for string in strings]
+    decoded = StringArray(array(packed(strings)), len(strings))
+    assert list(decoded) == [string.decode("utf-8", "replace") for string in strings]
 
 
 @given(strings=st.lists(WORDS | ODD, min_size=1, max_size=9), data=st.data())
@@ -68,4 +68,8 @@ def test_length_beyond_an_address() -> None:
 
 
 def test_string_that_is_not_utf8_is_shown_and_not_fatal() -> None:
-    assert read_strings(array(packed([b"a", b"", b"\xff"])), 3) == ["a", "", "\ufffd"]
+    strings = StringArray(array(packed([b"a", b"", b"\xff"])), 3)
+    assert len(strings) == 3
+    assert strings[-1] == "\ufffd"
+    assert strings[:2] == ["a", ""]
+    assert list(strings) == ["a", "", "\ufffd"]

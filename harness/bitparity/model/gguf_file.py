@@ -1,7 +1,8 @@
 """Reading a GGUF file: metadata and tensors, memory-mapped; every way it can be wrong is told in a sentence.
 
-The `gguf` package's reader does the walking; here arrays are read whole (a vocabulary of 128,256 tokens would
-take it seconds), every read is checked against the end of the file, and bitnet.cpp's tensor types are known.
+The `gguf` package's reader does the walking; here an array is kept as it lies in the file (a vocabulary of
+128,256 tokens would take it seconds), every read is checked against the end of the file, and bitnet.cpp's
+tensor types are known.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from bitparity.errors import BadInput
 from bitparity.formats.table_lookup import Tilings
-from bitparity.model.string_array import end_of_strings, read_strings
+from bitparity.model.string_array import StringArray, end_of_strings
 from bitparity.model.tensor_info import TensorInfo, require_in_tail, without_tail_scales
 from bitparity.model.tensor_types import tensor_size, type_name
 from bitparity.model.types import Tensor
@@ -32,7 +33,7 @@ _AGAIN = "download it again"
 class GgufFile(GGUFReader):
     """A GGUF file of version 2 or 3, little-endian.
 
-    metadata         key -> number, bool, str, list of str, or a NumPy array of numbers
+    metadata         key -> number, bool, str, StringArray, or a NumPy array of numbers
     packed_tensors   name -> Tensor, in file order
     alignment        of tensor data, bytes
     tilings          of the kernels that TL1 and TL2 tensors were packed for, if not bitnet.cpp's presets
@@ -155,5 +156,5 @@ def _value(field: ReaderField) -> Any:
         return field.parts[-1][0].item()
     count, body = field.parts[-2:]
     if field.types[1] == GGUFValueType.STRING:
-        return read_strings(body.data, int(count[0]))
+        return StringArray(body.data, int(count[0]))
     return body.view(GGUFReader.gguf_scalar_to_np[field.types[1]])
