@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from bitparity.formats import get_format, is_ternary
+from bitparity.formats import ROWS, get_format, is_ternary
 from bitparity.formats.rules import absolute_mean
-from bitparity.model.file_types import file_type
 from bitparity.model.writer import (
     TensorPlan,
     bool_field,
@@ -63,7 +62,7 @@ def model_fields(record: dict[str, Any]) -> dict[str, bytes]:
         "general.architecture": string_field(arch),
         "general.name": string_field(f"bitparity tiny {arch}"),
         "general.license": string_field("psf-2.0"),
-        "general.file_type": uint32_field(file_type(WEIGHT_FORMAT)),
+        "general.file_type": uint32_field(ROWS[WEIGHT_FORMAT].file_type),
         "bitparity.training": string_field(json.dumps(record)),
         f"{arch}.vocab_size": uint32_field(record["vocab"]),
         f"{arch}.context_length": uint32_field(CONTEXT_LENGTH),

@@ -9,6 +9,7 @@ from bitparity.compare.prompts import Prompt, parse_tokens, read_prompts, text_p
 from bitparity.compare.recording import RecordedEngine
 from bitparity.engine import Engine
 from bitparity.errors import BadInput, NotCompared
+from bitparity.formats import MODEL_FORMATS
 from bitparity.model.bundled import bundled_model
 from bitparity.model.types import Model
 from bitparity.registry import configure, get_engine
@@ -16,8 +17,6 @@ from bitparity.runs import refusal_of
 from bitparity.tokenizer import Tokenizer
 
 BUNDLED_ARCHITECTURES = ("bitnet", "bitnet-b1.58")
-# I2_S is what BitNet models are published in; llama.cpp does not run it, so it gets the smallest of its own.
-FORMATS = ("I2_S", "TQ1_0", "TQ2_0", "F16")
 DEFAULT_PROMPT = (
     "A list is a sequence of objects, and a tuple is a sequence that cannot be changed. "
     "The function returns the number of items in the list; if the list is empty, it raises an exception. "
@@ -87,7 +86,7 @@ def bundled_choices(name: str | None) -> list[tuple[str, str]] | None:
     if name is not None and name not in BUNDLED_ARCHITECTURES:
         return None
     architectures = BUNDLED_ARCHITECTURES if name is None else (name,)
-    return [(arch, weight_format) for arch in architectures for weight_format in FORMATS]
+    return [(arch, weight_format) for arch in architectures for weight_format in MODEL_FORMATS]
 
 
 def refuses(engine: Engine, arch: str, weight_format: str) -> str | None:

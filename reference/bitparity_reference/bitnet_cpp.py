@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bitparity.formats import formats_run_by
 from bitparity.settings import read_settings
 from bitparity_reference.discover import Library, find_bitnet_cpp
 from bitparity_reference.llama_engine import LlamaEngine
@@ -12,7 +13,7 @@ class BitnetCppEngine(LlamaEngine):
     name = "bitnet.cpp"
     kernels = "ggml-bitnet"
     graphs = BITNET_CPP
-    weight_formats = frozenset({"F32", "F16", "BF16", "I2_S", "TQ1_0", "TQ2_0"})
+    weight_formats = formats_run_by(name)
 
     def find(self) -> Library:
         return find_bitnet_cpp(read_settings().bitnet_cpp_dir)

@@ -15,21 +15,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitparity.formats import FORMATS
 from bitparity.formats.base import Bytes, Floats
-from bitparity.formats.table_lookup import TL1_TILINGS, TL2_TILINGS, Tilings
-from bitparity.fuzz.cases import SMALL_TL1, SMALL_TL2
+from bitparity.formats.table_lookup import TableLookupFormat, Tilings
+from bitparity.fuzz.cases import DEFINITIONS
 
 SCRIPT = "utils/convert-hf-to-gguf-bitnet.py"
 CONFIG = "include/kernel_config.ini"  # where the converter looks for tilings, from its working folder
-TILINGS: dict[str, Tilings] = {"TL1": {**TL1_TILINGS, **SMALL_TL1}, "TL2": {**TL2_TILINGS, **SMALL_TL2}}
-TAIL = 32
+
+
+def all_tilings() -> dict[str, Tilings]:
+    """bitnet.cpp's presets and the small tilings of the search, by format."""
+    tilings: dict[str, Tilings] = {}
+    for form in (*FORMATS.values(), *DEFINITIONS.values()):
+        if isinstance(form, TableLookupFormat):
+            tilings[form.name] = tilings.get(form.name, {}) | form.tilings
+    return tilings
 
 
 class Converter:
     """Lives in a worker process, whose working folder it changes."""
 
     def __init__(self, script: Path, tilings: dict[str, Tilings] | None = None) -> None:
-        self._functions, self._tilings = _functions_of(script), tilings or TILINGS
+        self._functions, self._tilings = _functions_of(script), tilings or all_tilings()
         self._folder = tempfile.TemporaryDirectory()
         os.chdir(self._folder.name)
         Path(CONFIG).parent.mkdir()
@@ -44,7 +52,7 @@ class Converter:
         packed, scale = self._functions[f"transform_to_{name.lower()}"](values)
         data: NDArray[np.uint8] = packed.reshape(-1)
         start = -(-data.size // 32) * 32
-        whole = np.zeros(start + TAIL, dtype=np.uint8)
+        whole = np.zeros(start + FORMATS[name].tail_bytes, dtype=np.uint8)
         whole[: data.size] = data
         whole[start : start + 4] = np.array([scale], dtype="<f4").view(np.uint8)
         return whole

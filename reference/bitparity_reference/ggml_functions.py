@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitparity.formats.base import Bytes, Floats
+from bitparity.formats.q8_k import BLOCK as Q8_K_BLOCK
+from bitparity.fuzz.cases import DEFINITIONS
 from bitparity.fuzz.memory import PLAIN, Arena, Placement
-from bitparity.fuzz.own import DEFINITIONS
 from bitparity_reference.debuggers import keep_debuggers_away
-from bitparity_reference.i2_s_layout import LAYOUTS, i2_s_operations, layout_written
+from bitparity_reference.i2_s_layout import i2_s_operations, layout_written
 
-TYPES = {"F32": 0, "F16": 1, "Q8_0": 8, "BF16": 30, "TQ1_0": 34, "TQ2_0": 35, **dict.fromkeys(LAYOUTS, 36)}
+CHUNKED = ("F32", "F16", "Q8_0", "BF16", "TQ1_0", "TQ2_0")  # what ggml_quantize_chunk packs in every ggml
 BY_ROW = {
     "TQ1_0": "dequantize_row_tq1_0",
     "TQ2_0": "dequantize_row_tq2_0",
@@ -32,7 +33,6 @@ BY_ROW = {
 DOTS = {"TQ1_0": "ggml_vec_dot_tq1_0_q8_K", "TQ2_0": "ggml_vec_dot_tq2_0_q8_K"}
 FOUR_ROWS_DOT = "_Z28ggml_vec_dot_i2_i8_s_1x4_32WiPfmPKvmS1_mi"  # C++, exported by bitnet.cpp
 INSTRUCTION_SETS = ("sse3", "avx", "avx2", "f16c", "fma", "avx512", "neon", "riscv_v")  # ggml_cpu_has_*
-Q8_K = np.dtype([("d", "<f4"), ("codes", "i1", (256,)), ("sums", "<i2", (16,))])
 _DOT = [c_int, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p, c_size_t, c_int]
 _MATRIX = [c_int, c_void_p, c_size_t, c_void_p, c_void_p, c_int, c_int]
 
@@ -51,7 +51,7 @@ class GgmlFunctions:
 
     def supported(self) -> list[tuple[str, str]]:
         """(operation, format) pairs that the libraries export."""
-        pairs = [("pack", name) for name in TYPES if name not in LAYOUTS]
+        pairs = [("pack", name) for name in CHUNKED]
         pairs += [("unpack", name) for name, symbol in BY_ROW.items() if self._has(symbol)]
         pairs += [("multiply", name) for name, symbol in DOTS.items() if self._has(symbol)]
         pairs += [("pack", "Q8_K")] if self._has("quantize_row_q8_K") else []
@@ -73,7 +73,7 @@ class GgmlFunctions:
             chunk = self._function(
                 "ggml_quantize_chunk", [c_int, c_void_p, c_void_p, *[c_int64] * 3, c_void_p]
             )
-            chunk(TYPES[name], _at(x), _at(out), 0, rows, cols, None)
+            chunk(DEFINITIONS[name].ggml_type, _at(x), _at(out), 0, rows, cols, None)
         arena.check()
         return out.copy()
 
@@ -81,7 +81,7 @@ class GgmlFunctions:
         arena = Arena(placement)
         data, out = arena.place(packed), arena.output((rows, cols), np.float32)
         if name == "I2_S":
-            scale = float(packed[-32:-28].copy().view("<f4")[0])
+            scale = float(DEFINITIONS[name].scales_in(packed, rows, cols)[0])
             types = [c_void_p, c_void_p, c_int64, c_float]
             self._function("dequantize_row_i2_s", types)(_at(data), _at(out), out.size, scale)
         else:
@@ -172,7 +172,7 @@ class _InitParameters(ctypes.Structure):
 
 def as_q8_k(x: NDArray[np.int8]) -> NDArray[Any]:
     """Codes as Q8_K blocks with the scale 1, (tokens, cols / 256)."""
-    blocks = np.empty((len(x), x.shape[1] // 256), dtype=Q8_K)
+    blocks = np.empty((len(x), x.shape[1] // 256), dtype=Q8_K_BLOCK)
     blocks["d"] = 1
     blocks["codes"] = x.reshape(len(x), -1, 256)
     blocks["sums"] = x.reshape(len(x), -1, 16, 16).sum(axis=3)

@@ -10,19 +10,18 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bitparity.formats import FORMATS, I2_S_LAYOUTS
 from bitparity.formats.base import Bytes, Floats
+from bitparity.formats.i2_s import I2_S
 from bitparity.fuzz.implementations import Operation
-from bitparity.fuzz.own import DEFINITIONS
-
-LAYOUTS = ("I2_S", "I2_S_ARM", "I2_S_X4")
-UNREAD = 28  # bytes behind the scale, which nobody writes
 
 
 def layout_written(pack: Callable[[Floats], Bytes]) -> str:
     """The layout of what `pack` writes; that of x86 if it is none, so that the search finds the fault."""
     probe = np.random.default_rng(0).integers(-1, 2, (4, 256)).astype(np.float32)
-    packed = pack(probe)[:-UNREAD].tobytes()
-    found = (name for name in LAYOUTS if DEFINITIONS[name].pack(probe)[:-UNREAD].tobytes() == packed)
+    codes = slice(-I2_S.tail_bytes)
+    packed = pack(probe)[codes].tobytes()
+    found = (name for name in I2_S_LAYOUTS if FORMATS[name].pack(probe)[codes].tobytes() == packed)
     return next(found, "I2_S")
 
 

@@ -12,7 +12,7 @@ from bitparity.errors import EngineFailed, EngineUnavailable
 from bitparity.fuzz.implementations import Function, Implementation, Operation
 from bitparity.settings import Settings
 from bitparity.worker.worker import Worker
-from bitparity_reference.converters import SCRIPT, Converter
+from bitparity_reference.converters import SCRIPT, Converter, all_tilings
 from bitparity_reference.discover import Library, find_bitnet_cpp, find_llama_cpp
 from bitparity_reference.ggml_functions import GgmlFunctions
 
@@ -88,6 +88,7 @@ def _ggml_files(library: Library) -> list[Path]:
 
 def _converter(script: Path) -> Implementation:
     workshop = Workshop("bitnet.cpp converter", Converter, {"script": script})
-    operations: list[tuple[Operation, str]] = [("pack", "TL1"), ("pack", "TL2")]
-    functions = {(o, f): workshop.function(o, f) for o, f in operations}
+    functions: dict[tuple[Operation, str], Function] = {
+        ("pack", name): workshop.function("pack", name) for name in all_tilings()
+    }
     return Implementation("bitnet.cpp converter", functions, in_process=False, close=workshop.close)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bitparity.formats import formats_run_by
 from bitparity_reference.discover import Library, find_llama_cpp
 from bitparity_reference.llama_engine import LlamaEngine
 from bitparity_reference.nodes import LLAMA_CPP
@@ -11,7 +12,7 @@ class LlamaCppEngine(LlamaEngine):
     name = "llama.cpp"
     kernels = "ggml-cpu"
     graphs = LLAMA_CPP
-    weight_formats = frozenset({"F32", "F16", "BF16", "TQ1_0", "TQ2_0"})
+    weight_formats = formats_run_by(name)
 
     def find(self) -> Library:
         return find_llama_cpp()

@@ -188,7 +188,7 @@ def test_folder_that_cannot_be_made_is_told_in_one_sentence(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BITNET_TRACE_DIR", str(tmp_path / "traces"))
     monkeypatch.setenv(variable, str(tmp_path / "file"))
-    monkeypatch.setattr("bitparity.choose.FORMATS", ("I2_S",))  # which has to be converted
+    monkeypatch.setattr("bitparity.choose.MODEL_FORMATS", ("I2_S",))  # which has to be converted
     assert bitparity(monkeypatch, *words) == 2
     told = f"bitparity: the folder {tmp_path / 'file' / folder} cannot be made: Not a directory\n"
     assert capsys.readouterr().err == told

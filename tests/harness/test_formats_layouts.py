@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bitparity.errors import BadInput, ShapeError
-from bitparity.formats import FORMATS, OTHER_READINGS, format_of_type, get_format
+from bitparity.formats import FORMATS, I2_S_LAYOUTS, format_of_type, get_format
 from bitparity.formats.i2_s_arm import I2_S_ARM
 from bitparity.formats.i2_s_x4 import I2_S_X4
 from bitparity.formats.i8_s import I8_S
@@ -70,7 +70,8 @@ def test_type_36_is_i2_s_and_other_readings_are_asked_for_by_name() -> None:
     found = format_of_type(36)
     assert found is not None
     assert found.name == "I2_S"
-    assert all(FORMATS[name].ggml_type == 36 for name in OTHER_READINGS)
+    assert I2_S_LAYOUTS == ("I2_S", "I2_S_ARM", "I2_S_X4")
+    assert all(FORMATS[name].ggml_type == 36 for name in (*I2_S_LAYOUTS, "QK256"))
 
 
 @pytest.mark.parametrize("byte", [0b00011011, 0b11100100])

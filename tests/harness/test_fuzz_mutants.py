@@ -16,9 +16,9 @@ from bitparity.formats.i8_s import I8SFormat
 from bitparity.formats.rules import sign_of_maximum
 from bitparity.formats.tl1 import TL1Format
 from bitparity.formats.tq2_0 import TQ20Format
-from bitparity.fuzz.cases import SMALL_TL1
+from bitparity.fuzz.cases import DEFINITIONS, SMALL_TL1
 from bitparity.fuzz.implementations import Implementation
-from bitparity.fuzz.own import DEFINITIONS, numpy_implementation
+from bitparity.fuzz.own import numpy_implementation
 from bitparity.fuzz.properties import PROPERTIES
 from bitparity.fuzz.runner import Target, search
 

@@ -11,10 +11,10 @@ from click.testing import CliRunner
 
 from bitparity.cli.inspect import command
 from bitparity.errors import BadInput
-from bitparity.formats import get_format, is_ternary
+from bitparity.formats import I2_S_LAYOUTS, get_format, is_ternary
 from bitparity.model import open_model
 from bitparity.model.bundled import ARCHS, bundled_model
-from bitparity.model.layout_evidence import LAYOUTS, judge, layout_evidence
+from bitparity.model.layout_evidence import judge, layout_evidence
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model, Tensor
 
@@ -40,7 +40,7 @@ def _packed_as(tensor: Tensor, layout: str) -> Tensor:
     return replace(tensor, data=target.pack_codes(codes, float(scale[0, 0])))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", I2_S_LAYOUTS)
 @pytest.mark.parametrize("arch", ARCHS)
 def test_layout_of_a_trained_model_is_likely_from_the_file_alone(arch: str, layout: str) -> None:
     model = _relaid(open_model(bundled_model(arch, "I2_S")), layout)
@@ -48,7 +48,7 @@ def test_layout_of_a_trained_model_is_likely_from_the_file_alone(arch: str, layo
     assert (found.layout, found.sureness) == (layout, "likely"), found.reason
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", I2_S_LAYOUTS)
 def test_layout_is_certain_from_another_file_in_another_format(layout: str) -> None:
     model = _relaid(open_model(bundled_model("bitnet", "I2_S")), layout)
     found = judge(layout_evidence(model, NAME, open_model(bundled_model("bitnet", "TQ2_0"))))

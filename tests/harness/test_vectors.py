@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitparity.fuzz.own import DEFINITIONS, numpy_implementation
+from bitparity.fuzz.cases import DEFINITIONS
+from bitparity.fuzz.own import numpy_implementation
 
 VECTORS: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "vectors" / "vectors.json").read_text()

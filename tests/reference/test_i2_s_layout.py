@@ -7,14 +7,15 @@ import platform
 import numpy as np
 import pytest
 
+from bitparity.formats import I2_S_LAYOUTS
 from bitparity.formats.base import Bytes, Floats
-from bitparity.fuzz.own import DEFINITIONS
+from bitparity.fuzz.cases import DEFINITIONS
 from bitparity.settings import read_settings
-from bitparity_reference.i2_s_layout import LAYOUTS, i2_s_operations, layout_written
+from bitparity_reference.i2_s_layout import i2_s_operations, layout_written
 from bitparity_reference.implementations import bitnet_cpp
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", I2_S_LAYOUTS)
 def test_layout_is_told_from_what_a_build_writes(layout: str) -> None:
     def pack(values: Floats) -> Bytes:
         packed = DEFINITIONS[layout].pack(values)
@@ -40,7 +41,7 @@ def test_arm_build_is_not_asked_for_products_that_its_kernels_leave_empty() -> N
 def test_bitnet_cpp_of_this_machine_has_operations_for_one_layout_alone() -> None:
     found = bitnet_cpp(read_settings())
     try:
-        written = [name for name in LAYOUTS if found[0].has("pack", name)]
+        written = [name for name in I2_S_LAYOUTS if found[0].has("pack", name)]
         arm = platform.machine().lower() in ("aarch64", "arm64")
         assert len(written) == 1
         assert (written == ["I2_S_ARM"]) is arm

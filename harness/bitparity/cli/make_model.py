@@ -12,6 +12,7 @@ from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.quantize import report_written
 from bitparity.errors import BadInput
+from bitparity.formats import FLOATS, WRITTEN
 from bitparity.model import open_model
 from bitparity.model.synthetic import PRESETS, make_model
 from bitparity.settings import read_settings
@@ -30,8 +31,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--ff", "n_ff", type=int, help="Feed-forward width.")
 @click.option("--vocab", "n_vocab", type=int, help="Number of tokens.")
 @click.option("--context", "context_length", type=int)
-@click.option("--to", "weight_format", help="Weight format of the projections.")
-@click.option("--head-format", help="F32, F16 or BF16.")
+@click.option("--to", "weight_format", help=f"Weight format of the projections: {', '.join(WRITTEN)}.")
+@click.option("--head-format", help=f"Of the embedding and the head: {', '.join(FLOATS)}.")
 @click.option("--tied/--dedicated", default=None, help="Head: the embedding itself, or a tensor of its own.")
 @click.option("--embedding-transposed", is_flag=True, default=None, help="Store the embedding as [H, V].")
 @click.option("--rope-base", type=float)

@@ -10,6 +10,7 @@ from bitparity.cli.kernel_config import kernel_config_option
 from bitparity.cli.model_file import model_file
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
+from bitparity.formats import FLOATS, WRITTEN
 from bitparity.formats.table_lookup import Tilings
 from bitparity.model import open_model
 from bitparity.model.convert import convert
@@ -21,8 +22,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.command("quantize")
 @click.argument("model")
 @click.argument("target", type=_FILE)
-@click.option("--to", "weight_format", required=True, help="I2_S, TL1, TL2, TQ1_0, TQ2_0, F32, F16, BF16.")
-@click.option("--head", "head_format", help="F32, F16 or BF16 for the embedding and the head; as they are.")
+@click.option("--to", "weight_format", required=True, help=f"{', '.join(WRITTEN)}.")
+@click.option(
+    "--head", "head_format", help=f"Of the embedding and the head: {', '.join(FLOATS)}; else as they are."
+)
 @click.option("--json", "json_file", type=OutputFile(), help="Write what was done here.")
 @kernel_config_option
 def command(

@@ -1,16 +1,18 @@
-"""Weight formats: a table of contents, one file a format.
+"""Weight formats: a file with a class for each, and a row for each in the table below.
 
-A new format is a file with a class that has the methods of base.WeightFormat (or base.TernaryFormat) and one
-line here.
+A new format is a class with the methods of base.WeightFormat (or base.TernaryFormat) and one row; what the
+harness knows of formats is read from the two.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeGuard
 
 from bitparity.errors import BadInput
 from bitparity.formats.base import TernaryFormat, WeightFormat
 from bitparity.formats.bf16 import BF16
+from bitparity.formats.blocks import FloatFormat
 from bitparity.formats.f16 import F16
 from bitparity.formats.f32 import F32
 from bitparity.formats.i2_s import I2_S
@@ -20,35 +22,54 @@ from bitparity.formats.i8_s import I8_S
 from bitparity.formats.q8_0 import Q8_0
 from bitparity.formats.q8_k import Q8_K
 from bitparity.formats.qk256 import QK256
-from bitparity.formats.table_lookup import Tilings
-from bitparity.formats.tl1 import TL1, TL1Format
-from bitparity.formats.tl2 import TL2, TL2Format
+from bitparity.formats.table_lookup import TableLookupFormat, Tilings
+from bitparity.formats.tl1 import TL1
+from bitparity.formats.tl2 import TL2
 from bitparity.formats.tq1_0 import TQ1_0
 from bitparity.formats.tq2_0 import TQ2_0
 
-FORMATS: dict[str, WeightFormat] = {
-    "F32": F32,
-    "F16": F16,
-    "BF16": BF16,
-    "I2_S": I2_S,
-    "TQ1_0": TQ1_0,
-    "TQ2_0": TQ2_0,
-    "TL1": TL1,
-    "TL2": TL2,
-    "Q8_0": Q8_0,
-    "Q8_K": Q8_K,
-    "I8_S": I8_S,
-    "I2_S_ARM": I2_S_ARM,
-    "I2_S_X4": I2_S_X4,
-    "QK256": QK256,
-}
-OTHER_READINGS = (
-    "I2_S_ARM",
-    "I2_S_X4",
-    "QK256",
-)  # of the bytes of an I2_S tensor: asked for by name, never guessed
-_TILED = {"TL1": TL1Format, "TL2": TL2Format}
-_BY_TYPE = {f.ggml_type: f for name, f in FORMATS.items() if name not in OTHER_READINGS}
+GUESSED = 1024  # general.file_type of a file whose main format has no number of its own
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is known of a weight format beside how it packs.
+
+    file_type    general.file_type of a file whose projections have it: enum llama_ftype of llama.cpp's
+                 llama.h, and of bitnet.cpp's for I2_S, TL1 and TL2
+    activations  the format in which a matmul takes its other operand; None for a format that no engine here
+                 multiplies
+    run_by       references that run models in it; native says itself for which formats it has kernels
+    is_stored    a tensor with its type id has this format; the others are found by name only
+    """
+
+    format: WeightFormat
+    file_type: int = GUESSED
+    activations: str | None = None
+    run_by: tuple[str, ...] = ()
+    is_stored: bool = True
+
+
+_BOTH = ("bitnet.cpp", "llama.cpp")
+_TABLE = (
+    Row(F32, file_type=0, activations="F32", run_by=_BOTH),
+    Row(F16, file_type=1, activations="F16", run_by=_BOTH),
+    Row(BF16, file_type=32, activations="BF16", run_by=_BOTH),
+    Row(I2_S, file_type=40, activations="I8_S", run_by=("bitnet.cpp",)),
+    Row(TQ1_0, file_type=36, activations="Q8_K", run_by=_BOTH),
+    Row(TQ2_0, file_type=37, activations="Q8_K", run_by=_BOTH),
+    Row(TL1, file_type=38),
+    Row(TL2, file_type=39),
+    Row(Q8_0),
+    Row(Q8_K),
+    Row(I8_S, is_stored=False),  # in work buffers only
+    Row(I2_S_ARM, is_stored=False),  # these three read the bytes of an I2_S tensor in other ways
+    Row(I2_S_X4, is_stored=False),
+    Row(QK256, is_stored=False),
+)
+ROWS = {row.format.name: row for row in _TABLE}
+FORMATS: dict[str, WeightFormat] = {name: row.format for name, row in ROWS.items()}
+_BY_TYPE = {row.format.ggml_type: row.format for row in _TABLE if row.is_stored}
 
 
 def get_format(name: str) -> WeightFormat:
@@ -60,9 +81,10 @@ def get_format(name: str) -> WeightFormat:
 
 def with_tilings(name: str, tilings: Tilings | None) -> WeightFormat:
     """The format of that name, for other kernels than bitnet.cpp's presets where it is TL1 or TL2."""
-    if tilings is None or name not in _TILED:
-        return get_format(name)
-    return _TILED[name](tilings)
+    weight_format = get_format(name)
+    if tilings is None or not isinstance(weight_format, TableLookupFormat):
+        return weight_format
+    return type(weight_format)(tilings)
 
 
 def format_of_type(ggml_type: int) -> WeightFormat | None:
@@ -73,3 +95,19 @@ def format_of_type(ggml_type: int) -> WeightFormat | None:
 def is_ternary(weight_format: WeightFormat) -> TypeGuard[TernaryFormat]:
     """Whether the format packs codes and scales without loss."""
     return hasattr(weight_format, "pack_codes")
+
+
+def formats_run_by(engine: str) -> frozenset[str]:
+    """The formats in which a reference runs models."""
+    return frozenset(name for name, row in ROWS.items() if engine in row.run_by)
+
+
+FLOATS = tuple(name for name in FORMATS if isinstance(FORMATS[name], FloatFormat))
+TERNARY = tuple(name for name in FORMATS if is_ternary(FORMATS[name]))
+ACTIVATIONS = {row.activations for row in _TABLE if row.activations}.difference(FLOATS)
+WRITTEN = tuple(name for name, row in ROWS.items() if row.is_stored and name not in ACTIVATIONS)
+MULTIPLIED = tuple(name for name, row in ROWS.items() if row.activations)
+# In which a model is tried on engines, in this order: I2_S is what BitNet models are published in; llama.cpp
+# does not run it, so it gets the smallest of its own; F16 is for engines that run no ternary format.
+MODEL_FORMATS = (*(name for name in TERNARY if name in MULTIPLIED), "F16")
+I2_S_LAYOUTS = tuple(name for name in TERNARY if FORMATS[name].ggml_type == I2_S.ggml_type)

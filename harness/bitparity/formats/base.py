@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,22 +10,35 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 Codes = NDArray[np.int8]
 Floats = NDArray[np.float32]
+Scales = NDArray[np.floating[Any]]  # as they are stored, float16 or float32
 
 
 class WeightFormat(Protocol):
     """Packs a matrix of (rows, cols) float32 weights, row by row.
 
-    name       as in DESIGN: F32, F16, BF16, I2_S, TQ1_0, TQ2_0, ...
-    ggml_type  type id in a GGUF file
-    block      cols must be a multiple of it
+    name          as in DESIGN: F32, F16, BF16, I2_S, TQ1_0, TQ2_0, ...
+    ggml_type     type id in a GGUF file
+    block         cols must be a multiple of it
+    tail_bytes    after the packed rows, with what the whole tensor shares
+    tail_read     how many of them, from the first on, mean something
+    scale_format  in which scales are stored: F16 or F32; empty for a format without scales
+    rounding      largest relative error of a weight as it is stored (F32, F16, BF16), or of a scale (ternary)
     """
 
     name: str
     ggml_type: int
     block: int
+    tail_bytes: int
+    tail_read: int
+    scale_format: str
+    rounding: float
 
     def size(self, rows: int, cols: int) -> int:
-        """Bytes of a packed matrix; ShapeError if cols is not a multiple of block."""
+        """Bytes of a packed matrix; ShapeError for a shape that the format cannot hold."""
+        ...
+
+    def size_in_file(self, rows: int, cols: int) -> int:
+        """The same, without the checks that need more than a file says."""
         ...
 
     def pack(self, values: Floats) -> Bytes:
@@ -34,6 +47,14 @@ class WeightFormat(Protocol):
 
     def unpack(self, packed: Bytes, rows: int, cols: int) -> Floats:
         """The weights that the bytes stand for, (rows, cols)."""
+        ...
+
+    def scales_in(self, packed: Bytes, rows: int, cols: int) -> Scales:
+        """The scales where they lie among the bytes: writing to them changes the packed matrix."""
+        ...
+
+    def with_legal_codes(self, packed: Bytes) -> Bytes:
+        """The same bytes, except that codes which no packer writes have become others."""
         ...
 
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 import numpy as np
 
 from bitparity.formats.base import Bytes, Floats
-from bitparity.formats.blocks import BlockFormat
+from bitparity.formats.blocks import FloatFormat
 
 _INFINITY = np.uint32(0x7F800000)
 _WITHOUT_SIGN = np.uint32(0x7FFFFFFF)
 _QUIET = np.uint32(0x40)
 
 
-class BF16Format(BlockFormat):
+class BF16Format(FloatFormat):
     name = "BF16"
     ggml_type = 30
     block_bytes = 2
+    rounding = 2.0**-8  # half of the distance of neighbours above 1
 
     def pack(self, values: Floats) -> Bytes:
         """Round to nearest even; NaN stays NaN."""

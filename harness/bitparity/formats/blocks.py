@@ -1,4 +1,4 @@
-"""What block formats share: their size, and checks of what comes in."""
+"""What formats share: their size, checks of what comes in, and weights of two bits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bitparity.errors import BadInput, ShapeError
-from bitparity.formats.base import Bytes, Codes, Floats
+from bitparity.formats.base import Bytes, Codes, Floats, Scales
 
 
 class BlockFormat:
@@ -16,6 +16,10 @@ class BlockFormat:
     ggml_type: int
     block: int = 1
     block_bytes: int
+    tail_bytes: int = 0
+    tail_read: int = 0
+    scale_format: str = ""
+    rounding: float = 0.0
 
     def size(self, rows: int, cols: int) -> int:
         """Bytes of a packed (rows, cols) matrix; ShapeError if cols is not a multiple of block."""
@@ -24,6 +28,17 @@ class BlockFormat:
                 f"{self.name}: {cols} columns is not a multiple of its block of {self.block} weights"
             )
         return rows * (cols // self.block) * self.block_bytes
+
+    def size_in_file(self, rows: int, cols: int) -> int:
+        return self.size(rows, cols)
+
+    def scales_in(self, packed: Bytes, rows: int, cols: int) -> Scales:
+        """None, unless a subclass has scales."""
+        return packed[:0].view(np.float32)
+
+    def with_legal_codes(self, packed: Bytes) -> Bytes:
+        """Every code is legal, unless a subclass says otherwise."""
+        return packed
 
     def _matrix(self, values: ArrayLike) -> Floats:
         matrix = np.ascontiguousarray(values, dtype=np.float32)
@@ -65,6 +80,10 @@ class BlockFormat:
         return np.ascontiguousarray(packed)
 
 
+class FloatFormat(BlockFormat):
+    """A format that stores each weight as a floating-point number, and matmuls multiply it as it is."""
+
+
 def half_scales(name: str, scales: Floats) -> NDArray[np.float16]:
     """Scales of blocks rounded to F16; BadInput for one that becomes infinite (65520 and above)."""
     with np.errstate(over="ignore"):
@@ -83,3 +102,8 @@ def ternary_from_stored(name: str, stored: Codes) -> Codes:
         )
     stored -= 1
     return stored
+
+
+def without_code_3(packed: Bytes) -> Bytes:
+    """Four codes of two bits a byte: every 3 becomes a 2."""
+    return packed ^ (packed & (packed >> np.uint8(1)) & np.uint8(0x55))

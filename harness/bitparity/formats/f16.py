@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from bitparity.formats.base import Bytes, Floats
-from bitparity.formats.blocks import BlockFormat
+from bitparity.formats.blocks import FloatFormat
 
 
-class F16Format(BlockFormat):
+class F16Format(FloatFormat):
     name = "F16"
     ggml_type = 1
     block_bytes = 2
+    rounding = 2.0**-11  # half of the distance of neighbours above 1
 
     def pack(self, values: Floats) -> Bytes:
         """Round to nearest even; beyond 65504 (and a half step) the result is infinite, as in ggml."""

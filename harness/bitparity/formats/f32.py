@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from bitparity.formats.base import Bytes, Floats
-from bitparity.formats.blocks import BlockFormat
+from bitparity.formats.blocks import FloatFormat
 
 
-class F32Format(BlockFormat):
+class F32Format(FloatFormat):
     name = "F32"
     ggml_type = 0
     block_bytes = 4

@@ -1,25 +1,18 @@
 """I2_S as bitnet.cpp writes it for x86 when built without ACT_PARALLEL: four rows interleaved.
 
-Byte g * cols + c holds column c of rows 4g, 4g + 1, 4g + 2, 4g + 3 in bits 7-6, 5-4, 3-2, 1-0; a stored 0,
-1, 2 is -1, 0, +1.  Type id, size and tail are those of I2_S: nothing in a file says which it is.  The
-kernel that reads it drops what is left of a row after its last 128 columns, so a row here must be a
-multiple of 128.
+Byte g * cols + c holds column c of rows 4g, 4g + 1, 4g + 2, 4g + 3 in bits 7-6, 5-4, 3-2, 1-0.  Type id, size
+and tail are those of I2_S: nothing in a file says which it is.  The kernel that reads it drops what is left
+of a row after its last 128 columns, so a row here must be a multiple of 128.
 Source: bitnet.cpp src/ggml-bitnet-mad.cpp, quantize_i2_s without ACT_PARALLEL, ggml_vec_dot_i2_i8_s_1x4_32W.
 """
 
 from __future__ import annotations
 
-import numpy as np
-
 from bitparity.errors import ShapeError
-from bitparity.formats.base import Bytes, Codes
-from bitparity.formats.blocks import ternary_from_stored
-from bitparity.formats.one_scale import OneScaleFormat
-
-_SHIFTS = np.array([6, 4, 2, 0], dtype=np.uint8)[:, None]
+from bitparity.formats.two_bits import TwoBitsFormat
 
 
-class I2SFourRowsFormat(OneScaleFormat):
+class I2SFourRowsFormat(TwoBitsFormat):
     name = "I2_S_X4"
     ggml_type = 36
     block = 128
@@ -32,14 +25,8 @@ class I2SFourRowsFormat(OneScaleFormat):
             )
         return super().size(rows, cols)
 
-    def _encode(self, codes: Codes) -> Bytes:
-        fours = (codes + 1).view(np.uint8).reshape(-1, 4, codes.shape[1])
-        encoded: Bytes = np.bitwise_or.reduce(fours << _SHIFTS, axis=1)
-        return encoded
-
-    def _decode(self, data: Bytes, rows: int, cols: int) -> Codes:
-        stored = (data.reshape(-1, 1, cols) >> _SHIFTS) & np.uint8(3)
-        return ternary_from_stored(self.name, stored.view(np.int8).reshape(rows, cols))
+    def _run(self, cols: int) -> int:
+        return cols
 
 
 I2_S_X4 = I2SFourRowsFormat()

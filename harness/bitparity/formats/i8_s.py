@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitparity.formats.base import Bytes, Floats
+from bitparity.formats.base import Bytes, Floats, Scales
 from bitparity.formats.blocks import BlockFormat
 
 SMALLEST_MAXIMUM = 1e-5
@@ -19,7 +19,7 @@ SMALLEST_MAXIMUM = 1e-5
 class I8SFormat(BlockFormat):
     name = "I8_S"
     ggml_type = 37
-    block = 1
+    scale_format = "F32"
 
     def size(self, rows: int, cols: int) -> int:
         """Codes, then eight bytes of scale and sum for each row."""
@@ -37,9 +37,13 @@ class I8SFormat(BlockFormat):
     def unpack(self, packed: Bytes, rows: int, cols: int) -> Floats:
         data = self._packed(packed, rows, cols)
         codes = data[: rows * cols].view(np.int8).reshape(rows, cols)
-        scales = data[rows * cols : rows * (cols + 4)].copy().view("<f4")
+        scales = self.scales_in(data, rows, cols).astype(np.float32)
         values: Floats = codes.astype(np.float32) / scales[:, None]
         return values
+
+    def scales_in(self, packed: Bytes, rows: int, cols: int) -> Scales:
+        """One a row, (rows,)."""
+        return packed[rows * cols : rows * (cols + 4)].view("<f4")
 
 
 I8_S = I8SFormat()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitparity.formats.base import Bytes, Floats
+from bitparity.formats.base import Bytes, Floats, Scales
 from bitparity.formats.blocks import BlockFormat, half_scales
 
 BLOCK = np.dtype([("d", "<f2"), ("codes", "i1", (32,))])
@@ -20,8 +20,8 @@ class Q80Format(BlockFormat):
     name = "Q8_0"
     ggml_type = 8
     block = 32
-
     block_bytes = BLOCK.itemsize
+    scale_format = "F16"
 
     def pack(self, values: Floats) -> Bytes:
         """BadInput for NaN, infinity and a block whose scale does not fit F16 (max above 65519 * 127)."""
@@ -40,6 +40,10 @@ class Q80Format(BlockFormat):
         blocks = self._packed(packed, rows, cols).view(BLOCK)
         values: Floats = blocks["codes"].astype(np.float32) * blocks["d"].astype(np.float32)[:, None]
         return values.reshape(rows, cols)
+
+    def scales_in(self, packed: Bytes, rows: int, cols: int) -> Scales:
+        """One a block."""
+        return packed.view(BLOCK)["d"]
 
 
 Q8_0 = Q80Format()

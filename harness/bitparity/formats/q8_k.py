@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitparity.formats.base import Bytes, Floats
+from bitparity.formats.base import Bytes, Floats, Scales
 from bitparity.formats.blocks import BlockFormat
 
 BLOCK = np.dtype([("d", "<f4"), ("codes", "i1", (256,)), ("sums", "<i2", (16,))])
@@ -20,8 +20,8 @@ class Q8KFormat(BlockFormat):
     name = "Q8_K"
     ggml_type = 15
     block = 256
-
     block_bytes = BLOCK.itemsize
+    scale_format = "F32"
 
     def pack(self, values: Floats) -> Bytes:
         """A block so small that 127 / max overflows gets codes 0, d = -+0; BadInput for NaN and infinity."""
@@ -42,6 +42,10 @@ class Q8KFormat(BlockFormat):
         blocks = self._packed(packed, rows, cols).view(BLOCK)
         values: Floats = blocks["codes"].astype(np.float32) * blocks["d"][:, None]
         return values.reshape(rows, cols)
+
+    def scales_in(self, packed: Bytes, rows: int, cols: int) -> Scales:
+        """One a block."""
+        return packed.view(BLOCK)["d"]
 
 
 Q8_K = Q8KFormat()

@@ -18,6 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitparity.errors import BadInput, ShapeError
+from bitparity.formats.base import Bytes
+from bitparity.formats.one_scale import OneScaleFormat
+from bitparity.formats.rules import CONVERTER_DEAD_ZONE
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,28 @@ TL2_TILINGS: Tilings = {
     (1024, 4096): Tiling(256, 96, 32),
     (4096, 4096): Tiling(128, 96, 32),
 }  # 4096 x 1536 has a preset too, with bmm = 64, on which bitnet.cpp's converter fails
+
+
+class TableLookupFormat(OneScaleFormat):
+    """A format whose bytes follow the tiles of a kernel; a tile mixes rows.
+
+    tilings  of the kernels that weights are packed for
+    """
+
+    dead_zone = CONVERTER_DEAD_ZONE
+
+    def __init__(self, tilings: Tilings) -> None:
+        self.tilings = tilings
+
+    def size(self, rows: int, cols: int) -> int:
+        """ShapeError for a shape that has no kernel."""
+        tiling_of(self.name, self.tilings, rows, cols)
+        return self.size_in_file(rows, cols)
+
+    def _legal(self, codes: Bytes) -> Bytes:
+        """Every index at most that of the last pair; triples have some more, which are legal there only."""
+        high, low = codes >> np.uint8(4), codes & np.uint8(15)
+        return (high % _PAIRS) << np.uint8(4) | low % _PAIRS
 
 
 def tiling_of(name: str, tilings: Tilings, rows: int, cols: int) -> Tiling:
@@ -99,5 +124,6 @@ def _value(group: tuple[int, ...]) -> int:
     return sum(digit * 3**power for power, digit in enumerate(reversed(group)))
 
 
+_PAIRS = np.uint8(9)  # that there are
 PAIRS = _table(2, -4)  # index 3u + v + 4
 TRIPLES = _table(3, 0)  # index 9u + 3v + w, of those that are not negative

@@ -14,9 +14,7 @@ import numpy as np
 
 from bitparity.errors import BadInput, ShapeError
 from bitparity.formats.base import Bytes, Codes
-from bitparity.formats.one_scale import OneScaleFormat
-from bitparity.formats.rules import CONVERTER_DEAD_ZONE
-from bitparity.formats.table_lookup import PAIRS, TL1_TILINGS, Tiling, Tilings, tiling_of
+from bitparity.formats.table_lookup import PAIRS, TL1_TILINGS, TableLookupFormat, Tiling, Tilings
 
 LANES = 16  # rows of one vector
 # axes of the pairs in a matrix: row tile, step, sixteen, row, column tile, column block, pair of pairs, pair;
@@ -25,18 +23,13 @@ _TO_MEMORY = (0, 4, 1, 5, 2, 6, 3, 7)
 _TO_MATRIX = tuple(int(axis) for axis in np.argsort(_TO_MEMORY))
 
 
-class TL1Format(OneScaleFormat):
+class TL1Format(TableLookupFormat):
     name = "TL1"
     ggml_type = 38
     block = 4
-    dead_zone = CONVERTER_DEAD_ZONE
 
     def __init__(self, tilings: Tilings = TL1_TILINGS) -> None:
-        self.tilings = tilings
-
-    def size(self, rows: int, cols: int) -> int:
-        tiling_of(self.name, self.tilings, rows, cols)
-        return rows * cols // 4 + 32
+        super().__init__(tilings)
 
     def _encode(self, codes: Codes) -> Bytes:
         rows, cols = codes.shape

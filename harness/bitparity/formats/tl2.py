@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 
 from bitparity.errors import BadInput, ShapeError
 from bitparity.formats.base import Bytes, Codes
-from bitparity.formats.one_scale import TAIL_BYTES, OneScaleFormat
-from bitparity.formats.rules import CONVERTER_DEAD_ZONE
-from bitparity.formats.table_lookup import PAIRS, TL2_TILINGS, TRIPLES, Tiling, Tilings, tiling_of
+from bitparity.formats.table_lookup import PAIRS, TL2_TILINGS, TRIPLES, TableLookupFormat, Tiling, Tilings
 
 STEP = 32  # rows of one vector step
 PAIR_TILE = 32  # columns
+PAIR_COLUMNS = 256  # as which bitnet.cpp counts pairs, however many there are
 # axes of table indices: row tile, step, eight, row, column tile, column block, index of two
 # axes in memory:        row tile, column tile, step, column block, eight, row, index of two
 _TO_MEMORY = (0, 4, 1, 5, 2, 3, 6)
@@ -34,26 +33,32 @@ _TO_MEMORY = (0, 4, 1, 5, 2, 3, 6)
 _SIGNS_TO_MEMORY = (0, 4, 1, 5, 3, 6, 2)
 
 
-class TL2Format(OneScaleFormat):
+class TL2Format(TableLookupFormat):
     name = "TL2"
     ggml_type = 39
     block = 32
-    dead_zone = CONVERTER_DEAD_ZONE
 
     def __init__(self, tilings: Tilings = TL2_TILINGS) -> None:
-        self.tilings = tilings
+        super().__init__(tilings)
 
     def size(self, rows: int, cols: int) -> int:
-        tiling = tiling_of(self.name, self.tilings, rows, cols)
+        size = super().size(rows, cols)
+        tiling = self.tilings[rows, cols]
         if tiling.step != STEP or rows % tiling.rows or tiling.rows % STEP or tiling.cols % 24:
             raise ShapeError(f"TL2: {tiling} does not divide a weight of {rows} x {cols}; a step has 32 rows")
         if cols % tiling.cols % PAIR_TILE:
             raise ShapeError(
                 f"TL2: {cols % tiling.cols} of {cols} columns are left over tiles; needs a multiple of 32"
             )
-        # bitnet.cpp's own order of integer divisions, rounded up to 32
-        codes = (cols - 256) * rows // 3 * 5 // 8 + 256 * rows // 2 * 4 // 8
-        return -(-codes // 32) * 32 + TAIL_BYTES
+        return size
+
+    def _code_bytes(self, rows: int, cols: int) -> int:
+        """All but 256 columns as triples of 5 bits, those as pairs of 4, rounded up to 32 bytes."""
+        if cols < PAIR_COLUMNS:
+            raise ShapeError(f"TL2: {cols} columns are fewer than the {PAIR_COLUMNS} that it packs as pairs")
+        # in bitnet.cpp's own order of integer divisions
+        codes = (cols - PAIR_COLUMNS) * rows // 3 * 5 // 8 + PAIR_COLUMNS * rows // 2 * 4 // 8
+        return -(-codes // 32) * 32
 
     def _encode(self, codes: Codes) -> Bytes:
         rows, cols = codes.shape
@@ -67,7 +72,7 @@ class TL2Format(OneScaleFormat):
             _to_nibbles(pairs, tiling.rows, PAIR_TILE // 2),
         ]
         used = np.concatenate(parts)
-        return np.pad(used, (0, self.size(rows, cols) - TAIL_BYTES - used.size))
+        return np.pad(used, (0, self._code_bytes(rows, cols) - used.size))
 
     def _decode(self, data: Bytes, rows: int, cols: int) -> Codes:
         tiling = self.tilings[rows, cols]

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitparity.errors import BadInput
-from bitparity.formats.base import Bytes, Codes, Floats
+from bitparity.formats.base import Bytes, Codes, Floats, Scales
 from bitparity.formats.blocks import BlockFormat, half_scales, ternary_from_stored
+from bitparity.formats.f16 import F16
 
 BLOCK = 256
 SCALE_BYTES = 2
@@ -24,6 +25,8 @@ class TqFormat(BlockFormat, ABC):
     """A subclass says how codes are stored: `_encode` (n, 256) -> bytes (n, k), and `_decode` back."""
 
     block = BLOCK
+    scale_format = "F16"
+    rounding = F16.rounding
 
     @abstractmethod
     def _encode(self, stored: Stored) -> Stored: ...
@@ -71,8 +74,13 @@ class TqFormat(BlockFormat, ABC):
         """Codes (rows, cols) and scales (rows, cols / 256); BadInput for a code 3."""
         blocks = self._packed(packed, rows, cols).reshape(-1, self.block_bytes)
         stored = self._decode(blocks[:, :-SCALE_BYTES]).view(np.int8).reshape(rows, cols)
-        scales = blocks[:, -SCALE_BYTES:].copy().view("<f2").astype(np.float32)
-        return ternary_from_stored(self.name, stored), scales.reshape(rows, cols // BLOCK)
+        scales = self.scales_in(blocks, rows, cols).astype(np.float32)
+        return ternary_from_stored(self.name, stored), scales
+
+    def scales_in(self, packed: Bytes, rows: int, cols: int) -> Scales:
+        """One a block, (rows, cols / 256)."""
+        blocks = packed.reshape(rows, cols // BLOCK, self.block_bytes)
+        return blocks[..., -SCALE_BYTES:].view("<f2")[..., 0]
 
     def _join(self, stored: Stored, scales: NDArray[np.float16]) -> Bytes:
         return np.concatenate([self._encode(stored), scales.view(np.uint8)], axis=1).reshape(-1)

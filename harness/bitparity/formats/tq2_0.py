@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitparity.formats.tq import Stored, TqFormat
+from bitparity.formats.base import Bytes
+from bitparity.formats.blocks import without_code_3
+from bitparity.formats.tq import SCALE_BYTES, Stored, TqFormat
 
 _SHIFTS = np.array([0, 2, 4, 6], dtype=np.uint8)[:, None]
 
@@ -26,6 +28,11 @@ class TQ20Format(TqFormat):
     def _decode(self, coded: Stored) -> Stored:
         runs = coded.reshape(-1, 2, 1, 32)
         return ((runs >> _SHIFTS) & np.uint8(3)).reshape(-1, 256)
+
+    def with_legal_codes(self, packed: Bytes) -> Bytes:
+        blocks = packed.reshape(-1, self.block_bytes)
+        codes, scales = np.split(blocks, [-SCALE_BYTES], axis=1)
+        return np.concatenate([without_code_3(codes), scales], axis=1).reshape(-1)
 
 
 TQ2_0 = TQ20Format()

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from bitparity.formats import FORMATS, with_tilings
 from bitparity.formats.base import Bytes, Codes, Floats, WeightFormat
 from bitparity.formats.table_lookup import Tiling, Tilings
-from bitparity.formats.tl1 import TL1Format
-from bitparity.formats.tl2 import TL2Format
 
 # Tilings for shapes so small that thousands fit in a run; the converter takes any tiling that divides.
 SMALL_TL1: Tilings = {
@@ -32,7 +31,8 @@ SMALL_TL2: Tilings = {
     (64, 512): Tiling(32, 96, 32),
     (64, 384): Tiling(64, 192, 32),
 }
-SMALL_TILINGS: dict[str, WeightFormat] = {"TL1": TL1Format(SMALL_TL1), "TL2": TL2Format(SMALL_TL2)}
+_SMALL = {"TL1": SMALL_TL1, "TL2": SMALL_TL2}
+DEFINITIONS: dict[str, WeightFormat] = {name: with_tilings(name, _SMALL.get(name)) for name in FORMATS}
 
 
 @dataclass(frozen=True)

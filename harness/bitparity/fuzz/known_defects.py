@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitparity.formats.base import Codes
+from bitparity.formats.i2_s import I2_S
 from bitparity.fuzz.cases import BytesCase, ProductCase, WeightCase
 from bitparity.fuzz.implementations import Implementation
 
@@ -69,7 +70,7 @@ def _has_zero_block(case: WeightCase) -> bool:
 
 def _has_code_3(case: BytesCase) -> bool:
     """In the codes of an I2_S tensor; cases of even seeds have been rid of them."""
-    codes = case.packed(case.rows * case.cols // 4 + 32)[:-32]
+    codes = case.packed(I2_S.size(case.rows, case.cols))[: -I2_S.tail_bytes]
     return case.seed % 2 == 1 and bool((codes & (codes >> np.uint8(1)) & np.uint8(0x55)).any())
 
 

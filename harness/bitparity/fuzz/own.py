@@ -8,15 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitparity.formats import FORMATS, is_ternary
+from bitparity.formats import is_ternary
 from bitparity.formats.base import Bytes, Floats, TernaryFormat, WeightFormat
-from bitparity.fuzz.cases import SMALL_TILINGS
+from bitparity.fuzz.cases import DEFINITIONS
 from bitparity.fuzz.implementations import Function, Implementation, Operation
 from bitparity.settings import Settings
-
-DEFINITIONS: dict[str, WeightFormat] = {**FORMATS, **SMALL_TILINGS}
-MULTIPLIED = ("I2_S", "I2_S_ARM", "I2_S_X4", "TL1", "TL2", "TQ1_0", "TQ2_0")
-GGUF_FORMATS = ("F16", "BF16", "Q8_0", "TQ1_0", "TQ2_0")
 
 
 def implementations(settings: Settings) -> list[Implementation]:
@@ -29,7 +25,7 @@ def numpy_implementation(definitions: dict[str, WeightFormat] | None = None) -> 
     for name, definition in (definitions or DEFINITIONS).items():
         functions["pack", name] = _without_placement(definition.pack)
         functions["unpack", name] = _without_placement(definition.unpack)
-        if name in MULTIPLIED and is_ternary(definition):
+        if is_ternary(definition):
             functions["multiply", name] = _multiplier(definition)
     return Implementation("numpy", functions, refuses=True)
 
@@ -55,10 +51,23 @@ def _multiplier(definition: TernaryFormat) -> Function:
 
 def gguf_implementation() -> Implementation:
     functions: dict[tuple[Operation, str], Function] = {}
-    for name in GGUF_FORMATS:
+    for name in filter(_is_in_gguf, DEFINITIONS):
         functions["pack", name] = _gguf_pack(name)
         functions["unpack", name] = _gguf_unpack(name)
     return Implementation("gguf", functions)
+
+
+def _is_in_gguf(name: str) -> bool:
+    """Whether the package packs the format; it knows more formats than it packs."""
+    from gguf import GGMLQuantizationType, quantize
+
+    if name not in GGMLQuantizationType.__members__:
+        return False
+    try:
+        quantize(np.zeros((1, DEFINITIONS[name].block), dtype=np.float32), GGMLQuantizationType[name])
+    except NotImplementedError:
+        return False
+    return True
 
 
 def _gguf_pack(name: str) -> Function:
@@ -76,7 +85,7 @@ def _gguf_unpack(name: str) -> Function:
     def unpack(packed: Bytes, rows: int, cols: int, placement: object = None) -> Floats:
         from gguf import GGMLQuantizationType, dequantize
 
-        data = packed.view(np.float16) if name == "F16" else packed
+        data = packed.view({"F16": np.float16, "F32": np.float32}.get(name, np.uint8))
         with np.errstate(all="ignore"):
             values = dequantize(data.reshape(rows, -1), GGMLQuantizationType[name])
         return np.asarray(values, dtype=np.float32).reshape(rows, cols)

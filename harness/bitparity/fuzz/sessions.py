@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from bitparity.engine import Engine, Session
 from bitparity.errors import EngineUnavailable
+from bitparity.formats import MODEL_FORMATS
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.violation import expect
 from bitparity.model.synthetic import ModelSpec, make_model
@@ -29,7 +30,6 @@ CONTEXT = 64
 # Texts that the noise is measured on.  In Q8_K a rounding flips in 45 of 200 of them, and a flip is a
 # thousand times the rest: 24 texts without one have a chance of 0.2 %.
 TEXTS = 24
-FORMATS = ("F16", "I2_S", "TQ1_0", "TQ2_0")
 Step = tuple[Literal["prefill", "decode", "rollback", "reset"], int]
 
 
@@ -175,6 +175,6 @@ def engines(settings: Settings) -> list[Implementation]:
 def engine_under_test(engine: Engine, name: str | None = None) -> Implementation:
     """name  what the implementation is called; the engine's own name unless given"""
     opened = EngineUnderTest(engine)
-    runs = [name for name in FORMATS if engine.refusal("bitnet", {name, "F16", "F32"}) is None]
+    runs = [name for name in MODEL_FORMATS if engine.refusal("bitnet", {name, "F16", "F32"}) is None]
     give: Callable[..., Any] = lambda: opened  # noqa: E731
     return Implementation(name or engine.name, {("session", name): give for name in runs}, close=opened.close)

@@ -13,17 +13,17 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from bitparity.errors import ShapeError
+from bitparity.formats.table_lookup import TableLookupFormat
 from bitparity.fuzz.cases import (
     ACTIVATION_RECIPES,
-    SMALL_TL1,
-    SMALL_TL2,
+    DEFINITIONS,
     TERNARY_RECIPES,
     WEIGHT_RECIPES,
     BytesCase,
     ProductCase,
     WeightCase,
 )
-from bitparity.fuzz.own import DEFINITIONS
 
 T = TypeVar("T")
 Case = TypeVar("Case")
@@ -40,18 +40,29 @@ MAGNITUDES = (
 
 def shapes(weight_format: str) -> list[tuple[int, int]]:
     """Shapes that the format holds: one to a few blocks, rows around 4, 8, 16 and 32."""
-    if weight_format == "TL1":
-        return sorted(SMALL_TL1)
-    if weight_format == "TL2":
-        return sorted(SMALL_TL2)
-    block = max(DEFINITIONS[weight_format].block, 1)
-    row_counts = [4, 8, 12, 16] if weight_format == "I2_S_X4" else [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33]
+    definition = DEFINITIONS[weight_format]
+    if isinstance(definition, TableLookupFormat):
+        return sorted(definition.tilings)
+    block, row_counts = definition.block, [1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 33]
     if block == 1:  # any width; around the vector lengths of SIMD code
         cols = [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 512]
     else:
         cols = [block * n for n in (1, 2, 3, 4, 5, 8, 16)]
-    fitting = [(r, c) for r in row_counts for c in cols if r * c <= MAX_VALUES]
-    return sorted(fitting, key=lambda shape: shape[0] * shape[1])
+    small = [(r, c) for r in row_counts for c in cols if r * c <= MAX_VALUES]
+    return sorted(_held(weight_format, small), key=lambda shape: shape[0] * shape[1])
+
+
+def _held(weight_format: str, candidates: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Those shapes that the format holds: some have blocks of rows too."""
+
+    def is_held(shape: tuple[int, int]) -> bool:
+        try:
+            DEFINITIONS[weight_format].size(*shape)
+        except ShapeError:
+            return False
+        return True
+
+    return list(filter(is_held, candidates))
 
 
 def weights(weight_format: str) -> SearchStrategy[WeightCase]:
@@ -101,13 +112,13 @@ def products(weight_format: str) -> SearchStrategy[ProductCase]:
 
 
 def _product_shapes(weight_format: str) -> list[tuple[int, int]]:
-    if weight_format in ("TL1", "TL2"):
+    definition = DEFINITIONS[weight_format]
+    if isinstance(definition, TableLookupFormat):
         return shapes(weight_format)
-    block = DEFINITIONS[weight_format].block
+    block = definition.block
     blocks = (1, 2, 3, 4, 8, 15, 16, 17, 31, 32, 33, 48, 64, 65, 96)
     widths = [n * block for n in blocks if n * block <= 96 * 128]
-    rows = (4, 8) if weight_format == "I2_S_X4" else (1, 2, 3, 4, 5, 9)
-    return [(r, c) for c, r in product(widths, rows)]
+    return _held(weight_format, [(r, c) for c, r in product(widths, (1, 2, 3, 4, 5, 8, 9))])
 
 
 def _two_draws(kinds: Iterable[T], numbers: int, build: Callable[[T, int], Case]) -> SearchStrategy[Case]:

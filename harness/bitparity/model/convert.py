@@ -4,11 +4,11 @@
 |---|---|---|
 | ternary, one scale | ternary | codes and scale are packed again |
 | ternary, a scale a block | ternary | by value, which another format of the same blocks holds |
-| ternary | F32, F16, BF16 | by value: refused when the format rounds the scale |
-| F32, F16, BF16 | ternary | refused unless every weight is 0 or plus or minus one and the same scale |
+| ternary | a float format | by value: refused when the format rounds the scale |
+| a float format | ternary | refused unless every weight is 0 or plus or minus one and the same scale |
 
 Only projections are converted, and the embedding and the head when asked; all else is copied as it lies in
-the file.  Nothing is rounded: TQ1_0, TQ2_0 and F16 need a scale that is an F16 value, BF16 a BF16 value.
+the file.  Nothing is rounded: a format that keeps scales as F16 needs one that is an F16 value.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ import numpy as np
 
 from bitparity.errors import BadInput
 from bitparity.files import refuse_to_overwrite
-from bitparity.formats import get_format, is_ternary, with_tilings
+from bitparity.formats import FLOATS, ROWS, get_format, is_ternary, with_tilings
 from bitparity.formats.base import Bytes, Codes, Floats, WeightFormat
 from bitparity.formats.table_lookup import Tilings
 from bitparity.model import open_model
-from bitparity.model.file_types import file_type
 from bitparity.model.gguf_file import GgufFile
 from bitparity.model.rows import row_block
 from bitparity.model.tensor_types import require_storable
@@ -46,7 +45,7 @@ def convert(
 ) -> None:
     """Write `source` to `target`, its projections in weight_format; metadata stays, but general.file_type.
 
-    head_format  F32, F16 or BF16 for token_embd and output; as they are when None
+    head_format  a float format for token_embd and output; as they are when None
     tilings      of the kernels that TL1 and TL2 are packed for; bitnet.cpp's presets when None
 
     Raises BadInput that names the tensor, and the first row and column that the format cannot hold, and for a
@@ -57,10 +56,10 @@ def convert(
     new_format = with_tilings(weight_format, tilings)
     new_head = get_format(head_format) if head_format else None
     require_storable(weight_format)
-    if head_format not in (None, "F32", "F16", "BF16"):
-        raise BadInput(f"the head format {head_format!r} is none of F32, F16, BF16")
+    if head_format not in (None, *FLOATS):
+        raise BadInput(f"the head format {head_format!r} is none of {', '.join(FLOATS)}")
     fields = {key: file.raw_field(key) for key in file.metadata}
-    fields["general.file_type"] = uint32_field(file_type(weight_format))
+    fields["general.file_type"] = uint32_field(ROWS[weight_format].file_type)
     plans = [_plan(model, tensor, new_format, new_head) for tensor in model.tensors.values()]
     write_gguf(target, fields, plans, alignment=file.alignment, progress=progress)
 

@@ -21,13 +21,12 @@ from typing import Literal
 
 import numpy as np
 
-from bitparity.errors import BadInput
-from bitparity.formats import FORMATS, get_format, is_ternary
-from bitparity.formats.base import Bytes, Codes
+from bitparity.errors import BadInput, ShapeError
+from bitparity.formats import I2_S_LAYOUTS, get_format, is_ternary
+from bitparity.formats.base import Codes
 from bitparity.model.types import Model, Tensor
 from bitparity.model.verify import as_ternary
 
-LAYOUTS = ("I2_S", "I2_S_ARM", "I2_S_X4")
 CERTAIN = 0.999  # of the codes of another file; a wrong layout moves about a half of them
 CLEAR = 5.0  # standard deviations from chance, once in two million by accident
 APART = 3.0  # standard deviations between the best and the next
@@ -63,7 +62,7 @@ def layout_evidence(model: Model, name: str, other: Model | None = None) -> list
     tensor = model.tensors.get(name)
     if tensor is None or tensor.format != "I2_S":
         raise BadInput(f"{model.path}: {name!r} is no I2_S tensor, and only those have layouts to tell apart")
-    codes_3 = _share_of_code_3(tensor.data[:-32])
+    codes_3 = _share_of_code_3(tensor)
     trusted = None if other is None else _trusted_codes(other, name)
     return [
         LayoutEvidence(
@@ -72,7 +71,7 @@ def layout_evidence(model: Model, name: str, other: Model | None = None) -> list
             _norm_agreement(model, layout) if codes_3 == 0 else None,
             _agreement(tensor, layout, trusted),
         )
-        for layout in LAYOUTS
+        for layout in I2_S_LAYOUTS
         if _fits(tensor, layout)
     ]
 
@@ -102,13 +101,18 @@ def judge(evidence: list[LayoutEvidence]) -> Judgement:
     )
 
 
-def _share_of_code_3(data: Bytes) -> float:
+def _share_of_code_3(tensor: Tensor) -> float:
+    data = tensor.data[: -tensor.weight_format.tail_bytes]
     return float(np.mean([np.mean(data >> np.uint8(shift) & np.uint8(3) == 3) for shift in (0, 2, 4, 6)]))
 
 
 def _fits(tensor: Tensor, layout: str) -> bool:
     rows, cols = tensor.shape
-    return cols % FORMATS[layout].block == 0 and (layout != "I2_S_X4" or rows % 4 == 0)
+    try:
+        get_format(layout).size(rows, cols)
+    except ShapeError:
+        return False
+    return True
 
 
 def _codes(tensor: Tensor, layout: str) -> Codes:
@@ -126,7 +130,7 @@ def _trusted_codes(other: Model, name: str) -> Codes:
 
 
 def _agreement(tensor: Tensor, layout: str, trusted: Codes | None) -> float | None:
-    if trusted is None or trusted.shape != tensor.shape or _share_of_code_3(tensor.data[:-32]) > 0:
+    if trusted is None or trusted.shape != tensor.shape or _share_of_code_3(tensor) > 0:
         return None
     return float(np.mean(_codes(tensor, layout) == trusted))
 
@@ -147,7 +151,7 @@ def _after_norms(model: Model) -> Iterable[tuple[Tensor, Tensor]]:
 
 def _correlation(norm: Tensor, tensor: Tensor, layout: str) -> list[float]:
     """Fisher's z of the correlation, in its standard deviations; nothing for constants."""
-    if tensor.format != "I2_S" or not _fits(tensor, layout) or _share_of_code_3(tensor.data[:-32]) > 0:
+    if tensor.format != "I2_S" or not _fits(tensor, layout) or _share_of_code_3(tensor) > 0:
         return []
     weights = np.abs(norm.values().reshape(-1).astype(np.float64))
     density = np.mean(_codes(tensor, layout) != 0, axis=0)

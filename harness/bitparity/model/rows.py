@@ -7,17 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from bitparity.formats.base import Floats
+from bitparity.formats.table_lookup import TableLookupFormat
 from bitparity.model.types import Tensor
 
 
 def row_block(tensor: Tensor, first: int, last: int) -> Floats:
-    """Rows first ... last - 1; (last - first, cols).  TL1 and TL2 mix rows: all are unpacked."""
+    """Rows first ... last - 1; (last - first, cols).  Table-lookup formats mix rows: all are unpacked."""
     weight_format, (rows, cols) = tensor.weight_format, tensor.shape
-    if tensor.format in ("TL1", "TL2"):
+    if isinstance(weight_format, TableLookupFormat):
         return tensor.values()[first:last]
     stride = weight_format.size(2, cols) - weight_format.size(1, cols)
     packed, tail = tensor.data[first * stride : last * stride], tensor.data[rows * stride :]
-    if tail.size:  # the scale of a format that has one a tensor
+    if weight_format.tail_bytes:
         packed = np.concatenate([packed, tail])
     return weight_format.unpack(packed, last - first, cols)
 

@@ -14,10 +14,9 @@ from zlib import crc32
 import numpy as np
 
 from bitparity.errors import BadInput
-from bitparity.formats import get_format, is_ternary
+from bitparity.formats import FLOATS, ROWS, get_format, is_ternary
 from bitparity.formats.base import Bytes, Codes, Floats
 from bitparity.formats.bf16 import BF16
-from bitparity.model.file_types import file_type
 from bitparity.model.hyperparameters import ARCHITECTURES
 from bitparity.model.synthetic_vocabulary import PRE_TOKENIZER, make_vocabulary
 from bitparity.model.tensor_types import require_storable
@@ -33,7 +32,6 @@ from bitparity.model.writer import (
     write_gguf,
 )
 
-HEAD_FORMATS = ("F32", "F16", "BF16")
 _ZEROS = 102  # of 256 random bytes: 40 % zeros, as trained models have about
 _RANDOM_ROWS = 1024  # rows of the embedding drawn at a time
 # what a branch adds to the residual stream, relative to the embedding: so much that a tied head does not just
@@ -90,8 +88,8 @@ def _check(spec: ModelSpec) -> None:
     if spec.arch not in ARCHITECTURES:
         raise BadInput(f"the architecture {spec.arch!r} is none of {', '.join(ARCHITECTURES)}")
     require_storable(spec.weight_format)
-    if spec.head_format not in HEAD_FORMATS:
-        raise BadInput(f"the head format {spec.head_format!r} is none of {', '.join(HEAD_FORMATS)}")
+    if spec.head_format not in FLOATS:
+        raise BadInput(f"the head format {spec.head_format!r} is none of {', '.join(FLOATS)}")
     for name in ("n_layer", "n_embd", "n_head", "n_head_kv", "n_ff", "context_length"):
         if getattr(spec, name) < 1:
             raise BadInput(f"{name} is {getattr(spec, name)}; it must be at least 1")
@@ -111,7 +109,7 @@ def _fields(spec: ModelSpec) -> dict[str, bytes]:
     return {
         "general.architecture": string_field(arch),
         "general.name": string_field(f"synthetic {arch} {spec.n_layer}x{spec.n_embd}, seed {spec.seed}"),
-        "general.file_type": uint32_field(file_type(spec.weight_format)),
+        "general.file_type": uint32_field(ROWS[spec.weight_format].file_type),
         f"{arch}.vocab_size": uint32_field(spec.n_vocab),
         f"{arch}.context_length": uint32_field(spec.context_length),
         f"{arch}.embedding_length": uint32_field(spec.n_embd),

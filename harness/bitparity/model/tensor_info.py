@@ -14,9 +14,7 @@ from gguf import ReaderField
 
 from bitparity.errors import BadInput
 from bitparity.formats import format_of_type
-from bitparity.formats.one_scale import TAIL_BYTES
-from bitparity.formats.tl1 import TL1
-from bitparity.formats.tl2 import TL2
+from bitparity.formats.table_lookup import TableLookupFormat
 from bitparity.model.types import Tensor
 
 _MAX_AXES = 4  # GGML_MAX_DIMS
@@ -43,7 +41,7 @@ class TensorInfo:
 
 def without_tail_scales(infos: list[TensorInfo]) -> tuple[list[TensorInfo], list[TensorInfo]]:
     """Tensors, and the scales of TL1 and TL2 tensors that were listed as tensors."""
-    tiled = {info.name for info in infos if info.ggml_type in (TL1.ggml_type, TL2.ggml_type)}
+    tiled = {info.name for info in infos if isinstance(format_of_type(info.ggml_type), TableLookupFormat)}
     is_scale = [info.name.endswith(_SUFFIX) and info.weight_name in tiled for info in infos]
     pairs = list(zip(infos, is_scale, strict=True))
     return [info for info, scale in pairs if not scale], [info for info, scale in pairs if scale]
@@ -51,7 +49,7 @@ def without_tail_scales(infos: list[TensorInfo]) -> tuple[list[TensorInfo], list
 
 def require_in_tail(scale: TensorInfo, tensor: Tensor) -> None:
     """BadInput for a scale that is not where bitnet.cpp reads it."""
-    start = tensor.offset + tensor.data.size - TAIL_BYTES
+    start = tensor.offset + tensor.data.size - tensor.weight_format.tail_bytes
     found = format_of_type(scale.ggml_type)
     if prod(scale.shape) != 1 or found is None or found.name != "F32" or scale.start != start:
         raise BadInput(

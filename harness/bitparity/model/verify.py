@@ -18,8 +18,6 @@ from bitparity.formats import is_ternary
 from bitparity.formats.base import Codes, Floats
 from bitparity.model.types import HyperParameters, Model, Tensor
 
-# Largest relative error of rounding to nearest: half of the distance of neighbours above 1.
-ROUNDING = {"F32": 0.0, "F16": 2.0**-11, "BF16": 2.0**-8, "I2_S": 0.0, "TQ1_0": 2.0**-11, "TQ2_0": 2.0**-11}
 SMALLEST_F16 = 2.0**-25  # below its normal numbers F16 rounds to multiples of 2^-24
 
 
@@ -125,7 +123,7 @@ def compare_tensors(expected: _Matrix, actual: _Matrix, hyper: HyperParameters) 
     if expected.shape != actual.shape:
         message = f"{name} is {list(expected.shape)} in one file and {list(actual.shape)} in the other"
         return WeightDifference(name, "shape", None, None, message)
-    tolerance = max(ROUNDING.get(t.tensor.format, 0.0) for t in (expected, actual))
+    tolerance = max(t.tensor.weight_format.rounding for t in (expected, actual))
     if not any(is_ternary(t.tensor.weight_format) for t in (expected, actual)):
         return _compare_values(name, expected.values(), actual.values(), tolerance)
     first, second = as_ternary(expected.tensor), as_ternary(actual.tensor)

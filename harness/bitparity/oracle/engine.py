@@ -13,12 +13,12 @@ import numpy as np
 
 from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Role, Sink, StageValue
 from bitparity.errors import BadInput
+from bitparity.formats import MULTIPLIED
 from bitparity.model import open_model
 from bitparity.model.types import Model
 from bitparity.oracle.arithmetic import BITNET_CPP, Arithmetic
 from bitparity.oracle.decoder import Decoder, Record
 from bitparity.oracle.definition import Definition, Place
-from bitparity.oracle.weights import ACTIVATIONS, DENSE
 from bitparity.stages import StageFilter
 from bitparity.tokenizer import Tokenizer
 
@@ -48,7 +48,7 @@ class OracleEngine:
     def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
         if arch not in ARCHITECTURES:
             return f"the oracle defines {', '.join(ARCHITECTURES)}, not {arch!r}"
-        unknown = sorted(weight_formats.difference(DENSE, ACTIVATIONS))
+        unknown = sorted(weight_formats.difference(MULTIPLIED))
         return f"the oracle has no arithmetic for {', '.join(unknown)}" if unknown else None
 
     def open(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> OracleSession:

@@ -10,15 +10,14 @@ from functools import cached_property
 import numpy as np
 
 from bitparity.errors import BadInput
-from bitparity.formats import get_format
+from bitparity.formats import FLOATS, MULTIPLIED, ROWS, get_format, is_ternary
 from bitparity.model.types import LayerWeights, Model, Tensor
 from bitparity.oracle import ops
 from bitparity.oracle.ops import Codes, Doubles, Singles
 
-PER_TOKEN = "per token"
-Q8_K = "Q8_K blocks"
-ACTIVATIONS = {"I2_S": PER_TOKEN, "TQ1_0": Q8_K, "TQ2_0": Q8_K}  # int8 activations that a format asks for
-DENSE = ("F32", "F16", "BF16")
+PER_TOKEN = "I8_S"  # activations: int8 with a scale for each token
+# the product with ternary weights, by the format that activations are quantised to
+_PRODUCTS = {PER_TOKEN: ops.ternary_matmul_per_token, "Q8_K": ops.ternary_matmul_q8_k}
 CHUNK = 1 << 22  # values of a dense matrix that are held as float64 at a time
 
 
@@ -79,8 +78,8 @@ class Ternary:
         return len(self.codes)
 
     @property
-    def activations(self) -> str:
-        return ACTIVATIONS[self.format]
+    def activations(self) -> str | None:
+        return ROWS[self.format].activations
 
     def select(self, rows: list[int]) -> Doubles:
         codes = self.codes[rows].astype(np.float64)
@@ -93,18 +92,15 @@ Matrix = Dense | Ternary
 
 def load_matrix(tensor: Tensor, *, transposed: bool = False) -> Matrix:
     """Unpack a matrix; BadInput for a format that the oracle has no arithmetic for."""
-    if tensor.format in DENSE:
+    if tensor.format in FLOATS:
         return Dense(tensor.format, tensor, transposed)
-    if tensor.format not in ACTIVATIONS or transposed:
-        raise BadInput(f"tensor {tensor.name} is {tensor.format}; the oracle multiplies {_known()}")
-    form = get_format(tensor.format)
-    rows, cols = tensor.shape
-    codes, scales = form.unpack_codes(tensor.data, rows, cols)  # type: ignore[attr-defined]
+    if tensor.format not in MULTIPLIED or transposed:
+        known = ", ".join(MULTIPLIED)
+        raise BadInput(f"tensor {tensor.name} is {tensor.format}; the oracle multiplies {known}")
+    form, (rows, cols) = get_format(tensor.format), tensor.shape
+    assert is_ternary(form)
+    codes, scales = form.unpack_codes(tensor.data, rows, cols)
     return Ternary(tensor.format, codes, np.asarray(scales, np.float32))
-
-
-def _known() -> str:
-    return ", ".join((*DENSE, *ACTIVATIONS))
 
 
 def multiply(matrix: Matrix, x: Doubles, *, round_f16: bool, fused: bool = False) -> Doubles:
@@ -114,7 +110,7 @@ def multiply(matrix: Matrix, x: Doubles, *, round_f16: bool, fused: bool = False
     fused      ternary weights: as in ops.quantise_per_token
     """
     if isinstance(matrix, Ternary):
-        product = ops.ternary_matmul_per_token if matrix.activations == PER_TOKEN else ops.ternary_matmul_q8_k
+        product = _PRODUCTS[str(matrix.activations)]
         return product(x.astype(np.float32), matrix.codes, matrix.scales, fused=fused)
     rounded = round_dense_input(matrix, x, round_f16=round_f16)
     out = np.empty((len(x), matrix.rows))

@@ -5,22 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from bitparity.errors import BadInput, ShapeError
+from bitparity.formats import ACTIVATIONS, FLOATS, TERNARY
 from bitparity.formats.base import Bytes, Floats
-from bitparity.fuzz.cases import BytesCase, WeightCase
+from bitparity.fuzz.cases import DEFINITIONS, BytesCase, WeightCase
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.memory import Placement
-from bitparity.fuzz.own import DEFINITIONS
 from bitparity.fuzz.properties.base import contract, is_another, promises_to_refuse, writes_memory
 from bitparity.fuzz.strategies import moderate_weights, packed_bytes, ternary_weights, weights
 from bitparity.fuzz.violation import Violation, expect, expect_equal
 
-TERNARY = ("I2_S", "I2_S_ARM", "I2_S_X4", "TL1", "TL2", "TQ1_0", "TQ2_0")
-QUANTIZED = (*TERNARY, "Q8_0", "Q8_K", "I8_S", "QK256")
-ALL = ("F32", "F16", "BF16", *QUANTIZED)
-ACTIVATIONS = ("Q8_K", "I8_S")
-HALF_SCALED = ("TQ1_0", "TQ2_0", "Q8_0")  # a scale a block, in F16
-WITH_TAIL = ("I2_S", "I2_S_ARM", "I2_S_X4", "TL1", "TL2")
-TAIL_UNREAD = 28  # bytes of the tail after the scale, which nobody reads and bitnet.cpp does not write
+ALL = tuple(DEFINITIONS)
+QUANTIZED = tuple(name for name in ALL if name not in FLOATS)
+WEIGHTS = tuple(name for name in ALL if name not in ACTIVATIONS)
+SCALED = tuple(name for name in ALL if name in FLOATS or DEFINITIONS[name].scale_format)
+HALF_SCALED = tuple(name for name in ALL if DEFINITIONS[name].scale_format == "F16")
+IN_BLOCKS = tuple(name for name in ALL if DEFINITIONS[name].block > 1)
 
 
 def _pack(subject: Implementation, name: str, values: Floats) -> Bytes:
@@ -36,22 +35,20 @@ def _through(subject: Implementation, name: str, values: Floats) -> Floats:
 
 @contract("formats", ("pack",), ALL, weights, is_another)
 def packs_as_defined(case: WeightCase, name: str, subject: Implementation) -> None:
-    """Packing finite values gives the bytes of the NumPy definition; what the definition refuses, nobody
-    owes."""
+    """Packing finite values gives the bytes of the NumPy definition, where that does not refuse them."""
     try:
         expected = DEFINITIONS[name].pack(case.values())
     except BadInput:
         return
     actual = _pack(subject, name, case.values())
-    read = expected.size - TAIL_UNREAD if name in WITH_TAIL else expected.size
+    read = _bytes_read(name, expected.size)
     expect_equal(expected[:read], actual[:read], f"packed {name}")
 
 
 @contract("formats", ("unpack",), ALL, packed_bytes, is_another)
 def unpacks_as_defined(case: BytesCase, name: str, subject: Implementation) -> None:
     """Unpacking any bytes that a packer can write gives the values of the NumPy definition, to the bit."""
-    size = DEFINITIONS[name].size(case.rows, case.cols)
-    packed = legal_bytes(name, case.packed(size))
+    packed = legal_bytes(name, case)
     with np.errstate(all="ignore"):
         expected = DEFINITIONS[name].unpack(packed, case.rows, case.cols)
     actual = subject.run("unpack", name, packed, case.rows, case.cols)
@@ -62,13 +59,13 @@ def unpacks_as_defined(case: BytesCase, name: str, subject: Implementation) -> N
 def unpacks_any_bytes(case: BytesCase, name: str, subject: Implementation) -> None:
     """Unpacking is total: any bytes of the right length give a matrix of the right shape or are refused in
     words."""
-    packed = case.packed(DEFINITIONS[name].size(case.rows, case.cols))
+    packed = any_bytes(name, case)
     try:
         with np.errstate(all="ignore"):
             actual = subject.run("unpack", name, packed, case.rows, case.cols)
     except BadInput:
         expect(
-            legal_bytes(name, packed).tobytes() != packed.tobytes(),
+            legal_bytes(name, case).tobytes() != packed.tobytes(),
             f"{name} refused legal bytes",
         )
         return
@@ -81,7 +78,7 @@ def keeps_ternary_weights(case: WeightCase, name: str, subject: Implementation) 
     expect_equal(case.values(), _through(subject, name, case.values()), f"{name} there and back")
 
 
-@contract("formats", ("pack", "unpack"), (*TERNARY, "F16", "BF16", "Q8_0", "QK256"), weights)
+@contract("formats", ("pack", "unpack"), WEIGHTS, weights)
 def packing_twice_changes_nothing(case: WeightCase, name: str, subject: Implementation) -> None:
     """What was unpacked packs and unpacks to itself: quantizing is idempotent."""
     try:
@@ -92,14 +89,14 @@ def packing_twice_changes_nothing(case: WeightCase, name: str, subject: Implemen
         expect_equal(once, _through(subject, name, once), f"{name} packed twice")
 
 
-@contract("formats", ("pack", "unpack"), (*TERNARY, *ACTIVATIONS, "F16", "BF16", "Q8_0"), moderate_weights)
+@contract("formats", ("pack", "unpack"), SCALED, moderate_weights)
 def negation_commutes(case: WeightCase, name: str, subject: Implementation) -> None:
     """Packing -w gives the negated weights of packing w."""
     values = case.values()
     expect_equal(-_through(subject, name, values), _through(subject, name, -values), f"{name} of -w")
 
 
-@contract("formats", ("pack", "unpack"), (*TERNARY, *ACTIVATIONS, "F16", "BF16", "Q8_0"), moderate_weights)
+@contract("formats", ("pack", "unpack"), SCALED, moderate_weights)
 def scaling_by_a_power_of_two_commutes(case: WeightCase, name: str, subject: Implementation) -> None:
     """Packing 4w gives four times the weights of packing w, away from the ends of F16 and the dead zones."""
     values = case.values()
@@ -150,7 +147,7 @@ def refuses_scales_beyond_f16(case: WeightCase, name: str, subject: Implementati
     raise Violation(f"{name} packed a weight of {np.abs(values).max():g}, whose scale F16 does not hold")
 
 
-@contract("formats", ("pack",), (*TERNARY, "Q8_0", "Q8_K"), weights, promises_to_refuse)
+@contract("formats", ("pack",), IN_BLOCKS, weights, promises_to_refuse)
 def refuses_shapes_that_do_not_fit(case: WeightCase, name: str, subject: Implementation) -> None:
     """A matrix one column short of whole blocks or tiles is refused, not truncated."""
     try:
@@ -173,7 +170,7 @@ def packing_keeps_to_its_memory(case: WeightCase, name: str, subject: Implementa
     again = subject.run(
         "pack", name, values, placement=Placement(offset=4 + 8 * (case.seed % 8), poison=0xFF)
     )
-    read = first.size - TAIL_UNREAD if name in WITH_TAIL else first.size
+    read = _bytes_read(name, first.size)
     expect_equal(first[:read], again[:read], f"packed {name} in poisoned memory")
 
 
@@ -181,7 +178,7 @@ def packing_keeps_to_its_memory(case: WeightCase, name: str, subject: Implementa
 def unpacking_keeps_to_its_memory(case: BytesCase, name: str, subject: Implementation) -> None:
     """Unpacking at any alignment writes every value of its output, none beside it, and the same ones each
     time."""
-    packed = legal_bytes(name, case.packed(DEFINITIONS[name].size(case.rows, case.cols)))
+    packed = legal_bytes(name, case)
     arguments = (packed, case.rows, case.cols)
     first = subject.run("unpack", name, *arguments, placement=Placement(offset=0, poison=0x00))
     again = subject.run(
@@ -190,50 +187,18 @@ def unpacking_keeps_to_its_memory(case: BytesCase, name: str, subject: Implement
     expect_equal(first, again, f"unpacked {name} in poisoned memory")
 
 
-def legal_bytes(name: str, packed: Bytes) -> Bytes:
-    """The same bytes with codes that no packer writes replaced by ones that it does, and finite scales."""
-    packed = packed.copy()
-    if name in WITH_TAIL:
-        scale = packed[-32:-28].view("<f4")
-        if not np.isfinite(scale[0]):
-            scale[0] = 1
-    if name in ("I2_S", "I2_S_ARM", "I2_S_X4"):
-        packed[:-32] = _without_code_3(packed[:-32])
-    elif name == "TQ2_0":
-        blocks = packed.reshape(-1, 66)
-        blocks[:, :64] = _without_code_3(blocks[:, :64])
-    elif name == "TL1":
-        packed[:-32] = _nibbles_up_to(packed[:-32], 8)
-    elif name == "TL2":
-        packed[:-32] = _nibbles_up_to(packed[:-32], 8)  # triples go to 13, but this is legal in both parts
-    if name in ("TQ1_0", "TQ2_0"):
-        _finite_half_scales(packed, 54 if name == "TQ1_0" else 66, -2)
-    elif name == "Q8_0":
-        _finite_half_scales(packed, 34, 0)
+def any_bytes(name: str, case: BytesCase) -> Bytes:
+    return case.packed(DEFINITIONS[name].size(case.rows, case.cols))
+
+
+def legal_bytes(name: str, case: BytesCase) -> Bytes:
+    """The bytes of a case with codes that no packer writes replaced by others, and finite scales."""
+    packed = DEFINITIONS[name].with_legal_codes(any_bytes(name, case)).copy()
+    scales = DEFINITIONS[name].scales_in(packed, case.rows, case.cols)
+    scales[~np.isfinite(scales)] = 1
     return packed
 
 
-def with_scales_of_one(name: str, packed: Bytes) -> Bytes:
-    """The same codes, every scale 1."""
-    packed = packed.copy()
-    if name in WITH_TAIL:
-        packed[-32:-28].view("<f4")[0] = 1
-    elif name in ("TQ1_0", "TQ2_0"):
-        blocks = packed.reshape(-1, 54 if name == "TQ1_0" else 66)
-        blocks[:, -2:] = np.array([1], dtype="<f2").view(np.uint8)
-    return packed
-
-
-def _without_code_3(packed: Bytes) -> Bytes:
-    return packed ^ (packed & (packed >> np.uint8(1)) & np.uint8(0x55))
-
-
-def _nibbles_up_to(packed: Bytes, last: int) -> Bytes:
-    high, low = packed >> np.uint8(4), packed & np.uint8(15)
-    return (high % np.uint8(last + 1)) << np.uint8(4) | low % np.uint8(last + 1)
-
-
-def _finite_half_scales(packed: Bytes, block_bytes: int, where: int) -> None:
-    blocks = packed.reshape(-1, block_bytes)
-    high = blocks[:, where + 1 if where >= 0 else -1]
-    high[(high & 0x7C) == 0x7C] &= np.uint8(0xBF)
+def _bytes_read(name: str, size: int) -> int:
+    """Bytes of a packed matrix up to those of its tail that nobody reads, nor every packer writes."""
+    return size - DEFINITIONS[name].tail_bytes + DEFINITIONS[name].tail_read

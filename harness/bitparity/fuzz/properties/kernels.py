@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitparity.errors import BadInput
+from bitparity.formats import TERNARY
 from bitparity.formats.base import Bytes, TernaryFormat
-from bitparity.fuzz.cases import BytesCase, ProductCase
+from bitparity.fuzz.cases import DEFINITIONS, BytesCase, ProductCase
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.memory import PLAIN, Placement
-from bitparity.fuzz.own import DEFINITIONS, MULTIPLIED
 from bitparity.fuzz.properties.base import contract, in_process, writes_memory
-from bitparity.fuzz.properties.formats import legal_bytes, with_scales_of_one
+from bitparity.fuzz.properties.formats import any_bytes, legal_bytes
 from bitparity.fuzz.strategies import packed_bytes, products
 from bitparity.fuzz.violation import expect_equal
 
@@ -36,7 +36,7 @@ def _multiply(
     return sums
 
 
-@contract("kernels", ("multiply",), MULTIPLIED, products)
+@contract("kernels", ("multiply",), TERNARY, products)
 def multiplies_exactly(case: ProductCase, name: str, subject: Implementation) -> None:
     """Every sum equals the int64 sum of code x activation, whatever its size and sign."""
     x = case.x()
@@ -44,11 +44,11 @@ def multiplies_exactly(case: ProductCase, name: str, subject: Implementation) ->
     expect_equal(expected, _multiply(subject, name, case, x), f"{name} products")
 
 
-@contract("kernels", ("unpack", "multiply"), MULTIPLIED, packed_bytes)
+@contract("kernels", ("unpack", "multiply"), TERNARY, packed_bytes)
 def kernel_reads_what_the_decoder_reads(case: BytesCase, name: str, subject: Implementation) -> None:
     """Any bytes that are not refused multiply as the weights that they unpack to, codes of no packer too."""
-    packed = case.packed(DEFINITIONS[name].size(case.rows, case.cols))
-    packed = with_scales_of_one(name, packed if case.seed % 2 else legal_bytes(name, packed))
+    packed = any_bytes(name, case) if case.seed % 2 else legal_bytes(name, case)
+    DEFINITIONS[name].scales_in(packed, case.rows, case.cols)[...] = 1
     try:
         weights = subject.run("unpack", name, packed, case.rows, case.cols)
     except BadInput:
@@ -60,7 +60,7 @@ def kernel_reads_what_the_decoder_reads(case: BytesCase, name: str, subject: Imp
     expect_equal(expected, actual, f"{name} products of any bytes")
 
 
-@contract("kernels", ("multiply",), MULTIPLIED, products)
+@contract("kernels", ("multiply",), TERNARY, products)
 def tokens_do_not_mix(case: ProductCase, name: str, subject: Implementation) -> None:
     """Column j of the product with many tokens equals the product with token j alone."""
     x = case.x()
@@ -70,7 +70,7 @@ def tokens_do_not_mix(case: ProductCase, name: str, subject: Implementation) -> 
     expect_equal(alone[0], together[token], f"{name} products of token {token}")
 
 
-@contract("kernels", ("multiply",), MULTIPLIED, products, writes_memory)
+@contract("kernels", ("multiply",), TERNARY, products, writes_memory)
 def multiplying_keeps_to_its_memory(case: ProductCase, name: str, subject: Implementation) -> None:
     """At any alignment every sum is written, nothing beside the output is, and old contents do not shine
     through."""
@@ -80,7 +80,7 @@ def multiplying_keeps_to_its_memory(case: ProductCase, name: str, subject: Imple
     expect_equal(first, again, f"{name} products in poisoned memory")
 
 
-@contract("kernels", ("multiply",), MULTIPLIED, products, in_process)
+@contract("kernels", ("multiply",), TERNARY, products, in_process)
 def threads_do_not_race(case: ProductCase, name: str, subject: Implementation) -> None:
     """Calls from several threads at once, repeated, all give the same sums."""
     x = case.x()

@@ -6,9 +6,10 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from bitparity.formats import MODEL_FORMATS
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.properties.base import contract
-from bitparity.fuzz.sessions import FORMATS, EngineUnderTest, SessionCase, Step, relative_l2, walk
+from bitparity.fuzz.sessions import EngineUnderTest, SessionCase, Step, relative_l2, walk
 from bitparity.fuzz.violation import expect
 
 # The noise of one text scatters around that of another; a wrong cache is off by the size of the logits (1).
@@ -29,7 +30,7 @@ def session_cases(weight_format: str) -> SearchStrategy[SessionCase]:
     return st.builds(SessionCase, seed=st.integers(0, 15), steps=steps)
 
 
-@contract("sessions", ("session",), FORMATS, session_cases)
+@contract("sessions", ("session",), MODEL_FORMATS, session_cases)
 def every_way_gives_the_straight_prefill(case: SessionCase, name: str, subject: Implementation) -> None:
     """Any prefills, decodes, rollbacks and resets leave the logits of one straight prefill, to the engine's
     noise."""
@@ -51,7 +52,7 @@ def every_way_gives_the_straight_prefill(case: SessionCase, name: str, subject: 
         )
 
 
-@contract("sessions", ("session",), FORMATS, session_cases)
+@contract("sessions", ("session",), MODEL_FORMATS, session_cases)
 def nothing_undone_leaves_a_trace(case: SessionCase, name: str, subject: Implementation) -> None:
     """What was rolled back leaves no trace: the logits are those of a session that only made the calls that
     are left, exactly, or to the spread of an engine whose own repetitions differ."""
