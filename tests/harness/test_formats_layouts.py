@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bitparity.errors import BadInput, ShapeError
-from bitparity.formats import FORMATS, I2_S_LAYOUTS, format_of_type, get_format
+from bitparity.formats import FORMATS, I2_S_LAYOUTS, format_of_type, get_format, with_tilings
 from bitparity.formats.i2_s_arm import I2_S_ARM
 from bitparity.formats.i2_s_x4 import I2_S_X4
 from bitparity.formats.i8_s import I8_S
@@ -17,7 +17,7 @@ from bitparity.formats.q8_0 import Q8_0
 from bitparity.formats.q8_k import BLOCK, Q8_K
 from bitparity.formats.qk256 import QK256
 from bitparity.formats.rules import absolute_mean, first_non_zero, half_of_maximum, sign_of_maximum
-from bitparity.formats.table_lookup import TL1_TILINGS, TL2_TILINGS
+from bitparity.formats.table_lookup import TL1_TILINGS, TL2_TILINGS, Tiling
 from bitparity.formats.tl1 import TL1
 from bitparity.formats.tl2 import TL2
 
@@ -110,6 +110,32 @@ def test_table_lookup_refuses_a_shape_without_a_kernel(name: str) -> None:
         ShapeError, match=f"{name}: no kernel is generated for a weight of 256 x 256; there are"
     ):
         FORMATS[name].pack(np.zeros((256, 256), dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "tiling"),
+    [
+        ("TL1", (100, 128), (32, 64, 32)),
+        ("TL1", (64, 96), (32, 64, 32)),
+        ("TL1", (48, 64), (48, 64, 48)),
+        ("TL1", (96, 64), (48, 64, 32)),
+        ("TL1", (128, 64), (128, 64, 128)),
+        ("TL1", (64, 64), (64, 64, 8)),
+        ("TL2", (32, 288), (32, 96, 64)),
+        ("TL2", (32, 300), (32, 100, 32)),
+        ("TL2", (32, 192), (32, 96, 32)),  # fewer columns than ggml_nbytes counts as pairs
+        ("TL2", (32, 960), (32, 672, 32)),  # more left over than it counts
+        ("TL2", (32, 592), (32, 576, 32)),
+    ],
+)
+def test_table_lookup_refuses_tiles_that_do_not_divide(
+    name: str, shape: tuple[int, int], tiling: tuple[int, int, int]
+) -> None:
+    weight_format = with_tilings(name, {shape: Tiling(*tiling)})
+    with pytest.raises(ShapeError, match=name):
+        weight_format.pack(np.zeros(shape, dtype=np.float32))
+    with pytest.raises(ShapeError, match=name):
+        weight_format.size(*shape)
 
 
 def test_table_lookup_refuses_indices_that_no_packer_writes() -> None:

@@ -8,6 +8,7 @@ what they were packed for.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from configparser import ConfigParser
 from configparser import Error as ConfigError
 from dataclasses import dataclass
@@ -71,9 +72,15 @@ class TableLookupFormat(OneScaleFormat):
         self.tilings = tilings
 
     def size(self, rows: int, cols: int) -> int:
-        """ShapeError for a shape that has no kernel."""
-        tiling_of(self.name, self.tilings, rows, cols)
-        return self.size_in_file(rows, cols)
+        """ShapeError for a shape that has no kernel, and for tiles that no kernel can have."""
+        tiling = tiling_of(self.name, self.tilings, rows, cols)
+        size = self.size_in_file(rows, cols)
+        if not self._divides(tiling, rows, cols):
+            raise ShapeError(f"{self.name}: {tiling} does not divide a weight of {rows} x {cols}")
+        return size
+
+    @abstractmethod
+    def _divides(self, tiling: Tiling, rows: int, cols: int) -> bool: ...
 
     def _legal(self, codes: Bytes) -> Bytes:
         """Every index at most that of the last pair; triples have some more, which are legal there only."""

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitparity.errors import BadInput, ShapeError
+from bitparity.errors import BadInput
 from bitparity.formats.base import Bytes, Codes
 from bitparity.formats.table_lookup import PAIRS, TL1_TILINGS, TableLookupFormat, Tiling, Tilings
 
 LANES = 16  # rows of one vector
+STEP_WEIGHTS = 256  # rows of a step times its columns
 # axes of the pairs in a matrix: row tile, step, sixteen, row, column tile, column block, pair of pairs, pair;
 # axes in memory:                row tile, column tile, step, column block, sixteen, pair of pairs, row, pair
 _TO_MEMORY = (0, 4, 1, 5, 2, 6, 3, 7)
@@ -30,6 +31,13 @@ class TL1Format(TableLookupFormat):
 
     def __init__(self, tilings: Tilings = TL1_TILINGS) -> None:
         super().__init__(tilings)
+
+    def _divides(self, tiling: Tiling, rows: int, cols: int) -> bool:
+        if tiling.step % LANES or STEP_WEIGHTS % (self.block * tiling.step):
+            return False
+        width = STEP_WEIGHTS // tiling.step
+        remainders = (rows % tiling.rows, cols % tiling.cols, tiling.rows % tiling.step, tiling.cols % width)
+        return not any(remainders)
 
     def _encode(self, codes: Codes) -> Bytes:
         rows, cols = codes.shape
@@ -50,9 +58,7 @@ class TL1Format(TableLookupFormat):
 
 
 def _matrix_axes(rows: int, cols: int, tiling: Tiling) -> tuple[int, ...]:
-    width = 256 // tiling.step
-    if rows % tiling.rows or cols % tiling.cols or tiling.rows % tiling.step or tiling.cols % width:
-        raise ShapeError(f"TL1: {tiling} does not divide a weight of {rows} x {cols}")
+    width = STEP_WEIGHTS // tiling.step
     return (
         *(rows // tiling.rows, tiling.rows // tiling.step, tiling.step // LANES, LANES),
         *(cols // tiling.cols, tiling.cols // width, width // 4, 2),

@@ -24,6 +24,7 @@ from bitparity.formats.table_lookup import PAIRS, TL2_TILINGS, TRIPLES, TableLoo
 
 STEP = 32  # rows of one vector step
 PAIR_TILE = 32  # columns
+SIGN_COLS = 24  # eight triples, whose signs share a word
 PAIR_COLUMNS = 256  # as which bitnet.cpp counts pairs, however many there are
 # axes of table indices: row tile, step, eight, row, column tile, column block, index of two
 # axes in memory:        row tile, column tile, step, column block, eight, row, index of two
@@ -41,16 +42,10 @@ class TL2Format(TableLookupFormat):
     def __init__(self, tilings: Tilings = TL2_TILINGS) -> None:
         super().__init__(tilings)
 
-    def size(self, rows: int, cols: int) -> int:
-        size = super().size(rows, cols)
-        tiling = self.tilings[rows, cols]
-        if tiling.step != STEP or rows % tiling.rows or tiling.rows % STEP or tiling.cols % 24:
-            raise ShapeError(f"TL2: {tiling} does not divide a weight of {rows} x {cols}; a step has 32 rows")
-        if cols % tiling.cols % PAIR_TILE:
-            raise ShapeError(
-                f"TL2: {cols % tiling.cols} of {cols} columns are left over tiles; needs a multiple of 32"
-            )
-        return size
+    def _divides(self, tiling: Tiling, rows: int, cols: int) -> bool:
+        left_over = cols % tiling.cols
+        remainders = (rows % tiling.rows, left_over % PAIR_TILE, tiling.rows % STEP, tiling.cols % SIGN_COLS)
+        return tiling.step == STEP and left_over <= PAIR_COLUMNS and not any(remainders)
 
     def _code_bytes(self, rows: int, cols: int) -> int:
         """All but 256 columns as triples of 5 bits, those as pairs of 4, rounded up to 32 bytes."""
