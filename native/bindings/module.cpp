@@ -11,8 +11,6 @@ PYBIND11_MODULE(_core, m) {
     register_kernels(kernels);
     auto metrics = m.def_submodule("metrics", "Distances between logits.");
     register_metrics(metrics);
-    auto formats = m.def_submodule("formats", "Weight formats, for tests and for comparison.");
-    register_formats(formats);
     register_recorder(m);
     register_session(m);
 }

@@ -1,4 +1,4 @@
-"""The native core as implementations under test: its formats, and each kernel set of this CPU."""
+"""The native core as implementations under test, one for each kernel set of this CPU."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitparity.formats.base import Bytes, Floats
+from bitparity.formats.i2_s import I2_S
 from bitparity.fuzz.implementations import Function, Implementation, Operation
 from bitparity.fuzz.memory import PLAIN, Arena, Placement
 from bitparity.settings import Settings
 from bitparity_native import _core
-from bitparity_native.formats import formats_implementation
 
-TAIL = 32  # bytes of an I2_S tensor after its codes
 Kernels = Any  # the module bitparity_native._core.kernels, or a mutant of it
 
 
 def implementations(settings: Settings) -> list[Implementation]:
     kernels = _core.kernels
-    sets = [implementation(kernels, name) for name, _, runs_here in kernels.kernel_sets() if runs_here]
-    return [formats_implementation(_core.formats), *sets]
+    return [implementation(kernels, name) for name, _, runs_here in kernels.kernel_sets() if runs_here]
 
 
 def implementation(kernels: Kernels, kernel_set: str) -> Implementation:
@@ -86,7 +84,7 @@ def _multiply_i2_s(
 ) -> NDArray[np.int64]:
     out = arena.output((len(x), rows), np.float32)
     ones, sums = np.ones(len(x), dtype=np.float32), x.sum(axis=1, dtype=np.int32)
-    data = arena.place(packed[:-TAIL])
+    data = arena.place(packed[: -I2_S.tail_bytes])
     kernels.matmul_i2_s(kernel_set, data, 1.0, arena.place(x), ones, sums, out)
     return out.astype(np.int64)
 

@@ -17,27 +17,18 @@ from numpy.typing import NDArray
 
 from bitparity.formats import FORMATS
 from bitparity.formats.base import Bytes, Floats
-from bitparity.formats.table_lookup import TableLookupFormat, Tilings
-from bitparity.fuzz.cases import DEFINITIONS
+from bitparity.formats.table_lookup import Tilings
+from bitparity.fuzz.cases import TILINGS
 
 SCRIPT = "utils/convert-hf-to-gguf-bitnet.py"
 CONFIG = "include/kernel_config.ini"  # where the converter looks for tilings, from its working folder
-
-
-def all_tilings() -> dict[str, Tilings]:
-    """bitnet.cpp's presets and the small tilings of the search, by format."""
-    tilings: dict[str, Tilings] = {}
-    for form in (*FORMATS.values(), *DEFINITIONS.values()):
-        if isinstance(form, TableLookupFormat):
-            tilings[form.name] = tilings.get(form.name, {}) | form.tilings
-    return tilings
 
 
 class Converter:
     """Lives in a worker process, whose working folder it changes."""
 
     def __init__(self, script: Path, tilings: dict[str, Tilings] | None = None) -> None:
-        self._functions, self._tilings = _functions_of(script), tilings or all_tilings()
+        self._functions, self._tilings = _functions_of(script), tilings or TILINGS
         self._folder = tempfile.TemporaryDirectory()
         os.chdir(self._folder.name)
         Path(CONFIG).parent.mkdir()

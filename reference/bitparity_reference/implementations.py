@@ -9,10 +9,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bitparity.errors import EngineFailed, EngineUnavailable
+from bitparity.fuzz.cases import TILINGS
 from bitparity.fuzz.implementations import Function, Implementation, Operation
 from bitparity.settings import Settings
 from bitparity.worker.worker import Worker
-from bitparity_reference.converters import SCRIPT, Converter, all_tilings
+from bitparity_reference.converters import SCRIPT, Converter
 from bitparity_reference.discover import Library, find_bitnet_cpp, find_llama_cpp
 from bitparity_reference.ggml_functions import GgmlFunctions
 
@@ -89,6 +90,6 @@ def _ggml_files(library: Library) -> list[Path]:
 def _converter(script: Path) -> Implementation:
     workshop = Workshop("bitnet.cpp converter", Converter, {"script": script})
     functions: dict[tuple[Operation, str], Function] = {
-        ("pack", name): workshop.function("pack", name) for name in all_tilings()
+        ("pack", name): workshop.function("pack", name) for name in TILINGS
     }
     return Implementation("bitnet.cpp converter", functions, in_process=False, close=workshop.close)

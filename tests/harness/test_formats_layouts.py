@@ -20,6 +20,14 @@ from bitparity.formats.rules import absolute_mean, first_non_zero, half_of_maxim
 from bitparity.formats.table_lookup import TL1_TILINGS, TL2_TILINGS, Tiling
 from bitparity.formats.tl1 import TL1
 from bitparity.formats.tl2 import TL2
+from bitparity.fuzz.addresses import addresses_implementation
+
+PRESETS = [
+    (name, shape)
+    for name, tilings in (("TL1", TL1_TILINGS), ("TL2", TL2_TILINGS))
+    for shape in tilings
+    if shape[0] * shape[1] <= 7_000_000  # larger ones take seconds each
+]
 
 
 def _single(rows: int, cols: int, row: int, col: int, value: int = 1) -> np.ndarray:
@@ -50,6 +58,13 @@ def test_i2_s_x4_puts_four_rows_into_one_byte(row: int, col: int, byte: int, shi
     zeros = I2_S_X4.pack_codes(np.zeros((8, 128), dtype=np.int8), 1.0)
     packed = I2_S_X4.pack_codes(_single(8, 128, row, col), 1.0)
     assert _changed(packed, zeros) == [(byte, (1 ^ 2) << shift)]
+
+
+@pytest.mark.parametrize("name", ["I2_S", "I2_S_ARM", "I2_S_X4", "TQ2_0"])
+def test_code_3_is_refused(name: str) -> None:
+    packed = np.full(get_format(name).size(4, 256), 0xFF, dtype=np.uint8)
+    with pytest.raises(BadInput, match=f"{name}: .* has the code 3, which no packer writes"):
+        get_format(name).unpack(packed, 4, 256)
 
 
 def test_layouts_of_i2_s_have_one_size_and_different_bytes() -> None:
@@ -93,15 +108,17 @@ def test_qk256_pads_rows_to_whole_blocks() -> None:
     assert np.array_equal(QK256.unpack(QK256.pack(values), 2, 300), values)
 
 
-@pytest.mark.parametrize("name", ["TL1", "TL2"])
-def test_table_lookup_keeps_weights_of_a_real_shape(name: str) -> None:
-    tilings = {"TL1": TL1_TILINGS, "TL2": TL2_TILINGS}[name]
-    rows, cols = min(tilings, key=lambda shape: shape[0] * shape[1])
-    codes = np.random.default_rng(0).integers(-1, 2, (rows, cols)).astype(np.int8)
-    weight_format = {"TL1": TL1, "TL2": TL2}[name]
-    unpacked, scale = weight_format.unpack_codes(weight_format.pack_codes(codes, 0.5), rows, cols)
-    assert np.array_equal(unpacked, codes)
-    assert scale.tolist() == [[0.5]]
+@pytest.mark.parametrize(("name", "shape"), PRESETS, ids=str)
+def test_table_lookup_format_of_a_preset_shape_lies_where_the_formulas_say(
+    name: str, shape: tuple[int, int]
+) -> None:
+    codes = np.random.default_rng(0).integers(-1, 2, shape, dtype=np.int8)
+    values = codes * np.float32(0.5)
+    packed = FORMATS[name].pack(values)
+    addresses = addresses_implementation()
+    assert np.array_equal(packed, addresses.run("pack", name, values))
+    assert np.array_equal(values, addresses.run("unpack", name, packed, *shape))
+    assert np.array_equal(values, FORMATS[name].unpack(packed, *shape))
 
 
 @pytest.mark.parametrize("name", ["TL1", "TL2"])

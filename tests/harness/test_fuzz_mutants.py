@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from bitparity.formats.i8_s import I8SFormat
 from bitparity.formats.rules import sign_of_maximum
 from bitparity.formats.tl1 import TL1Format
 from bitparity.formats.tq2_0 import TQ20Format
-from bitparity.fuzz.cases import DEFINITIONS, SMALL_TL1
-from bitparity.fuzz.implementations import Implementation
+from bitparity.fuzz.addresses import addresses_implementation
+from bitparity.fuzz.cases import DEFINITIONS, SMALL_TL1, SMALL_TL2
+from bitparity.fuzz.implementations import Implementation, Operation, without_placement
 from bitparity.fuzz.own import numpy_implementation
 from bitparity.fuzz.properties import PROPERTIES
 from bitparity.fuzz.runner import Target, search
@@ -302,50 +304,53 @@ def test_native_mutant_is_killed_within_the_normal_budget(what: str) -> None:
     assert outcome.counterexample is not None, f"{what} survived {killer}"
 
 
-def _nibbles_swapped(kernel: Any, name: str, tiles: Any, values: Any, packed: Any) -> None:
+def _nibbles_swapped(pack: Callable[..., Any], values: Any) -> Any:
     """The first pair in the low half."""
-    kernel(name, tiles, values, packed)
+    packed = pack(values)
     packed[:-32] = packed[:-32] << np.uint8(4) | packed[:-32] >> np.uint8(4)
+    return packed
 
 
-def _steps_in_row_order(kernel: Any, name: str, tiles: Any, values: Any, packed: Any) -> None:
+def _steps_in_row_order(pack: Callable[..., Any], values: Any) -> Any:
     """Rows 8-15 and 16-23 of a step stay where they are, as one would think."""
     rows = np.arange(len(values)).reshape(-1, 4, 8)[:, [0, 2, 1, 3]].reshape(-1)
-    kernel(name, tiles, values, packed)
-    plain = np.empty_like(packed)
-    kernel(name, tiles, np.ascontiguousarray(values[rows]), plain)
-    indices = values.shape[1] // tiles[1] * tiles[1] * len(values) // 6
+    packed, plain = pack(values), pack(np.ascontiguousarray(values[rows]))
+    indices = _columns_in_tiles(values) * len(values) // 6
     packed[:indices] = plain[:indices]
+    return packed
 
 
-def _magnitudes_without_signs(kernel: Any, name: str, tiles: Any, packed: Any, values: Any) -> None:
-    """Reads indices and forgets the plane of signs."""
+def _columns_in_tiles(values: Any) -> int:
     rows, cols = values.shape
-    begin = cols // tiles[1] * tiles[1] * rows // 6
+    return int(cols - cols % SMALL_TL2[rows, cols].cols)
+
+
+def _magnitudes_without_signs(unpack: Callable[..., Any], packed: Any, rows: int, cols: int) -> Any:
+    """Reads indices and forgets the plane of signs."""
+    begin = _columns_in_tiles(np.empty((rows, cols))) * rows // 6
     signless = packed.copy()
     signless[begin : begin + begin // 4] = 0
-    kernel(name, tiles, signless, values)
+    return unpack(signless, rows, cols)
 
 
-def _columns_of_tiles_only(kernel: Any, name: str, tiles: Any, packed: Any, x: Any, sums: Any) -> None:
+def _columns_of_tiles_only(multiply: Callable[..., Any], packed: Any, rows: int, cols: int, x: Any) -> Any:
     """Leaves out the columns that are packed in pairs."""
     shorter = x.copy()
-    shorter[:, x.shape[1] // tiles[1] * tiles[1] :] = 0
-    kernel(name, tiles, packed, shorter, sums)
+    shorter[:, _columns_in_tiles(np.empty((rows, cols))) :] = 0
+    return multiply(packed, rows, cols, shorter)
 
 
-def _x86_layout(kernel: Any, name: str, tiles: Any, values: Any, packed: Any) -> None:
+def _x86_layout(pack: Callable[..., Any], values: Any) -> Any:
     """Blocks of 128 weights where they fit, as a build for x86 writes."""
-    kernel("I2_S" if values.shape[1] % 128 == 0 else name, tiles, values, packed)
+    return DEFINITIONS["I2_S"].pack(values) if values.shape[1] % 128 == 0 else pack(values)
 
 
-def _codes_counted_from_zero(kernel: Any, name: str, tiles: Any, packed: Any, x: Any, sums: Any) -> None:
+def _codes_counted_from_zero(multiply: Callable[..., Any], packed: Any, rows: int, cols: int, x: Any) -> Any:
     """Sums of the stored 0, 1, 2: forgets to take the sum of activations away."""
-    kernel(name, tiles, packed, x, sums)
-    sums += x.sum(axis=1, dtype=np.int32)[:, None]
+    return multiply(packed, rows, cols, x) + x.sum(axis=1, dtype=np.int64)[:, None]
 
 
-FORMAT_MUTANTS: dict[str, tuple[str, Callable[..., Any], str, str]] = {
+LAYOUT_MUTANTS: dict[str, tuple[Operation, Callable[..., Any], str, str]] = {
     "TL1 nibbles swapped": ("pack", _nibbles_swapped, "TL1", "packs_as_defined"),
     "TL2 steps in row order": ("pack", _steps_in_row_order, "TL2", "packs_as_defined"),
     "TL2 signs forgotten": ("unpack", _magnitudes_without_signs, "TL2", "keeps_ternary_weights"),
@@ -355,15 +360,14 @@ FORMAT_MUTANTS: dict[str, tuple[str, Callable[..., Any], str, str]] = {
 }
 
 
-@pytest.mark.parametrize("what", FORMAT_MUTANTS)
-def test_mutant_of_a_native_format_is_killed_within_the_normal_budget(what: str) -> None:
-    native = pytest.importorskip("bitparity_native.formats", reason="the native core is not built")
-    from bitparity_native import _core
-
-    function, wrapper, name, killer = FORMAT_MUTANTS[what]
-    mutant = native.formats_implementation(_MutantKernels(_core.formats, function, wrapper))
-    outcome = search(Target(PROPERTIES[killer], name, mutant), examples=EXAMPLES, seed=0)
+@pytest.mark.parametrize("what", LAYOUT_MUTANTS)
+def test_mutant_of_a_layout_is_killed_within_the_normal_budget(what: str) -> None:
+    operation, wrapper, name, killer = LAYOUT_MUTANTS[what]
+    sound = numpy_implementation() if operation == "multiply" else addresses_implementation()
+    functions = dict(sound.functions)
+    functions[operation, name] = without_placement(partial(wrapper, sound.functions[operation, name]))
+    mutant = Target(PROPERTIES[killer], name, Implementation("mutant", functions))
+    outcome = search(mutant, examples=EXAMPLES, seed=0)
     assert outcome.counterexample is not None, f"{what} survived {killer}"
     assert "values differ" in outcome.counterexample.message  # and not an accident of the mutant's own
-    sound = native.formats_implementation(_core.formats)
     assert search(Target(PROPERTIES[killer], name, sound), examples=EXAMPLES, seed=0).counterexample is None

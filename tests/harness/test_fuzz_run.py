@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from bitparity.formats import FORMATS
 from bitparity.fuzz.campaign import replay_known
-from bitparity.fuzz.implementations import Implementation, find_implementations
+from bitparity.fuzz.implementations import Implementation, Operation, find_implementations
 from bitparity.fuzz.properties import PROPERTIES
 from bitparity.fuzz.replay import snippet
 from bitparity.fuzz.runner import search, targets
@@ -38,6 +39,20 @@ def test_property_holds_in_every_implementation(name: str, implementations: list
     broken = [snippet(o.counterexample) for o in outcomes if o.counterexample is not None]
     assert not broken, "\n\n".join(broken)
     assert all(outcome.examples for outcome in outcomes)
+
+
+# Formats of which only one implementation is at hand, and why.
+ALONE: dict[str, str] = {}
+
+
+def test_every_format_has_two_implementations(implementations: list[Implementation]) -> None:
+    """The definition alone proves nothing."""
+    if not any(i.name == "llama.cpp" for i in implementations):
+        pytest.skip("llama.cpp is not installed, and nobody else unpacks Q8_K")
+    others = [i for i in implementations if i.name != "numpy"]
+    operations: tuple[Operation, ...] = ("pack", "unpack")
+    alone = {f for f in FORMATS for o in operations if not any(i.has(o, f) for i in others)}
+    assert alone == set(ALONE)
 
 
 def test_references_say_how_they_were_built(implementations: list[Implementation]) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bitparity.formats import FORMATS, with_tilings
 from bitparity.formats.base import Bytes, Codes, Floats, WeightFormat
-from bitparity.formats.table_lookup import Tiling, Tilings
+from bitparity.formats.table_lookup import TL1_TILINGS, TL2_TILINGS, Tiling, Tilings
 
 # Tilings for shapes so small that thousands fit in a run; the converter takes any tiling that divides.
 SMALL_TL1: Tilings = {
@@ -32,6 +32,8 @@ SMALL_TL2: Tilings = {
     (64, 384): Tiling(64, 192, 32),
 }
 _SMALL = {"TL1": SMALL_TL1, "TL2": SMALL_TL2}
+# Every tiling that is known by name: bitnet.cpp's presets too.
+TILINGS: dict[str, Tilings] = {"TL1": TL1_TILINGS | SMALL_TL1, "TL2": TL2_TILINGS | SMALL_TL2}
 DEFINITIONS: dict[str, WeightFormat] = {name: with_tilings(name, _SMALL.get(name)) for name in FORMATS}
 
 

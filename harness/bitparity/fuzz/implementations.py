@@ -26,6 +26,9 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bitparity.errors import BadInput, EngineUnavailable
 from bitparity.settings import Settings
 
@@ -59,6 +62,16 @@ class Implementation:
 
     def run(self, operation: Operation, weight_format: str, *arguments: Any, **options: Any) -> Any:
         return self.functions[operation, weight_format](*arguments, **options)
+
+
+def without_placement(function: Callable[..., NDArray[Any]]) -> Function:
+    """A function of NumPy, which manages its own memory and warns of nothing."""
+
+    def run(*arguments: Any, placement: object = None) -> NDArray[Any]:
+        with np.errstate(all="ignore"):
+            return function(*arguments)
+
+    return run
 
 
 Finder = Callable[[Settings], list[Implementation]]

@@ -1,41 +1,32 @@
-"""The implementations that the harness brings along: its NumPy definitions, and the `gguf` package."""
+"""The implementations that the harness brings along: its NumPy definitions, the same by formulas, and the
+`gguf` package."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitparity.formats import is_ternary
 from bitparity.formats.base import Bytes, Floats, TernaryFormat, WeightFormat
+from bitparity.fuzz.addresses import addresses_implementation
 from bitparity.fuzz.cases import DEFINITIONS
-from bitparity.fuzz.implementations import Function, Implementation, Operation
+from bitparity.fuzz.implementations import Function, Implementation, Operation, without_placement
 from bitparity.settings import Settings
 
 
 def implementations(settings: Settings) -> list[Implementation]:
-    return [numpy_implementation(), gguf_implementation()]
+    return [numpy_implementation(), addresses_implementation(), gguf_implementation()]
 
 
 def numpy_implementation(definitions: dict[str, WeightFormat] | None = None) -> Implementation:
     """Our definitions; another table of them makes a mutant."""
     functions: dict[tuple[Operation, str], Function] = {}
     for name, definition in (definitions or DEFINITIONS).items():
-        functions["pack", name] = _without_placement(definition.pack)
-        functions["unpack", name] = _without_placement(definition.unpack)
+        functions["pack", name] = without_placement(definition.pack)
+        functions["unpack", name] = without_placement(definition.unpack)
         if is_ternary(definition):
             functions["multiply", name] = _multiplier(definition)
     return Implementation("numpy", functions, refuses=True)
-
-
-def _without_placement(function: Callable[..., NDArray[Any]]) -> Function:
-    def run(*arguments: Any, placement: object = None) -> NDArray[Any]:
-        with np.errstate(all="ignore"):
-            return function(*arguments)
-
-    return run
 
 
 def _multiplier(definition: TernaryFormat) -> Function:
