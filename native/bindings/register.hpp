@@ -24,8 +24,7 @@ pybind11::bytes joined(const std::vector<std::string>& parts);
 const bitnet::KernelSet& kernel_set(const std::string& name);
 
 // Raises ValueError for a name that is no weight format of this engine.
-bitnet::Format format_of(const std::string& name);
-int block_of(bitnet::Format format);
+const bitnet::FormatRow& format_named(const std::string& name);
 
 // Raises ValueError for a name that is no order of sums.
 bitnet::Order order_of(const std::string& name);

@@ -13,11 +13,6 @@ using namespace bitnet;
 
 namespace {
 
-constexpr std::pair<const char*, Format> format_names[] = {
-    {"F32", Format::f32},   {"F16", Format::f16},     {"BF16", Format::bf16},
-    {"I2_S", Format::i2_s}, {"TQ1_0", Format::tq1_0}, {"TQ2_0", Format::tq2_0},
-};
-
 constexpr std::pair<const char*, Order> order_names[] = {
     {"avx2", Order::avx2},
     {"avx512", Order::avx512},
@@ -68,15 +63,15 @@ struct Operands {
 
 Operands check_matmul(const std::string& format_name, const Array<std::uint8_t>& packed, int cols,
                       const py::array& x, const Array<float>& out, float scale) {
-    const Format format = format_of(format_name);
-    require(cols > 0 && cols % block_of(format) == 0,
+    const FormatRow& format = format_named(format_name);
+    require(cols > 0 && cols % format.block == 0,
             "matmul: " + std::to_string(cols) + " columns are not a multiple of the block of " + format_name);
     require(x.ndim() == 2 && x.shape(1) == cols, "matmul: x is not (tokens, cols)");
     require(out.ndim() == 2 && out.shape(0) == x.shape(0), "matmul: out is not (tokens, rows)");
     const int rows = int(out.shape(1));
-    require(packed.size() == py::ssize_t(row_bytes(format, cols)) * rows,
-            "matmul: weights have the wrong size");
-    return {{packed.data(), row_bytes(format, cols), rows, cols, scale}, int(x.shape(0)), std::size_t(rows)};
+    const std::size_t bytes = row_bytes(format.format, cols);
+    require(packed.size() == py::ssize_t(bytes) * rows, "matmul: weights have the wrong size");
+    return {{packed.data(), bytes, rows, cols, scale}, int(x.shape(0)), std::size_t(rows)};
 }
 
 void matmul_i2_s(const std::string& set, Array<std::uint8_t> packed, float weight_scale,
@@ -134,7 +129,7 @@ void matmul_float(const std::string& set, const std::string& order_name, const s
     if (format == "F16") multiply = tile ? kernels.f16_tile : kernels.f16_dot;
     if (format == "BF16") multiply = tile ? kernels.bf16_tile : kernels.bf16_dot;
     require(multiply != nullptr, "matmul_float: " + format + " does not meet float activations");
-    const int step = tile_step(order, format_of(format));
+    const int step = tile_step(order, format_named(format).format);
     require(!tile || x.shape(1) % step == 0,
             "matmul_float: a tile needs a multiple of " + std::to_string(step) + " columns");
     const Operands op = check_matmul(format, packed, int(x.shape(1)), x, out, 1.0f);
@@ -240,21 +235,21 @@ Order order_of(const std::string& name) {
     throw std::invalid_argument("order of sums '" + name + "' is not known");
 }
 
-Format format_of(const std::string& name) {
-    for (const auto& [known, format] : format_names) {
-        if (name == known) return format;
+const FormatRow& format_named(const std::string& name) {
+    for (const FormatRow& row : format_rows) {
+        if (name == row.name) return row;
     }
     throw std::invalid_argument("weight format '" + name + "' has no kernel");
-}
-
-int block_of(Format format) {
-    if (format == Format::i2_s) return block_i2_s;
-    return format == Format::tq1_0 || format == Format::tq2_0 ? block_q8_k : 1;
 }
 
 void register_kernels(py::module_& m) {
     using py::arg;
     m.def("kernel_sets", list_kernel_sets);
+    m.def("weight_formats", [] {
+        std::vector<std::string> names;
+        for (const FormatRow& row : format_rows) names.emplace_back(row.name);
+        return names;
+    });
     m.def("quantize_i8", quantize_i8, arg("set"), arg("x").noconvert(), arg("codes").noconvert());
     m.def("quantize_q8_k", quantize_q8_k, arg("set"), arg("fused"), arg("x").noconvert(),
           arg("codes").noconvert(), arg("scales").noconvert(), arg("block_sums").noconvert());

@@ -24,20 +24,20 @@ struct BoundMatrix {
 
     BoundMatrix(const std::string& format_name, int rows, int cols, Array<std::uint8_t> bytes)
         : data(std::move(bytes)) {
-        const Format format = format_of(format_name);
-        if (rows < 1 || cols < 1 || cols % block_of(format) != 0) {
+        const FormatRow& format = format_named(format_name);
+        if (rows < 1 || cols < 1 || cols % format.block != 0) {
             throw std::invalid_argument(format_name + " cannot hold " + std::to_string(rows) + " x " +
                                         std::to_string(cols) + " weights");
         }
-        const std::size_t row = row_bytes(format, cols);
+        const std::size_t row = row_bytes(format.format, cols);
         const std::size_t codes = row * std::size_t(rows);
-        const std::size_t needed = codes + (format == Format::i2_s ? sizeof(float) : 0);
+        const std::size_t needed = codes + (format.has_one_scale ? sizeof(float) : 0);
         if (std::size_t(data.size()) < needed) {
             throw std::invalid_argument(format_name + " matrix needs " + std::to_string(needed) +
                                         " bytes, got " + std::to_string(data.size()));
         }
-        matrix = {format, rows, cols, data.data(), row, 1.0f};
-        if (format == Format::i2_s) std::memcpy(&matrix.scale, data.data() + codes, sizeof(float));
+        matrix = {format.format, rows, cols, data.data(), row, 1.0f};
+        if (format.has_one_scale) std::memcpy(&matrix.scale, data.data() + codes, sizeof(float));
     }
 };
 

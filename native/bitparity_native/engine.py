@@ -27,7 +27,6 @@ except ImportError as error:  # a source tree that was never built
     _problem = str(error)
 
 ARCHITECTURES = ("bitnet", "bitnet-25", "bitnet-b1.58", "llama")
-WEIGHT_FORMATS = ("F32", "F16", "BF16", "I2_S", "TQ1_0", "TQ2_0")
 _ONLY_BITNET_CPP = ("bitnet-25", "bitnet-b1.58")  # architectures that llama.cpp does not have
 
 
@@ -92,7 +91,7 @@ class NativeEngine:
     def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
         if arch not in ARCHITECTURES:
             return f"native runs {', '.join(ARCHITECTURES)}, not {arch!r}"
-        if strange := sorted(weight_formats.difference(WEIGHT_FORMATS)):
+        if not _problem and (strange := sorted(weight_formats.difference(_core.kernels.weight_formats()))):
             return f"native has no kernels for weights in {', '.join(strange)}"
         return None
 

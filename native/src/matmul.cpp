@@ -58,24 +58,6 @@ MatMul plan_tq2_0(const KernelSet& kernels, const Arithmetic& arithmetic) {
 
 }  // namespace
 
-std::size_t row_bytes(Format format, int cols) {
-    const std::size_t n = std::size_t(cols);
-    switch (format) {
-        case Format::f32:
-            return n * 4;
-        case Format::f16:
-        case Format::bf16:
-            return n * 2;
-        case Format::i2_s:
-            return n / 4;
-        case Format::tq1_0:
-            return n / block_q8_k * tq1_0_bytes;
-        case Format::tq2_0:
-            return n / block_q8_k * tq2_0_bytes;
-    }
-    return 0;
-}
-
 MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, int batch,
                        const Arithmetic& arithmetic) {
     const OrderedKernels& ordered = kernels.in(arithmetic.order);

@@ -6,7 +6,6 @@ Arrays are C-contiguous and of the named dtype, else TypeError; sizes that do no
 import numpy as np
 from numpy.typing import NDArray
 
-from . import formats as formats
 from . import kernels as kernels
 from . import metrics as metrics
 

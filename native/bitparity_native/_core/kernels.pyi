@@ -11,6 +11,9 @@ Bytes = NDArray[np.uint8]
 def kernel_sets() -> list[tuple[str, str, bool]]:
     """(name, ISA it was compiled for, whether it runs on this CPU), best first."""
 
+def weight_formats() -> list[str]:
+    """The formats that matmuls multiply."""
+
 def quantize_i8(set: str, x: Floats, codes: NDArray[np.int8]) -> tuple[float, int]:
     """Fills codes; returns (scale, sum of codes)."""
 

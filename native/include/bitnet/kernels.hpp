@@ -13,14 +13,9 @@
 #include <cstdint>
 #include <span>
 
+#include "bitnet/format.hpp"
+
 namespace bitnet {
-
-enum class Format : std::uint8_t { f32, f16, bf16, i2_s, tq1_0, tq2_0 };
-
-constexpr int block_i2_s = 128;  // weights a block, 32 bytes
-constexpr int block_q8_k = 256;  // weights a block of TQ1_0 (54 bytes) and TQ2_0 (66 bytes)
-constexpr int tq1_0_bytes = 54;  // 48 bytes of five, 4 bytes of four, F16 scale
-constexpr int tq2_0_bytes = 66;  // 64 bytes of four, F16 scale
 
 // Consecutive rows of a packed matrix, where they lie in the file.
 struct Rows {

@@ -32,9 +32,6 @@ struct Matrix {
     float scale;  // I2_S: the float after the codes
 };
 
-// Bytes of a packed row; cols is a multiple of the format's block.
-std::size_t row_bytes(Format format, int cols);
-
 struct Layer {
     const float* attn_norm;      // (n_embd,)
     Matrix q, k, v;              // (heads * head_dim, n_embd)
