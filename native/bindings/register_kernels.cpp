@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "bitnet/model.hpp"
+#include "bitnet/matmul.hpp"
 #include "register.hpp"
 
 namespace py = pybind11;
@@ -90,20 +90,21 @@ void matmul_i2_s(const std::string& set, Array<std::uint8_t> packed, float weigh
     kernels.i2_s(op.rows, x, out.mutable_data(), op.out_stride);
 }
 
-MatMul kernel_of_q8_k(const KernelSet& kernels, const std::string& format, const std::string& sums) {
-    require(format == "TQ1_0" || format == "TQ2_0",
-            "matmul_q8_k: " + format + " does not meet Q8_K activations");
-    const bool is_tq1_0 = format == "TQ1_0";
-    if (sums == "fused") return is_tq1_0 ? kernels.tq1_0 : kernels.tq2_0;
-    if (sums == "apart") return is_tq1_0 ? kernels.tq1_0_apart : kernels.tq2_0_apart;
+// Arithmetic whose products with Q8_K activations are summed so: by fma, rounded first, or block by block in one sum.
+Arithmetic arithmetic_of_q8_k(const std::string& sums) {
+    if (sums == "fused") return {Generation::llama_cpp, Order::avx2, Compiler::gcc};
+    if (sums == "apart") return {Generation::llama_cpp, Order::avx2, Compiler::clang};
     require(sums == "one", "matmul_q8_k: sums '" + sums + "' are none of fused, apart and one");
-    return is_tq1_0 ? kernels.tq1_0_in_one_sum : kernels.tq2_0_in_one_sum;
+    return {Generation::llama_cpp, Order::neon, Compiler::clang};
 }
 
 void matmul_q8_k(const std::string& set, const std::string& format, const std::string& sums,
                  Array<std::uint8_t> packed, Array<std::int8_t> codes, Array<float> scales,
                  Array<std::int16_t> block_sums, Array<float> out) {
-    const MatMul multiply = kernel_of_q8_k(kernel_set(set), format, sums);
+    const KernelSet& kernels = kernel_set(set);
+    const Matrix weights{.format = format_named(format).format, .rows = 1, .cols = block_q8_k};
+    const MatMulPlan plan = plan_matmul(kernels, weights, 1, arithmetic_of_q8_k(sums));
+    require(plan.encoding == Encoding::q8_k, "matmul_q8_k: " + format + " does not meet Q8_K activations");
     require(codes.ndim() == 2, "matmul_q8_k: codes is not (tokens, cols)");
     const Operands op = check_matmul(format, packed, int(codes.shape(1)), codes, out, 1.0f);
     require(scales.size() == codes.size() / block_q8_k && block_sums.size() == codes.size() / 16,
@@ -114,7 +115,7 @@ void matmul_q8_k(const std::string& set, const std::string& format, const std::s
                         .scales = scales.data(),
                         .block_sums = block_sums.data()};
     py::gil_scoped_release release;
-    multiply(op.rows, x, out.mutable_data(), op.out_stride);
+    plan.multiply(op.rows, x, out.mutable_data(), op.out_stride);
 }
 
 void matmul_float(const std::string& set, const std::string& order_name, const std::string& format,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitparity.formats import ROWS
 from bitparity.formats.base import Bytes, Floats
 from bitparity.formats.i2_s import I2_S
 from bitparity.fuzz.implementations import Function, Implementation, Operation
@@ -30,9 +31,9 @@ def implementation(kernels: Kernels, kernel_set: str) -> Implementation:
         ("pack", "F16"): _pack_f16,
         ("unpack", "F16"): _unpack_f16,
         ("multiply", "I2_S"): _multiply_i2_s,
-        ("multiply", "TQ1_0"): _multiplier_q8_k("TQ1_0"),
-        ("multiply", "TQ2_0"): _multiplier_q8_k("TQ2_0"),
     }
+    by_q8_k = [name for name in kernels.weight_formats() if ROWS[name].activations == "Q8_K"]
+    bound |= {("multiply", name): _multiplier_q8_k(name) for name in by_q8_k}
     functions = {what: _bind(function, kernels, kernel_set) for what, function in bound.items()}
     return Implementation(f"native/{kernel_set}", functions, writes_memory=True)
 

@@ -35,7 +35,7 @@ def matmul_i2_s(
 
 def matmul_q8_k(
     set: str,
-    format: Literal["TQ1_0", "TQ2_0"],
+    format: str,
     sums: Literal["fused", "apart", "one"],
     packed: Bytes,
     codes: NDArray[np.int8],

@@ -27,9 +27,9 @@ struct HyperParameters {
 struct Matrix {
     Format format;
     int rows, cols;
-    const std::uint8_t* data;
-    std::size_t row_bytes;
-    float scale;  // I2_S: the float after the codes
+    const std::uint8_t* data = nullptr;
+    std::size_t row_bytes = 0;
+    float scale = 1;  // I2_S: the float after the codes
 };
 
 struct Layer {
