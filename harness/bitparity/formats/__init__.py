@@ -60,7 +60,7 @@ _TABLE = (
     Row(TQ2_0, file_type=37, activations="Q8_K", run_by=_BOTH),
     Row(TL1, file_type=38),
     Row(TL2, file_type=39),
-    Row(Q8_0),
+    Row(Q8_0, file_type=7),
     Row(Q8_K),
     Row(I8_S, is_stored=False),  # in work buffers only
     Row(I2_S_ARM, is_stored=False),  # these three read the bytes of an I2_S tensor in other ways

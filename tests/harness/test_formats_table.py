@@ -1,0 +1,45 @@
+"""The table of weight formats agrees with llama.cpp's own numbers, and with itself."""
+
+from __future__ import annotations
+
+import pytest
+from gguf import GGMLQuantizationType, LlamaFileType
+
+from bitparity.errors import BadInput
+from bitparity.formats import FLOATS, FORMATS, MULTIPLIED, ROWS, format_of_type, formats_run_by
+from bitparity.model.tensor_types import require_storable
+
+LLAMA_CPP = sorted(set(FORMATS) & set(GGMLQuantizationType.__members__))
+
+
+@pytest.mark.parametrize("name", LLAMA_CPP)
+def test_type_id_is_llama_cpps(name: str) -> None:
+    assert FORMATS[name].ggml_type == GGMLQuantizationType[name]
+
+
+@pytest.mark.parametrize("name", [name for name in LLAMA_CPP if name != "Q8_K"])  # of activations only
+def test_file_type_is_llama_cpps(name: str) -> None:
+    expected = LlamaFileType[f"ALL_{name}" if name == "F32" else f"MOSTLY_{name}"]
+    assert ROWS[name].file_type == expected
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_stored_format_is_found_by_its_type_and_no_other_is_written(name: str) -> None:
+    is_found = format_of_type(FORMATS[name].ggml_type) is FORMATS[name]
+    assert is_found == ROWS[name].is_stored
+    if not is_found:
+        with pytest.raises(BadInput, match="no type of its own in GGUF files"):
+            require_storable(name)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_row_names_activations_that_are_a_format_and_engines_that_are_references(name: str) -> None:
+    row = ROWS[name]
+    assert row.activations is None or row.activations in FORMATS
+    assert (row.activations == name) == (name in FLOATS)
+    assert set(row.run_by) <= {"bitnet.cpp", "llama.cpp"}
+    assert not row.run_by or name in MULTIPLIED  # what a reference runs the oracle can judge
+
+
+def test_llama_cpp_runs_no_i2_s() -> None:
+    assert formats_run_by("bitnet.cpp") - formats_run_by("llama.cpp") == {"I2_S"}
