@@ -1,7 +1,8 @@
 """The stage vocabulary: names, order in the graph, and the `layer:stage` filter.
 
 A stage is a named point in the graph; layer is -1 outside the blocks.  Shapes below are those of a recorded
-value: n positions, then the stage's own axes, always float32.
+value: n positions, then the stage's own axes, always float32.  Which stages an architecture has, and how
+they are computed, is told by its file in architectures/.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ class Stage:
     in_block: bool = True
 
 
+POSITIONS_SO_FAR = "positions so far"  # an axis that grows with the sequence
+
 STAGES: tuple[Stage, ...] = (
     Stage("embeddings", "token embedding rows", ("n_embd",), in_block=False),
     Stage("attn_norm", "RMSNorm x weight before attention", ("n_embd",)),
@@ -31,7 +34,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("v_proj", "value projection", ("n_head_kv * head_dim",)),
     Stage("q_rope", "queries after RoPE", ("n_head * head_dim",)),
     Stage("k_rope", "keys after RoPE", ("n_head_kv * head_dim",)),
-    Stage("attn_probs", "softmax rows, zero for later positions", ("n_head", "positions so far")),
+    Stage("attn_probs", "softmax rows, zero for later positions", ("n_head", POSITIONS_SO_FAR)),
     Stage("attn_ctx", "probs x V, heads merged", ("n_head * head_dim",)),
     Stage("attn_sub_norm", "RMSNorm x weight after attention", ("n_head * head_dim",)),
     Stage("attn_out", "output projection", ("n_embd",)),
@@ -47,14 +50,19 @@ STAGES: tuple[Stage, ...] = (
     Stage("logits", "head projection", ("n_vocab",), in_block=False),
 )
 STAGE_NAMES: tuple[str, ...] = tuple(s.name for s in STAGES)
+_BY_NAME = {s.name: s for s in STAGES}
 _RANK = {name: rank for rank, name in enumerate(STAGE_NAMES)}
-_IN_BLOCK = {s.name: s.in_block for s in STAGES}
 _LAYERS = re.compile(r"(?P<only>-1|\d+)$|(?P<first>\d+)-(?P<last>\d+)$|\*$")
+
+
+def stage_named(name: str) -> Stage:
+    """The row of a stage that is known to exist."""
+    return _BY_NAME[name]
 
 
 def graph_order(layer: int, stage: str) -> tuple[int, int, int]:
     """Sort key: embeddings, then the blocks layer by layer, then final_norm and logits."""
-    if _IN_BLOCK[stage]:
+    if stage_named(stage).in_block:
         return 1, layer, _RANK[stage]
     return (0 if stage == "embeddings" else 2), layer, _RANK[stage]
 

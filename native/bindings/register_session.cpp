@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -44,10 +45,12 @@ struct BoundMatrix {
 using Vector = Array<float>;
 using OptionalVector = std::optional<Vector>;
 
+using BoundInnerNorm = std::tuple<std::string, std::string, Vector>;  // stage, the stage that it follows, weight
+
 struct BoundLayer {
     Vector attn_norm, ffn_norm;
-    OptionalVector attn_sub_norm, ffn_sub_norm;
     BoundMatrix q, k, v, attn_out, gate, up, down;
+    std::vector<BoundInnerNorm> inner_norms;
 };
 
 const float* data_of(const Vector& vector, int n, const char* name) {
@@ -73,19 +76,33 @@ Matrix shaped(const BoundMatrix& bound, int rows, int cols, const char* name) {
     return bound.matrix;
 }
 
+InnerNorm view(const BoundInnerNorm& bound, const HyperParameters& h) {
+    const auto& [stage, follows, weight] = bound;
+    for (const BeforeInnerNorm& before : before_inner_norms) {
+        if (follows != before.stage) continue;
+        const int width = int(weight.size());
+        if (width < 1 || before.width(h) % width != 0)
+            throw std::invalid_argument(stage + " has " + std::to_string(width) + " weights, which do not divide the " +
+                                        std::to_string(before.width(h)) + " values of " + follows);
+        return {stage, follows, weight.data(), width};
+    }
+    throw std::invalid_argument("no norm can follow " + follows);
+}
+
 Layer view(const BoundLayer& layer, const HyperParameters& h) {
+    std::vector<InnerNorm> inner_norms;
+    for (const BoundInnerNorm& norm : layer.inner_norms) inner_norms.push_back(view(norm, h));
     return {
         .attn_norm = data_of(layer.attn_norm, h.n_embd, "attn_norm"),
         .q = shaped(layer.q, h.n_embd_q(), h.n_embd, "q"),
         .k = shaped(layer.k, h.n_embd_kv(), h.n_embd, "k"),
         .v = shaped(layer.v, h.n_embd_kv(), h.n_embd, "v"),
-        .attn_sub_norm = data_of(layer.attn_sub_norm, h.sub_norms, h.n_embd_q(), "attn_sub_norm"),
         .attn_out = shaped(layer.attn_out, h.n_embd, h.n_embd_q(), "attn_out"),
         .ffn_norm = data_of(layer.ffn_norm, h.n_embd, "ffn_norm"),
         .gate = shaped(layer.gate, h.n_ff, h.n_embd, "gate"),
         .up = shaped(layer.up, h.n_ff, h.n_embd, "up"),
-        .ffn_sub_norm = data_of(layer.ffn_sub_norm, h.sub_norms, h.n_ff, "ffn_sub_norm"),
         .down = shaped(layer.down, h.n_embd, h.n_ff, "down"),
+        .inner_norms = std::move(inner_norms),
     };
 }
 
@@ -143,12 +160,10 @@ public:
         session_->rollback(to);
     }
 
-    using StageNames = std::vector<std::pair<int, std::string>>;
+    void select_stages(const StageList& wanted) { session_->tap().select(wanted); }
 
-    void select_stages(const StageNames& wanted) { session_->tap().select(stages_of(wanted)); }
-
-    void record_stages(const StageNames& wanted, const std::string& engine, const std::string& run) {
-        session_->tap().select(stages_of(wanted),
+    void record_stages(const StageList& wanted, const std::string& engine, const std::string& run) {
+        session_->tap().select(wanted,
                                std::make_unique<Recorder>(session_->kernels(), engine, run));
     }
 
@@ -171,7 +186,7 @@ public:
             py::capsule owner(values, [](void* p) { delete static_cast<std::vector<float>*>(p); });
             const py::ssize_t rows = record.positions, width = py::ssize_t(values->size()) / rows;
             py::array_t<float> array({rows, width}, values->data(), owner);
-            taken.append(py::make_tuple(record.layer, stage_name(record.stage), record.position, array));
+            taken.append(py::make_tuple(record.layer, record.stage, record.position, array));
         }
         return taken;
     }
@@ -182,23 +197,6 @@ public:
     const char* isa() const { return session_->kernels().isa; }
 
 private:
-    StageList stages_of(const StageNames& wanted) const {
-        StageList stages;
-        for (const auto& [layer, name] : wanted) {
-            if (layer < -1 || layer >= session_->hyper().n_layer)
-                throw std::invalid_argument("no such layer");
-            stages.emplace_back(layer, stage_of(name));
-        }
-        return stages;
-    }
-
-    static Stage stage_of(const std::string& name) {
-        for (int i = 0; i < stage_count; ++i) {
-            if (name == stage_name(Stage(i))) return Stage(i);
-        }
-        throw std::invalid_argument("no stage is named '" + name + "'");
-    }
-
     void check_tokens(const std::int32_t* tokens, int n) const {
         if (n < 1) throw std::invalid_argument("run: no tokens");
         if (n > session_->context() - session_->position())
@@ -219,7 +217,7 @@ private:
 
 HyperParameters make_hyper(int n_vocab, int n_layer, int n_embd, int n_head, int n_head_kv, int head_dim,
                            int n_ff, int rope_dim, float norm_eps, float rope_base,
-                           const std::string& rope_pairs, const std::string& activation, bool sub_norms) {
+                           const std::string& rope_pairs, const std::string& activation) {
     if (rope_pairs != "neox" && rope_pairs != "norm")
         throw std::invalid_argument("rope_pairs: " + rope_pairs);
     if (activation != "silu" && activation != "relu2")
@@ -235,8 +233,7 @@ HyperParameters make_hyper(int n_vocab, int n_layer, int n_embd, int n_head, int
             norm_eps,
             rope_base,
             rope_pairs == "neox" ? RopePairs::neox : RopePairs::norm,
-            activation == "silu" ? Activation::silu : Activation::relu2,
-            sub_norms};
+            activation == "silu" ? Activation::silu : Activation::relu2};
 }
 
 Arithmetic make_arithmetic(const std::string& generation, const std::string& order, const std::string& compiler) {
@@ -249,6 +246,12 @@ Arithmetic make_arithmetic(const std::string& generation, const std::string& ord
         throw std::invalid_argument("compiler '" + compiler + "' is neither gcc nor clang");
     return {is_bitnet ? Generation::bitnet_cpp : Generation::llama_cpp, order_of(order),
             is_gcc ? Compiler::gcc : Compiler::clang};
+}
+
+std::vector<std::string> stages_before_inner_norms() {
+    std::vector<std::string> stages;
+    for (const BeforeInnerNorm& before : before_inner_norms) stages.emplace_back(before.stage);
+    return stages;
 }
 
 std::string compiler() {
@@ -264,25 +267,25 @@ std::string compiler() {
 void register_session(py::module_& m) {
     using py::arg;
     m.def("compiler", compiler);
+    m.def("stages_before_inner_norms", stages_before_inner_norms);
 
     py::class_<HyperParameters>(m, "HyperParameters")
         .def(py::init(&make_hyper), py::kw_only(), arg("n_vocab"), arg("n_layer"), arg("n_embd"),
              arg("n_head"), arg("n_head_kv"), arg("head_dim"), arg("n_ff"), arg("rope_dim"), arg("norm_eps"),
-             arg("rope_base"), arg("rope_pairs"), arg("activation"), arg("sub_norms"));
+             arg("rope_base"), arg("rope_pairs"), arg("activation"));
 
     py::class_<BoundMatrix>(m, "Matrix")
         .def(py::init<const std::string&, int, int, Array<std::uint8_t>>(), arg("format"), arg("rows"),
              arg("cols"), arg("data").noconvert());
 
     py::class_<BoundLayer>(m, "Layer")
-        .def(py::init([](Vector attn_norm, BoundMatrix q, BoundMatrix k, BoundMatrix v,
-                         OptionalVector attn_sub_norm, BoundMatrix attn_out, Vector ffn_norm,
-                         BoundMatrix gate, BoundMatrix up, OptionalVector ffn_sub_norm, BoundMatrix down) {
-                 return BoundLayer{attn_norm, ffn_norm, attn_sub_norm, ffn_sub_norm, q,   k,
-                                   v,         attn_out, gate,          up,           down};
+        .def(py::init([](Vector attn_norm, BoundMatrix q, BoundMatrix k, BoundMatrix v, BoundMatrix attn_out,
+                         Vector ffn_norm, BoundMatrix gate, BoundMatrix up, BoundMatrix down,
+                         std::vector<BoundInnerNorm> inner_norms) {
+                 return BoundLayer{attn_norm, ffn_norm, q, k, v, attn_out, gate, up, down, std::move(inner_norms)};
              }),
-             py::kw_only(), arg("attn_norm"), arg("q"), arg("k"), arg("v"), arg("attn_sub_norm"),
-             arg("attn_out"), arg("ffn_norm"), arg("gate"), arg("up"), arg("ffn_sub_norm"), arg("down"));
+             py::kw_only(), arg("attn_norm"), arg("q"), arg("k"), arg("v"), arg("attn_out"), arg("ffn_norm"),
+             arg("gate"), arg("up"), arg("down"), arg("inner_norms"));
 
     py::class_<Faults>(m, "Faults")
         .def(py::init([](int kv_head_shift, int stale_kv_row, int position_shift, bool truncate_codes) {

@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bitparity.architectures import ARCHITECTURES
+from bitparity.architectures.graph import Architecture
+from bitparity.architectures.llama import LLAMA
 from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, RecordSink, Role, Sink, StageValue
 from bitparity.errors import BadInput, EngineUnavailable
 from bitparity.model import open_model
@@ -26,7 +29,6 @@ try:
 except ImportError as error:  # a source tree that was never built
     _problem = str(error)
 
-ARCHITECTURES = ("bitnet", "bitnet-25", "bitnet-b1.58", "llama")
 _ONLY_BITNET_CPP = ("bitnet-25", "bitnet-b1.58")  # architectures that llama.cpp does not have
 
 
@@ -89,8 +91,8 @@ class NativeEngine:
         return Availability(True, f"part of bitparity; kernel sets {', '.join(_kernel_sets())}")
 
     def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
-        if arch not in ARCHITECTURES:
-            return f"native runs {', '.join(ARCHITECTURES)}, not {arch!r}"
+        if arch not in (runs := [a.name for a in ARCHITECTURES.values() if _computes(a)]):
+            return f"native runs {', '.join(runs)}, not {arch!r}"
         if not _problem and (strange := sorted(weight_formats.difference(_core.kernels.weight_formats()))):
             return f"native has no kernels for weights in {', '.join(strange)}"
         return None
@@ -144,13 +146,12 @@ class NativeEngine:
                     rope_base=hyper.rope_base,
                     rope_pairs=hyper.rope_pairs,
                     activation=hyper.activation,
-                    sub_norms=hyper.sub_norms,
                 ),
                 token_embd=token_embd,
                 head=head,
                 output_norm=vector_of(weights.output_norm),
                 rope_factors=None if weights.rope_factors is None else vector_of(weights.rope_factors),
-                layers=layers_of(weights),
+                layers=layers_of(model),
                 context=context,
                 threads=threads,
                 arithmetic=_core.Arithmetic(
@@ -288,6 +289,13 @@ class NativeSession:
         if self._tokenizer is None:
             self._tokenizer = Tokenizer.from_gguf(self._metadata)
         return self._tokenizer
+
+
+def _computes(architecture: Architecture) -> bool:
+    """Whether the core has its graph: Llama's, with norms after some of its stages (session.cpp)."""
+    places = _core.stages_before_inner_norms()
+    norms = [norm for norm in architecture.inner_norms if norm.inputs[0] in places]
+    return architecture.without(norms).stages == LLAMA.stages
 
 
 def _kernel_sets() -> list[str]:

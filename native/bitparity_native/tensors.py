@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from bitparity.model.types import LayerWeights, Tensor, Weights
+from bitparity.architectures.graph import GraphStage
+from bitparity.model.types import LayerWeights, Model, Tensor, Weights
 from bitparity_native import _core
 
 _WIDTHS = {"F32": np.uint32, "F16": np.uint16, "BF16": np.uint16}
@@ -40,23 +43,23 @@ def output_matrices(weights: Weights) -> tuple[_core.Matrix, _core.Matrix]:
     return embedding, matrix_of(stored) if stored.format not in _WIDTHS else embedding
 
 
-def layers_of(weights: Weights) -> list[_core.Layer]:
-    return [_layer(layer) for layer in weights.layers]
+def layers_of(model: Model) -> list[_core.Layer]:
+    norms = model.hyper.architecture.inner_norms
+    return [_layer(layer, norms) for layer in model.weights.layers]
 
 
-def _layer(layer: LayerWeights) -> _core.Layer:
+def _layer(layer: LayerWeights, inner_norms: Sequence[GraphStage]) -> _core.Layer:
     return _core.Layer(
-        attn_norm=vector_of(layer.attn_norm),
-        q=matrix_of(layer.q),
-        k=matrix_of(layer.k),
-        v=matrix_of(layer.v),
-        attn_sub_norm=None if layer.attn_sub_norm is None else vector_of(layer.attn_sub_norm),
-        attn_out=matrix_of(layer.attn_out),
-        ffn_norm=vector_of(layer.ffn_norm),
-        gate=matrix_of(layer.gate),
-        up=matrix_of(layer.up),
-        ffn_sub_norm=None if layer.ffn_sub_norm is None else vector_of(layer.ffn_sub_norm),
-        down=matrix_of(layer.down),
+        attn_norm=vector_of(layer["attn_norm"]),
+        q=matrix_of(layer["q"]),
+        k=matrix_of(layer["k"]),
+        v=matrix_of(layer["v"]),
+        attn_out=matrix_of(layer["attn_out"]),
+        ffn_norm=vector_of(layer["ffn_norm"]),
+        gate=matrix_of(layer["gate"]),
+        up=matrix_of(layer["up"]),
+        down=matrix_of(layer["down"]),
+        inner_norms=[(n.name, n.inputs[0], vector_of(layer[n.weight])) for n in inner_norms],
     )
 
 

@@ -38,7 +38,7 @@ Session::Session(Model model, const KernelSet& kernels, const SessionOptions& op
       attention_(model_.hyper, kernels, options.arithmetic, options.faults, options.threads, options.context),
       rotation_(model_.hyper, model_.rope_factors, options.arithmetic),
       activations_(kernels, pool_, options.arithmetic, faults_),
-      tap_(pool_, model_.hyper.n_layer) {}
+      tap_(pool_) {}
 
 // Buffers grow with the longest call, so that short ones take little memory.
 void Session::make_room(int tokens) {
@@ -49,7 +49,7 @@ void Session::make_room(int tokens) {
             buffer->resize(std::max(buffer->size(), rows * std::size_t(width)));
     };
     grow(shape.n_embd, {&stream_, &normed_, &projected_});
-    grow(shape.n_embd_q(), {&q_, &context_values_, &sub_normed_});
+    grow(shape.n_embd_q(), {&q_, &context_values_});
     grow(shape.n_embd_kv(), {&k_, &v_});
     grow(shape.n_ff, {&gate_, &up_});
 }
@@ -85,31 +85,28 @@ void Session::embed(const std::int32_t* tokens, const Chunk& chunk) {
     for (int row = 0; row < chunk.rows; ++row) {
         unpack_row(model_.token_embd, tokens[row], stream_.data() + std::size_t(row) * std::size_t(width));
     }
-    record(-1, Stage::embeddings, chunk, width, stream_.data());
+    record(-1, "embeddings", chunk, width, stream_.data());
 }
 
 void Session::attention_block(int layer, const Chunk& chunk) {
     const Layer& w = model_.layers[std::size_t(layer)];
     norm(w.attn_norm, hyper().n_embd, chunk.rows, stream_.data(), normed_.data());
-    record(layer, Stage::attn_norm, chunk, hyper().n_embd, normed_.data());
+    record(layer, "attn_norm", chunk, hyper().n_embd, normed_.data());
     multiply_from(normed_.data(), hyper().n_embd, chunk,
                   {{w.q, q_.data()}, {w.k, k_.data()}, {w.v, v_.data()}});
-    record(layer, Stage::q_proj, chunk, hyper().n_embd_q(), q_.data());
-    record(layer, Stage::k_proj, chunk, hyper().n_embd_kv(), k_.data());
-    record(layer, Stage::v_proj, chunk, hyper().n_embd_kv(), v_.data());
+    record(layer, "q_proj", chunk, hyper().n_embd_q(), q_.data());
+    record(layer, "k_proj", chunk, hyper().n_embd_kv(), k_.data());
+    record(layer, "v_proj", chunk, hyper().n_embd_kv(), v_.data());
+    inner_norm(layer, "q_proj", chunk, hyper().n_embd_q(), q_.data());
+    inner_norm(layer, "k_proj", chunk, hyper().n_embd_kv(), k_.data());
     rotate_and_store(layer, chunk);
     attend(layer, chunk);
 
-    const float* merged = context_values_.data();
-    if (hyper().sub_norms) {
-        norm(w.attn_sub_norm, hyper().n_embd_q(), chunk.rows, merged, sub_normed_.data());
-        record(layer, Stage::attn_sub_norm, chunk, hyper().n_embd_q(), sub_normed_.data());
-        merged = sub_normed_.data();
-    }
-    multiply_from(merged, hyper().n_embd_q(), chunk, {{w.attn_out, projected_.data()}});
-    record(layer, Stage::attn_out, chunk, hyper().n_embd, projected_.data());
+    inner_norm(layer, "attn_ctx", chunk, hyper().n_embd_q(), context_values_.data());
+    multiply_from(context_values_.data(), hyper().n_embd_q(), chunk, {{w.attn_out, projected_.data()}});
+    record(layer, "attn_out", chunk, hyper().n_embd, projected_.data());
     add_to_stream(chunk);
-    record(layer, Stage::attn_residual, chunk, hyper().n_embd, stream_.data());
+    record(layer, "attn_residual", chunk, hyper().n_embd, stream_.data());
 }
 
 void Session::rotate_and_store(int layer, const Chunk& chunk) {
@@ -122,8 +119,8 @@ void Session::rotate_and_store(int layer, const Chunk& chunk) {
         cache_.store(kernels_, layer, chunk.position + row, k_.data() + i * kv_width,
                      v_.data() + i * kv_width);
     });
-    record(layer, Stage::q_rope, chunk, hyper().n_embd_q(), q_.data());
-    record(layer, Stage::k_rope, chunk, hyper().n_embd_kv(), k_.data());
+    record(layer, "q_rope", chunk, hyper().n_embd_q(), q_.data());
+    record(layer, "k_rope", chunk, hyper().n_embd_kv(), k_.data());
 }
 
 void Session::attend(int layer, const Chunk& chunk) {
@@ -135,7 +132,7 @@ void Session::attend(int layer, const Chunk& chunk) {
                        .out = context_values_.data(),
                        .probs = nullptr,
                        .probs_width = 0};
-    const bool with_probs = tap_.wants(layer, Stage::attn_probs);
+    const bool with_probs = tap_.wants(layer, "attn_probs");
     if (with_probs) {
         call.probs_width = std::size_t(position_ + chunk.call_rows);
         probs_.assign(std::size_t(chunk.rows * hyper().n_head) * call.probs_width, 0.0f);
@@ -143,20 +140,20 @@ void Session::attend(int layer, const Chunk& chunk) {
     }
     attention_.run(pool_, cache_, call);
     if (with_probs) {
-        record(layer, Stage::attn_probs, chunk, hyper().n_head * int(call.probs_width), call.probs,
+        record(layer, "attn_probs", chunk, hyper().n_head * int(call.probs_width), call.probs,
                hyper().n_head);
     }
-    record(layer, Stage::attn_ctx, chunk, hyper().n_embd_q(), context_values_.data());
+    record(layer, "attn_ctx", chunk, hyper().n_embd_q(), context_values_.data());
 }
 
 void Session::feed_forward_block(int layer, const Chunk& chunk) {
     const Layer& w = model_.layers[std::size_t(layer)];
     const int n_ff = hyper().n_ff;
     norm(w.ffn_norm, hyper().n_embd, chunk.rows, stream_.data(), normed_.data());
-    record(layer, Stage::ffn_norm, chunk, hyper().n_embd, normed_.data());
+    record(layer, "ffn_norm", chunk, hyper().n_embd, normed_.data());
     multiply_from(normed_.data(), hyper().n_embd, chunk, {{w.gate, gate_.data()}, {w.up, up_.data()}});
-    record(layer, Stage::ffn_gate, chunk, n_ff, gate_.data());
-    record(layer, Stage::ffn_up, chunk, n_ff, up_.data());
+    record(layer, "ffn_gate", chunk, n_ff, gate_.data());
+    record(layer, "ffn_up", chunk, n_ff, up_.data());
 
     const auto activate =
         hyper().activation == Activation::silu ? kernels_.in(arithmetic_.order).silu_mul : kernels_.relu2_mul;
@@ -164,15 +161,12 @@ void Session::feed_forward_block(int layer, const Chunk& chunk) {
         const std::size_t at = std::size_t(row) * std::size_t(n_ff);
         activate(gate_.data() + at, up_.data() + at, n_ff, gate_.data() + at);
     });
-    record(layer, Stage::ffn_act, chunk, n_ff, gate_.data());
-    if (hyper().sub_norms) {
-        norm(w.ffn_sub_norm, n_ff, chunk.rows, gate_.data(), gate_.data());
-        record(layer, Stage::ffn_sub_norm, chunk, n_ff, gate_.data());
-    }
+    record(layer, "ffn_act", chunk, n_ff, gate_.data());
+    inner_norm(layer, "ffn_act", chunk, n_ff, gate_.data());
     multiply_from(gate_.data(), n_ff, chunk, {{w.down, projected_.data()}});
-    record(layer, Stage::ffn_out, chunk, hyper().n_embd, projected_.data());
+    record(layer, "ffn_out", chunk, hyper().n_embd, projected_.data());
     add_to_stream(chunk);
-    record(layer, Stage::layer_out, chunk, hyper().n_embd, stream_.data());
+    record(layer, "layer_out", chunk, hyper().n_embd, stream_.data());
 }
 
 void Session::write_logits(const Chunk& chunk, bool only_last, float* logits) {
@@ -181,9 +175,9 @@ void Session::write_logits(const Chunk& chunk, bool only_last, float* logits) {
     if (only_last) part = {chunk.position + skipped, 1, 0, 1, chunk.batch};
     norm(model_.output_norm, hyper().n_embd, part.rows,
          stream_.data() + std::size_t(skipped) * std::size_t(hyper().n_embd), normed_.data());
-    record(-1, Stage::final_norm, part, hyper().n_embd, normed_.data());
+    record(-1, "final_norm", part, hyper().n_embd, normed_.data());
     multiply_from(normed_.data(), hyper().n_embd, part, {{model_.head, logits}});
-    record(-1, Stage::logits, part, hyper().n_vocab, logits);
+    record(-1, "logits", part, hyper().n_vocab, logits);
 }
 
 void Session::norm(const float* weight, int width, int rows, const float* x, float* out) {
@@ -191,6 +185,14 @@ void Session::norm(const float* weight, int width, int rows, const float* x, flo
         const std::size_t at = std::size_t(row) * std::size_t(width);
         kernels_.rms_norm(x + at, weight, width, hyper().norm_eps, out + at);
     });
+}
+
+void Session::inner_norm(int layer, std::string_view after, const Chunk& chunk, int width, float* x) {
+    for (const InnerNorm& inner : model_.layers[std::size_t(layer)].inner_norms) {
+        if (inner.follows != after) continue;
+        norm(inner.weight, inner.width, chunk.rows * (width / inner.width), x, x);
+        record(layer, inner.stage.c_str(), chunk, width, x);
+    }
 }
 
 void Session::add_to_stream(const Chunk& chunk) {
@@ -207,7 +209,7 @@ void Session::multiply_from(const float* x, int cols, const Chunk& chunk,
     multiply(pool_, kernels_, activations_, chunk.batch, arithmetic_, jobs);
 }
 
-void Session::record(int layer, Stage stage, const Chunk& chunk, int width, const float* values, int heads) {
+void Session::record(int layer, const char* stage, const Chunk& chunk, int width, const float* values, int heads) {
     const int call_begins = chunk.position - chunk.first_row;
     tap_.record(layer, stage, {call_begins, chunk.call_rows, chunk.first_row, chunk.rows}, std::size_t(width),
                 heads, values);

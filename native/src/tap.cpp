@@ -1,26 +1,6 @@
 #include "bitnet/tap.hpp"
 
-#include <algorithm>
-#include <array>
-#include <tuple>
-
 namespace bitnet {
-namespace {
-
-constexpr std::array<const char*, stage_count> names{
-    "embeddings", "attn_norm", "q_proj",        "k_proj",   "v_proj",        "q_rope",     "k_rope",
-    "attn_probs", "attn_ctx",  "attn_sub_norm", "attn_out", "attn_residual", "ffn_norm",   "ffn_gate",
-    "ffn_up",     "ffn_act",   "ffn_sub_norm",  "ffn_out",  "layer_out",     "final_norm", "logits",
-};
-
-std::tuple<int, int, int> graph_order(const StageRecord& record) {
-    const int part = record.layer >= 0 ? 1 : record.stage == Stage::embeddings ? 0 : 2;
-    return {part, record.layer, int(record.stage)};
-}
-
-}  // namespace
-
-const char* stage_name(Stage stage) { return names[std::size_t(stage)]; }
 
 void Tap::select(const StageList& stages) { set(values_wanted, stages); }
 
@@ -30,35 +10,40 @@ void Tap::select(const StageList& stages, std::unique_ptr<Recorder> recorder) {
 }
 
 void Tap::set(Wish wish, const StageList& stages) {
-    for (std::uint8_t& wishes : wanted_) wishes &= std::uint8_t(~wish);
-    for (const auto& [layer, stage] : stages) wanted_[index(layer, stage)] |= wish;
+    for (auto& [key, wishes] : wanted_) wishes &= std::uint8_t(~wish);
+    std::erase_if(wanted_, [](const auto& entry) { return entry.second == 0; });
+    for (const StageKey& key : stages) wanted_[key] |= wish;
 }
 
-void Tap::record(int layer, Stage stage, const ChunkRows& chunk, std::size_t width, int heads,
+std::uint8_t Tap::wishes(int layer, const char* stage) const {
+    if (wanted_.empty()) return 0;
+    const auto found = wanted_.find({layer, stage});
+    return found == wanted_.end() ? 0 : found->second;
+}
+
+void Tap::record(int layer, const char* stage, const ChunkRows& chunk, std::size_t width, int heads,
                  const float* values) {
-    const std::uint8_t wishes = wanted_[index(layer, stage)];
-    if (wishes & values_wanted) copy(layer, stage, chunk, width, values);
-    if (wishes & record_wanted) {
-        recorder_->add(pool_, {layer, stage_name(stage), chunk.position + chunk.first_row, chunk.rows,
+    const std::uint8_t wished = wishes(layer, stage);
+    if (wished & values_wanted) copy(layer, stage, chunk, width, values);
+    if (wished & record_wanted) {
+        recorder_->add(pool_, {layer, stage, chunk.position + chunk.first_row, chunk.rows,
                                chunk.call_rows, width, heads, values});
     }
 }
 
-void Tap::copy(int layer, Stage stage, const ChunkRows& chunk, std::size_t width, const float* values) {
-    StageRecord& record = records_[{layer, stage}];
-    if (record.values.empty()) {
-        record = {layer, stage, chunk.position, chunk.call_rows, {}};
-        record.values.reserve(std::size_t(chunk.call_rows) * width);
+void Tap::copy(int layer, const char* stage, const ChunkRows& chunk, std::size_t width, const float* values) {
+    const auto [place, is_new] = places_.try_emplace({layer, stage}, records_.size());
+    if (is_new) {
+        records_.push_back({layer, stage, chunk.position, chunk.call_rows, {}});
+        records_.back().values.reserve(std::size_t(chunk.call_rows) * width);
     }
+    StageRecord& record = records_[place->second];
     record.values.insert(record.values.end(), values, values + std::size_t(chunk.rows) * width);
 }
 
 std::vector<StageRecord> Tap::take() {
-    std::vector<StageRecord> taken;
-    for (auto& [key, record] : records_) taken.push_back(std::move(record));
-    records_.clear();
-    std::sort(taken.begin(), taken.end(), [](auto& x, auto& y) { return graph_order(x) < graph_order(y); });
-    return taken;
+    places_.clear();
+    return std::exchange(records_, {});
 }
 
 }  // namespace bitnet

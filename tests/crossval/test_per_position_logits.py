@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bitparity.architectures import ARCHITECTURES
 from bitparity.choose import DEFAULT_PROMPT
 from bitparity.model import open_model
 from bitparity.model.bundled import ARCHS, bundled_model
-from bitparity.model.hyperparameters import ARCHITECTURES
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.pytest_plugin import Parity, require_engine
 from bitparity.registry import get_engine
@@ -112,7 +112,7 @@ def test_per_position_logits_notices_other_weights(pair: Parity, case: Case, tmp
     """With one norm of native's side changed, the same comparison diverges."""
     path = tmp_path / "fault.gguf"
     path.write_bytes(pair.model.path.read_bytes())
-    norm = pair.model.weights.layers[0].ffn_norm
+    norm = pair.model.weights.layers[0]["ffn_norm"]
     with path.open("r+b") as file:
         file.seek(norm.offset)
         # a constant factor would vanish in the rescaling of activations

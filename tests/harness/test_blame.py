@@ -29,7 +29,7 @@ from bitparity.model.convert import convert
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model
 from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, Arithmetic
-from bitparity.oracle.definition import Definition, Place, stages_of
+from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.engine import OracleEngine
 from bitparity.oracle.ops import Doubles
 from bitparity.runs import file_digest
@@ -119,7 +119,7 @@ def test_sound_engine_is_judged_everywhere_and_guilty_nowhere(
     assert judged.first is None, judged.sentence()
     assert not judged.not_judged
     assert not judged.absent
-    in_blocks = len(stages_of(model.hyper)) - 3
+    in_blocks = len(model.hyper.architecture.block)
     assert len(judged.stages) == 3 + 2 * in_blocks
     assert all(s.positions == len(TOKENS) for s in judged.stages)
 
@@ -175,7 +175,7 @@ def test_integer_off_by_one_is_guilty(path_of: MakePath) -> None:
     path = path_of()
     model = open_model(path)
     definition = Definition.of(model)
-    scale = float(definition.matrix("k_proj", 0).scales.flat[0])  # type: ignore[union-attr]
+    scale = float(definition.weights.matrix(0, "k").scales.flat[0])  # type: ignore[union-attr]
     trace = record(path, OracleEngine(), chunks="prefill")
     absmax = np.abs(trace.value(0, "attn_norm", 3)).max()
 
@@ -257,7 +257,7 @@ def test_weight_that_a_twin_does_not_share_is_found_in_its_format(
     meant, twin = twins
     changed = tmp_path / "changed.gguf"
     content = bytearray(twin.read_bytes())
-    up, norm = open_model(twin).weights.layers[1].up, open_model(twin).weights.layers[1].ffn_norm
+    up, norm = open_model(twin).weights.layers[1]["up"], open_model(twin).weights.layers[1]["ffn_norm"]
     scale = up.data[-32:].view("<f4")[:1] * np.float32(1.25)
     content[up.offset + up.data.size - 32 : up.offset + up.data.size - 28] = scale.tobytes()
     changed.write_bytes(bytes(content))

@@ -147,7 +147,7 @@ def test_default_engines_are_the_references_that_run_the_model(
     announce(fake_engine("stranger"))
     found = default_lanes(model, {})
     assert [lane.label for lane in found] == lanes
-    assert {lane.model.weights.layers[0].q.format for lane in found} == {weight_format}
+    assert {lane.model.weights.layers[0]["q"].format for lane in found} == {weight_format}
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_make_model_takes_every_part_of_the_shape(tmp_path: Path, run) -> None:
     hyper = model.hyper
     assert (hyper.arch, hyper.n_layer, hyper.n_embd, hyper.n_head, hyper.n_head_kv) == ("llama", 2, 512, 8, 2)
     assert (hyper.n_ff, hyper.n_vocab, hyper.context_length, hyper.rope_base) == (768, 300, 99, 5e5)
-    assert model.weights.layers[0].q.format == "TQ1_0"
+    assert model.weights.layers[0]["q"].format == "TQ1_0"
     assert (model.weights.head.name, model.weights.head.format) == ("output.weight", "F32")
     assert model.weights.embedding_is_transposed
 

@@ -100,7 +100,7 @@ def test_scales_a_block_pass_between_tq_formats_and_are_refused_by_i2_s(tmp_path
     packed = gguf.quants.quantize(values, gguf.GGMLQuantizationType.TQ2_0).reshape(-1)
     source = with_matrix(tmp_path / "source", "blk.0.ffn_up.weight", "TQ2_0", packed)
     convert(source, tmp_path / "tq1", "TQ1_0")
-    expected, actual = (open_model(path).weights.layers[0].up for path in (source, tmp_path / "tq1"))
+    expected, actual = (open_model(path).weights.layers[0]["up"] for path in (source, tmp_path / "tq1"))
     assert actual.format == "TQ1_0"
     np.testing.assert_array_equal(actual.values(), expected.values())
     with pytest.raises(BadInput, match=r"I2_S cannot hold the weight .* at row 0, column"):
@@ -116,7 +116,7 @@ def test_scale_of_a_block_of_zeros_does_not_count(tmp_path: Path) -> None:
     )  # scales 0.5, 0, 0.5, ...
     source = with_matrix(tmp_path / "source", "blk.0.ffn_up.weight", "TQ2_0", packed)
     convert(source, tmp_path / "target", "I2_S")
-    np.testing.assert_array_equal(open_model(tmp_path / "target").weights.layers[0].up.values(), values)
+    np.testing.assert_array_equal(open_model(tmp_path / "target").weights.layers[0]["up"].values(), values)
 
 
 def test_head_that_the_format_would_round_is_refused_with_its_place(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_raw_fields_are_the_bytes_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("weight_format", ["I2_S", "TQ1_0", "TQ2_0"])
 def test_tensor_data_is_a_view_of_the_memory_map(tmp_path: Path, weight_format: str) -> None:
     make_model(tmp_path / "x.gguf", replace(PRESETS["tiny"], weight_format=weight_format))
-    tensor = open_model(tmp_path / "x.gguf").weights.layers[0].q
+    tensor = open_model(tmp_path / "x.gguf").weights.layers[0]["q"]
     assert tensor.format == weight_format
     assert not tensor.data.flags.owndata
     raw = (tmp_path / "x.gguf").read_bytes()

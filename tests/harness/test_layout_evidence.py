@@ -26,8 +26,7 @@ def _relaid(model: Model, layout: str) -> Model:
     tensors = {name: _packed_as(t, layout) if t.format == "I2_S" else t for name, t in model.tensors.items()}
     parts = ("q", "k", "v", "gate", "up", "down", "attn_out")
     layers = tuple(
-        replace(layer, **{part: tensors[getattr(layer, part).name] for part in parts})
-        for layer in model.weights.layers
+        layer | {part: tensors[layer[part].name] for part in parts} for layer in model.weights.layers
     )
     return replace(model, tensors=tensors, weights=replace(model.weights, layers=layers))
 

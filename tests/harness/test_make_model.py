@@ -39,8 +39,8 @@ def test_same_seed_gives_the_same_file_and_another_seed_another(tmp_path: Path) 
         make_model(tmp_path / name, ModelSpec(n_layer=1, seed=seed))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert not np.array_equal(
-        open_model(tmp_path / "a").weights.layers[0].q.data,
-        open_model(tmp_path / "c").weights.layers[0].q.data,
+        open_model(tmp_path / "a").weights.layers[0]["q"].data,
+        open_model(tmp_path / "c").weights.layers[0]["q"].data,
     )
 
 
@@ -48,7 +48,7 @@ def test_weights_look_like_those_of_a_trained_model(tmp_path: Path) -> None:
     model = made(tmp_path, ModelSpec(n_layer=1, n_ff=4096))
     up = get_format("I2_S")
     assert is_ternary(up)
-    codes, scale = up.unpack_codes(model.weights.layers[0].up.data, 4096, 256)
+    codes, scale = up.unpack_codes(model.weights.layers[0]["up"].data, 4096, 256)
     shares = [float((codes == code).mean()) for code in (-1, 0, 1)]
     # about a million codes: five standard errors of a share are 0.0025
     np.testing.assert_allclose(shares, [77 / 256, 102 / 256, 77 / 256], atol=0.0025)

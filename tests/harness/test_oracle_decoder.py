@@ -13,7 +13,7 @@ from bitparity.errors import BadInput
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, arithmetic_named, arithmetic_of
-from bitparity.oracle.definition import Definition, stages_of
+from bitparity.oracle.definition import Definition
 from bitparity.oracle.engine import OracleEngine, OracleSession
 from bitparity.stages import StageFilter, graph_order
 
@@ -96,7 +96,7 @@ def test_tap_records_every_stage_of_the_architecture_in_graph_order(
         session.decode(TOKENS[4])
     session.decode(TOKENS[5])
     prefill = [v for v in seen if v.seq == 0]
-    assert {v.stage for v in seen} == set(stages_of(hyper))
+    assert {v.stage for v in seen} == set(hyper.architecture.by_name)
     keys = [graph_order(v.layer, v.stage) for v in prefill]
     assert keys == sorted(keys)
     assert {(v.seq, v.position, len(v.values)) for v in seen} == {(0, 0, 4), (1, 4, 1)}

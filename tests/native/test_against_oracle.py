@@ -14,7 +14,7 @@ import pytest
 from bitparity.engine import StageValue
 from bitparity.model import open_model
 from bitparity.oracle.arithmetic import arithmetic_named
-from bitparity.oracle.definition import Definition, Place, needs_of
+from bitparity.oracle.definition import Definition, Place
 from bitparity.stages import StageFilter
 from bitparity_native.engine import NativeEngine
 
@@ -60,7 +60,7 @@ def local_errors(path: Any, arithmetic: str) -> dict[tuple[int, str, int], float
     for call, before, first, ids in ((prefill, {}, 0, IDS[:N]), (decode, prefill, N, IDS[N:])):
         place_rows = np.arange(first, first + len(ids))
         for (layer, stage), actual in call.items():
-            needs = needs_of(stage, model.hyper)
+            needs = model.hyper.architecture.by_name[stage].inputs
             inputs = inputs_of(needs, layer, model.hyper.n_layer, call, before, ids)
             expected = definition.compute(stage, Place(layer, place_rows, len(ids)), inputs)
             errors[layer, stage, first] = float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))

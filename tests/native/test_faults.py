@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bitparity.faults.models import without_inner_norms
 from bitparity.stages import StageFilter
 from bitparity_native import _core
 from bitparity_native.engine import NativeEngine
@@ -59,7 +60,8 @@ def test_fault_shows_first_in_its_own_stage(model_of, engine, place):
 
 
 def test_missing_sub_norm_leaves_the_stage_out(model_of):
-    session = altered(sub_norms=False).open(model_of(arch="bitnet-b1.58"), context=32, threads=1)
+    engine = NativeEngine(alter=without_inner_norms)
+    session = engine.open(model_of(arch="bitnet-b1.58"), context=32, threads=1)
     stages = set()
     with session.tap(StageFilter.parse("*:*"), lambda value: stages.add(value.stage)):
         session.prefill(IDS)

@@ -148,10 +148,10 @@ def _with_huge_values(model):
     from dataclasses import replace
 
     layer = model.weights.layers[0]
-    halves = layer.v.data.view(np.float16)
+    halves = layer["v"].data.view(np.float16)
     huge = np.where(halves == 0, np.float16(0), np.float16(60000))
-    v = replace(layer.v, data=huge.view(np.uint8))
-    layers = (replace(layer, v=v), *model.weights.layers[1:])
+    v = replace(layer["v"], data=huge.view(np.uint8))
+    layers = (layer | {"v": v}, *model.weights.layers[1:])
     return replace(model, weights=replace(model.weights, layers=layers))
 
 

@@ -97,7 +97,7 @@ def test_reference_that_ran_a_twin_in_another_format_is_not_blamed(
 
 def _with_scaled_weight(path: Path) -> bytes:
     """The file with the scale of one projection of layer 1 times 1.25."""
-    tensor = open_model(path).weights.layers[1].up
+    tensor = open_model(path).weights.layers[1]["up"]
     form = get_format(tensor.format)
     assert is_ternary(form)
     codes, scales = form.unpack_codes(tensor.data, *tensor.shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from bitparity.engine import Engine, role_of
 from bitparity.errors import BadInput
@@ -22,7 +22,7 @@ class Lane:
 def make_lanes(pairs: Sequence[tuple[Engine, Model]]) -> list[Lane]:
     """One lane a pair, in order; BadInput when two of one engine run files of one name."""
     names = [engine.name for engine, _ in pairs]
-    formats = [f"{engine.name} {model.weights.layers[0].q.format}" for engine, model in pairs]
+    formats = [f"{engine.name} {model.weights.layers[0]['q'].format}" for engine, model in pairs]
     files = [f"{engine.name} {model.path.stem}" for engine, model in pairs]
     lanes: list[Lane] = []
     for index, (engine, model) in enumerate(pairs):
@@ -43,6 +43,6 @@ def weight_bytes(model: Model) -> int:
     weights = model.weights
     tensors: list[Tensor | None] = [weights.head, weights.output_norm, weights.rope_factors]
     for layer in weights.layers:
-        tensors += [getattr(layer, field.name) for field in fields(layer)]
+        tensors += layer.values()
     row = weights.token_embd.data.nbytes // model.hyper.n_vocab
     return row + sum(tensor.data.nbytes for tensor in tensors if tensor is not None)

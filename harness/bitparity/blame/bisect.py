@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 from bitparity.blame.engines import BlameReport, EngineBlame, Evidence, check_judged, guilt_order, judge_both
 from bitparity.compare.chunking import Chunking
@@ -15,8 +16,7 @@ from bitparity.engine import Session
 from bitparity.errors import NotCompared
 from bitparity.model.twin import in_formats_of
 from bitparity.model.types import HyperParameters, Model
-from bitparity.oracle.definition import SUB_NORMS
-from bitparity.stages import STAGES, StageFilter, graph_order
+from bitparity.stages import POSITIONS_SO_FAR, StageFilter, graph_order, stage_named
 from bitparity.trace import MemoryTrace
 
 Side = tuple[Session, Model]  # with what it should compute
@@ -93,15 +93,12 @@ def windows(hyper: HyperParameters, n_tokens: int, budget: int) -> list[Window]:
 
 def _layer_bytes(hyper: HyperParameters, n: int) -> int:
     """Recorded values of a layer at n positions, both engines; attn_probs as a full square."""
-    sizes = {
-        "n_embd": hyper.n_embd,
-        "n_ff": hyper.n_ff,
-        "n_head * head_dim": hyper.n_head * hyper.head_dim,
-        "n_head_kv * head_dim": hyper.n_embd_kv,
-    }
-    stages = [s for s in STAGES if s.in_block and (hyper.sub_norms or s.name not in SUB_NORMS)]
-    row = sum(hyper.n_head * n if s.name == "attn_probs" else sizes[s.axes[0]] for s in stages)
-    return 2 * 4 * n * row
+
+    def size(axis: str) -> int:
+        return n if axis == POSITIONS_SO_FAR else hyper.size(axis)
+
+    axes = [stage_named(stage.name).axes for stage in hyper.architecture.block]
+    return 2 * 4 * n * sum(prod(map(size, each)) for each in axes)
 
 
 def _end_bytes(hyper: HyperParameters, n: int) -> int:

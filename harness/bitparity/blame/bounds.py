@@ -13,13 +13,15 @@ sqrt(k / 9) * u * |result|.  Engines that add in vector lanes do better.  SIGMAS
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bitparity.architectures.graph import GraphStage, Kind
 from bitparity.oracle import ops
-from bitparity.oracle.definition import MATMULS, SUB_NORMS, Definition, Place, needs_of
+from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.ops import Doubles
 from bitparity.oracle.weights import PER_TOKEN, Dense, Ternary, round_dense_input
 
@@ -29,17 +31,29 @@ SIGMAS = 6.0  # 1e9 normal draws stay within six standard deviations
 LANES = 8  # floats in a register that take partial sums
 EXP_ROUNDINGS = 4  # ggml_v_expf states 1.95 units in the last place, which is 3.9 u
 
-Inputs = dict[str, Any]
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A stage that the oracle has evaluated.
+
+    inputs    in the order of the stage's inputs
+    expected  what it gave, in the shape of the bound
+    """
+
+    definition: Definition
+    stage: GraphStage
+    place: Place
+    inputs: tuple[Any, ...]
+    expected: Doubles
 
 
 def allowed_error(
-    definition: Definition, stage: str, place: Place, inputs: Inputs, expected: Doubles
+    definition: Definition, name: str, place: Place, inputs: Mapping[str, Any], expected: Doubles
 ) -> Doubles:
-    """Largest error of every element of `expected`, the oracle's output on these inputs."""
-    if stage in MATMULS or stage == "logits":
-        (x,) = (inputs[need] for need in needs_of(stage, definition.hyper))
-        return _matmul(definition, stage, place, x, expected)
-    return _BOUNDS[stage](definition, place, inputs, expected)
+    """Largest error of every element of `expected`, the oracle's output of a stage on these inputs."""
+    stage = definition.stages[name]
+    ordered = tuple(inputs[need] for need in stage.inputs)
+    return _BOUNDS[stage.kind](Evaluated(definition, stage, place, ordered, expected))
 
 
 def sum_error(k: int, terms: Doubles, result: Doubles) -> Doubles:
@@ -52,41 +66,42 @@ def sum_error(k: int, terms: Doubles, result: Doubles) -> Doubles:
     return allowed
 
 
-def _roundings(count: int) -> Callable[[Definition, Place, Inputs, Doubles], Doubles]:
-    def bound(definition: Definition, place: Place, inputs: Inputs, expected: Doubles) -> Doubles:
-        return (count * U) * np.abs(expected) + SMALLEST
+def _roundings(count: int) -> Callable[[Evaluated], Doubles]:
+    def bound(of: Evaluated) -> Doubles:
+        return (count * U) * np.abs(of.expected) + SMALLEST
 
     return bound
 
 
-def _exact(definition: Definition, place: Place, inputs: Inputs, expected: Doubles) -> Doubles:
-    return np.zeros_like(expected)
+def _exact(of: Evaluated) -> Doubles:
+    return np.zeros_like(of.expected)
 
 
-def _residual(definition: Definition, place: Place, inputs: Inputs, expected: Doubles) -> Doubles:
-    return U * np.abs(expected)  # one addition, correctly rounded
+def _residual(of: Evaluated) -> Doubles:
+    return U * np.abs(of.expected)  # one addition, correctly rounded
 
 
-def _rope(definition: Definition, place: Place, inputs: Inputs, expected: Doubles) -> Doubles:
+def _rope(of: Evaluated) -> Doubles:
     """cos and sin 1 unit in the last place (2 u), product u, difference u: 4 u of each of the two terms."""
-    out = definition.split_heads(expected)
-    first, second = ops.pair_dimensions(definition.hyper.rope_dim // 2, definition.hyper.rope_pairs)
+    hyper, out = of.definition.hyper, of.definition.split_heads(of.expected)
+    first, second = ops.pair_dimensions(hyper.rope_dim // 2, hyper.rope_pairs)
     allowed = np.zeros_like(out)
     length = np.hypot(out[..., first], out[..., second])
     allowed[..., first] = allowed[..., second] = 4 * np.sqrt(2) * U * length + SMALLEST
-    return allowed.reshape(expected.shape)
+    return allowed.reshape(of.expected.shape)
 
 
-def _probs(definition: Definition, place: Place, inputs: Inputs, expected: Doubles) -> Doubles:
+def _probs(of: Evaluated) -> Doubles:
     """Score errors d multiply a weight p_j by 1 + d_j - sum(p d) = 1 + (1 - p_j) d_j - sum of the others.
 
     dots    errors of the dots, independent of each other, so those of the other columns add in quadrature
     others  scaling, the scale's own rounding and subtracting the maximum: 4 u of the score, u of the maximum;
             these may have a common sign, so they add up
     """
+    definition, expected, (queries, keys) = of.definition, of.expected, of.inputs
     hyper = definition.hyper
-    q = definition.split_heads(definition.round_q(place, inputs["q_rope"]))
-    k = definition.cached_heads(inputs["keys"])
+    q = definition.split_heads(definition.round_q(of.place, queries))
+    k = definition.cached_heads(keys)
     scores = ops.attention_scores(q, k)
     terms = np.sqrt(np.einsum("nhd,mhd->nhm", q * q, k * k, optimize=True) / hyper.head_dim)
     dots = sum_error(hyper.head_dim, terms, scores)
@@ -106,67 +121,64 @@ def _sum_of_others(columns: Doubles) -> Doubles:
     return others
 
 
-def _ctx(definition: Definition, place: Place, inputs: Inputs, expected: Doubles) -> Doubles:
-    probs = definition.round_probs(place, inputs["attn_probs"])
-    v = definition.cached_heads(inputs["values"])
+def _ctx(of: Evaluated) -> Doubles:
+    probs = of.definition.round_probs(of.place, of.inputs[0])
+    v = of.definition.cached_heads(of.inputs[1])
     terms = np.sqrt(ops.attention_context(probs * probs, v * v))
-    return sum_error(v.shape[0], terms, expected)
+    return sum_error(v.shape[0], terms, of.expected)
 
 
-def _matmul(definition: Definition, stage: str, place: Place, x: Doubles, expected: Doubles) -> Doubles:
-    matrix = definition.matrix(stage, place.layer)
+def _matmul(of: Evaluated) -> Doubles:
+    matrix = of.definition.matrix(of.stage, of.place.layer)
     if isinstance(matrix, Dense):
-        return _dense(definition, matrix, place, x, expected)
+        return _dense(matrix, of)
     if matrix.activations == PER_TOKEN:  # integers are exact; / s and * scale round, or scale / s does before
-        return 3 * U * np.abs(expected) + SMALLEST
-    return _q8_k(matrix, x, expected)
+        return 3 * U * np.abs(of.expected) + SMALLEST
+    return _q8_k(matrix, of)
 
 
-def _dense(definition: Definition, matrix: Dense, place: Place, x: Doubles, expected: Doubles) -> Doubles:
-    round_f16 = definition.arithmetic.rounds_inputs(place.rows)
+def _dense(matrix: Dense, of: Evaluated) -> Doubles:
+    (x,) = of.inputs
+    round_f16 = of.definition.arithmetic.rounds_inputs(of.place.rows)
     squares = round_dense_input(matrix, x, round_f16=round_f16) ** 2
-    allowed = np.empty_like(expected)
+    allowed = np.empty_like(of.expected)
     for rows, values in matrix.chunks():
         terms = np.sqrt(squares @ (values * values).T)
-        allowed[:, rows] = sum_error(x.shape[1], terms, expected[:, rows])
+        allowed[:, rows] = sum_error(x.shape[1], terms, of.expected[:, rows])
     return allowed
 
 
-def _q8_k(matrix: Ternary, x: Doubles, expected: Doubles) -> Doubles:
+def _q8_k(matrix: Ternary, of: Evaluated) -> Doubles:
     """A block's integers are exact; ggml adds them, in LANES floats a block, to the blocks before.
 
     It multiplies codes 0, 1, 2 and subtracts the sum of the activations, and the lanes of the two do not hold
     the same elements: what is added up is as large as (code + 1) * v and v, not as their difference.
     Two scales round each of the sums: 2 u, and the conversion of a whole sum once more: 3 u.
     """
-    codes, d = ops.quantise_q8_k(x.astype(np.float32))
+    codes, d = ops.quantise_q8_k(of.inputs[0].astype(np.float32))
     blocks = d.shape[1]
     scales = np.broadcast_to(matrix.scales, (matrix.rows, blocks)).astype(np.float64)
-    terms = np.zeros_like(expected)
+    terms = np.zeros_like(of.expected)
     for b in range(blocks):
         cols = slice(b * ops.Q8_K_BLOCK, (b + 1) * ops.Q8_K_BLOCK)
         shifted = matrix.codes[:, cols].astype(np.float64) + 1
         squares = codes[:, cols].astype(np.float64) ** 2
         added = squares @ (shifted * shifted + 1).T
         terms += added * np.square(d[:, b, None].astype(np.float64) * scales[:, b])
-    return sum_error(LANES * blocks, np.sqrt(terms), expected) + 3 * U * np.sqrt(terms)
+    return sum_error(LANES * blocks, np.sqrt(terms), of.expected) + 3 * U * np.sqrt(terms)
 
 
 NORM_ROUNDINGS = 8
 """x^2, mean and + eps are 3, halved by the root; root, reciprocal, times x and times weight are 4.  The sum
 itself is in float64 in ggml; what remains allows for one in float32 lanes."""
 
-_BOUNDS: dict[str, Callable[[Definition, Place, Inputs, Doubles], Doubles]] = {
-    "embeddings": _exact,
-    "attn_norm": _roundings(NORM_ROUNDINGS),
-    "q_rope": _rope,
-    "k_rope": _rope,
-    "attn_probs": _probs,
-    "attn_ctx": _ctx,
-    **{name: _roundings(NORM_ROUNDINGS) for name in SUB_NORMS},
-    "attn_residual": _residual,
-    "ffn_norm": _roundings(NORM_ROUNDINGS),
-    "ffn_act": _roundings(EXP_ROUNDINGS + 4),  # exp, 1 +, /, x up; ReLU^2 x up takes two
-    "layer_out": _residual,
-    "final_norm": _roundings(NORM_ROUNDINGS),
+_BOUNDS: dict[Kind, Callable[[Evaluated], Doubles]] = {
+    "rows": _exact,
+    "norm": _roundings(NORM_ROUNDINGS),
+    "projection": _matmul,
+    "rotation": _rope,
+    "softmax": _probs,
+    "context": _ctx,
+    "product": _roundings(EXP_ROUNDINGS + 4),  # exp, 1 +, /, x up; ReLU^2 x up takes two
+    "sum": _residual,
 }

@@ -20,7 +20,7 @@ from bitparity.engine import Fingerprint
 from bitparity.errors import NotCompared
 from bitparity.model.types import Model
 from bitparity.oracle.arithmetic import BITNET_CPP, GENERATIONS, Arithmetic, arithmetic_of
-from bitparity.oracle.definition import Definition, Place, stages_of
+from bitparity.oracle.definition import Definition, Place
 from bitparity.output import without_nan
 from bitparity.stages import StageFilter, graph_order
 from bitparity.trace import Trace, TraceValues
@@ -221,7 +221,7 @@ def judge_engine(
         stages=tuple(_summaries(errors)),
         first=_first_guilt(judge, errors),
         not_judged=tuple(j for j in judged if isinstance(j, NotJudged)),
-        absent=tuple(s for s in stages_of(model.hyper) if s not in recorded),
+        absent=tuple(s for s in model.hyper.architecture.by_name if s not in recorded),
     )
 
 

@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from bitparity.blame.bounds import allowed_error
 from bitparity.blame.judge import Evaluation, Judge
-from bitparity.oracle.definition import MATMULS, SUB_NORMS, Definition, needs_of
+from bitparity.oracle.definition import Definition
 from bitparity.oracle.mistakes import mistakes_of
 from bitparity.oracle.ops import Doubles
+from bitparity.stages import stage_named
 
 AT_LEAST = 4.0  # a mistake explains an error only if it leaves at most a quarter of it
-SAME_SHAPE = (*SUB_NORMS, "q_rope", "k_rope")  # stages that can be skipped
+CAN_BE_SKIPPED = ("norm", "rotation")  # kinds whose output has the shape of their input
 FEW = 4  # elements that are listed one by one
 Candidate = tuple[str, Definition, dict[str, Any]]
 
@@ -35,7 +36,7 @@ def explain(judge: Judge, stage: str, found: Evaluation) -> str:
     allowed = judge.allowed(judge.definition, stage, found)
     return (
         _known_mistake(judge, stage, found)
-        or _scaled(stage, found, allowed)
+        or _scaled(judge, stage, found, allowed)
         or _unchanged(judge.definition, stage, found)
         or _where(judge.definition, stage, found, allowed)
     )
@@ -63,8 +64,9 @@ def _candidates(judge: Judge, stage: str, found: Evaluation) -> Iterator[Candida
 
 def _left_out(judge: Judge, need: str, found: Evaluation) -> Iterator[Candidate]:
     """A stage that was not recorded may not have been computed: its own input is handed on."""
-    if need in SAME_SHAPE:
-        (before,) = needs_of(need, judge.definition.hyper)
+    stage = judge.definition.stages.get(need)
+    if stage is not None and stage.kind in CAN_BE_SKIPPED:
+        (before,) = stage.inputs
         handed_on = judge.recorded(found.place, before)
         if handed_on is not None:
             yield f"leaves out {need}", judge.definition, found.inputs.values | {need: handed_on}
@@ -80,7 +82,7 @@ def _fits(
     return bool(better and (error <= allowed).all())
 
 
-def _scaled(stage: str, found: Evaluation, allowed: Doubles) -> str | None:
+def _scaled(judge: Judge, stage: str, found: Evaluation, allowed: Doubles) -> str | None:
     """All values are one factor times what is defined: a scaled weight, a forgotten scale."""
     expected, actual = found.expected.reshape(-1), found.actual.reshape(-1)
     size = float(expected @ expected)
@@ -91,13 +93,14 @@ def _scaled(stage: str, found: Evaluation, allowed: Doubles) -> str | None:
     limit = abs(factor) * allowed + 2.0**-23 * np.abs(found.actual)
     if not (np.abs(found.actual - factor * found.expected) <= limit).all():
         return None
-    cause = "; a weight scale that differs does that" if stage in MATMULS or stage == "logits" else ""
+    is_projection = judge.definition.stages[stage].kind == "projection"
+    cause = "; a weight scale that differs does that" if is_projection else ""
     return f"gives {factor:.6g} times what is defined{cause}"
 
 
 def _unchanged(definition: Definition, stage: str, found: Evaluation) -> str | None:
     """The stage hands on one of its inputs."""
-    for need in needs_of(stage, definition.hyper):
+    for need in definition.stages[stage].inputs:
         given: Any = found.inputs.values[need]
         if np.shape(given) == found.actual.shape and (np.asarray(given) == found.actual).all():
             return f"hands on {need} unchanged"
@@ -117,12 +120,14 @@ def _where(definition: Definition, stage: str, found: Evaluation, allowed: Doubl
 
 def _only(definition: Definition, stage: str, wrong: NDArray[np.bool_]) -> str:
     """The few elements, or the heads, that are wrong when the others are right; else empty."""
-    if stage == "attn_probs":
+    kind = definition.stages[stage].kind
+    if kind == "softmax":
         return _named("head", wrong.any(axis=(0, 2)))
     elements = np.asarray(wrong.any(axis=0))
     if elements.sum() <= FEW:
         return _named("element", elements)
-    if stage in ("q_proj", "k_proj", "v_proj", "q_rope", "k_rope", "attn_ctx"):
+    has_heads = "head_dim" in stage_named(stage).axes[0]
+    if has_heads and kind in ("projection", "rotation", "context"):
         return _named("head", elements.reshape(-1, definition.hyper.head_dim).any(axis=1))
     return ""
 

@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
+from bitparity.architectures.graph import CACHES
 from bitparity.blame.batches import Batches
 from bitparity.blame.bounds import allowed_error
-from bitparity.oracle.definition import Definition, Place, needs_of, stages_of
+from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.ops import Doubles
+from bitparity.stages import POSITIONS_SO_FAR, stage_named
 from bitparity.trace import TraceValues
 
 DRAWS = 4  # random errors of derived inputs that are tried, besides all up and all down
 SPREAD = 2.0  # times the largest change that is seen: the engine's own errors may make a larger one
-CACHES = {"keys": "k_rope", "values": "v_proj"}
 
 
 class MissingInput(Exception):
@@ -61,7 +62,7 @@ class RecordedInputs:
     def of(self, stage: str, place: Place) -> StageInputs:
         """Inputs of a stage at a place.  Raises MissingInput."""
         inputs = StageInputs({})
-        for need in needs_of(stage, self._definition.hyper):
+        for need in self._definition.stages[stage].inputs:
             if need == "tokens":
                 inputs.values[need] = self._tokens_at(place)
             else:
@@ -73,7 +74,7 @@ class RecordedInputs:
         if not all(self._trace.has_value(layer, stage, p) for p in positions):
             return None
         rows = [self._trace.value(layer, stage, p) for p in positions]
-        if stage == "attn_probs":
+        if _grows(stage):
             rows = _pad(rows)
         return np.stack(rows).astype(np.float64)
 
@@ -88,7 +89,7 @@ class RecordedInputs:
         if found is not None:
             inputs.values[need] = found
             return
-        if need == "block_input" or stage not in stages_of(self._definition.hyper) or layer < 0:
+        if need == "block_input" or stage not in self._definition.stages or layer < 0:
             raise MissingInput(
                 f"needs layer {layer} {stage} at position {positions[0]}, which was not recorded"
             )
@@ -98,7 +99,7 @@ class RecordedInputs:
             rows += list(output)
             errors += list(allowed)
             inputs.computed.extend(computed)
-        if stage == "attn_probs":
+        if _grows(stage):
             rows, errors = _pad(rows), _pad(errors)
         inputs.values[need], inputs.derived[need] = np.stack(rows), np.stack(errors)
 
@@ -146,6 +147,11 @@ def _signs(errors: dict[str, Doubles]) -> Iterator[dict[str, Any]]:
     rng = np.random.default_rng(0)
     for _ in range(DRAWS):
         yield {need: rng.choice((-1.0, 1.0), error.shape) for need, error in errors.items()}
+
+
+def _grows(stage: str) -> bool:
+    """Whether the rows of a stage are as long as the sequence is at their position."""
+    return POSITIONS_SO_FAR in stage_named(stage).axes
 
 
 def _pad(rows: list[Any]) -> list[Any]:

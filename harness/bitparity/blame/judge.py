@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bitparity.blame.batches import Batches
 from bitparity.blame.bounds import allowed_error
 from bitparity.blame.inputs import MissingInput, RecordedInputs, StageInputs, spread
-from bitparity.oracle.definition import Definition, Place, stages_of
+from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.ops import Doubles
 from bitparity.stages import STAGE_NAMES, StageFilter
 from bitparity.trace import TraceValues
@@ -85,7 +85,6 @@ class Judge:
         self._trace = trace
         self._batches = Batches(trace)
         self._inputs = RecordedInputs(definition, trace, self._batches, tokens)
-        self._has = stages_of(definition.hyper)
 
     def judge(self, stages: StageFilter | None = None) -> Iterator[LocalError | NotJudged]:
         """Judge every recorded stage that matches, in graph order, position by position."""
@@ -94,7 +93,7 @@ class Judge:
                 yield from self.judge_stage(layer, stage)
 
     def judge_stage(self, layer: int, stage: str) -> Iterator[LocalError | NotJudged]:
-        if stage not in self._has:
+        if stage not in self.definition.stages:
             reason = f"the architecture {self.definition.hyper.arch} has no {stage}"
             yield NotJudged(layer, stage, tuple(self._recorded(layer, stage)), reason)
             return

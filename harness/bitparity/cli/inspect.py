@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +105,7 @@ def _plain(value: Any) -> Any:
 def _as_json(model: Model, mapping: list[str]) -> dict[str, Any]:
     return {
         "path": str(model.path),
-        "hyperparameters": asdict(model.hyper),
+        "hyperparameters": model.hyper.as_dict(),
         "formats": model.format_counts(),
         "tied_head": model.weights.head_is_tied,
         "embedding_is_transposed": model.weights.embedding_is_transposed,

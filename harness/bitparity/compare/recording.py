@@ -68,7 +68,7 @@ class Recording:
 
 def weights_digest(model: Model) -> str:
     """BLAKE3, hex, of what decides the logits; metadata that does not may change."""
-    digest = blake3(json.dumps(asdict(model.hyper), sort_keys=True).encode())
+    digest = blake3(json.dumps(model.hyper.as_dict(), sort_keys=True).encode())
     for name, tensor in sorted(model.tensors.items()):
         digest.update(f"{name} {tensor.shape} {tensor.format}\n".encode())
         digest.update(tensor.data.data)

@@ -38,10 +38,13 @@ def other_epsilon(model: Model) -> Model:
     return with_hyper(norm_eps=1e-5 if model.hyper.norm_eps < 5e-6 else 1e-6)(model)
 
 
-def without_sub_norms(model: Model) -> Model:
-    bare = tuple(replace(w, attn_sub_norm=None, ffn_sub_norm=None) for w in model.weights.layers)
-    altered = replace(model, weights=replace(model.weights, layers=bare))
-    return with_hyper(sub_norms=False)(altered)
+def without_inner_norms(model: Model) -> Model:
+    """BitNet's sub-norms, and whatever norm follows another stage of its branch."""
+    graph = model.hyper.architecture
+    bare = graph.without(graph.inner_norms)
+    layers = tuple({w.role: layer[w.role] for w in bare.weights} for layer in model.weights.layers)
+    altered = replace(model, weights=replace(model.weights, layers=layers))
+    return with_hyper(architecture=bare)(altered)
 
 
 def embedding_read_transposed(model: Model) -> Model:
@@ -55,7 +58,7 @@ def embedding_read_transposed(model: Model) -> Model:
 
 
 def gate_and_up_swapped(layer: int) -> Alter:
-    return _in_layer(layer, lambda w: replace(w, gate=w.up, up=w.gate))
+    return _in_layer(layer, lambda w: w | {"gate": w["up"], "up": w["gate"]})
 
 
 def scaled_weight(layer: int, name: str, factor: float) -> Alter:
@@ -66,7 +69,7 @@ def scaled_weight(layer: int, name: str, factor: float) -> Alter:
             tensor, lambda codes, scale: (codes, scale * factor), lambda w: w * np.float32(factor)
         )
 
-    return _in_layer(layer, lambda w: replace(w, **{name: scale(getattr(w, name))}))
+    return _in_layer(layer, lambda w: w | {name: scale(w[name])})
 
 
 def flipped_weight(layer: int, name: str) -> Alter:
@@ -82,9 +85,7 @@ def flipped_weight(layer: int, name: str) -> Alter:
         flipped[0, 0] = np.abs(values).max() if values[0, 0] <= 0 else -values[0, 0]
         return flipped
 
-    return _in_layer(
-        layer, lambda w: replace(w, **{name: _map_weights(getattr(w, name), flip_code, flip_value)})
-    )
+    return _in_layer(layer, lambda w: w | {name: _map_weights(w[name], flip_code, flip_value)})
 
 
 def norm_weight(layer: int, name: str, value: float) -> Alter:
@@ -94,7 +95,7 @@ def norm_weight(layer: int, name: str, value: float) -> Alter:
         filled = np.full((1, tensor.shape[0]), value, np.float32)
         return replace(tensor, data=filled.view(np.uint8).reshape(-1), format="F32")
 
-    return _in_layer(layer, lambda w: replace(w, **{name: fill(getattr(w, name))}))
+    return _in_layer(layer, lambda w: w | {name: fill(w[name])})
 
 
 def _in_layer(layer: int, change: Callable[[LayerWeights], LayerWeights]) -> Alter:

@@ -163,7 +163,7 @@ def _bundled_codes() -> NDArray[np.int8]:
     from bitparity.model import open_model
     from bitparity.model.bundled import bundled_model
 
-    tensor = open_model(bundled_model()).weights.layers[0].down
+    tensor = open_model(bundled_model()).weights.layers[0]["down"]
     return np.sign(tensor.values()).astype(np.int8).reshape(-1)
 
 

@@ -1,37 +1,20 @@
-"""Hyperparameters from GGUF metadata, under the keys and with the defaults of llama.cpp.
+"""Hyperparameters from GGUF metadata, under the keys that the architecture's file tells.
 
-Source: llm_load_hparams and llama_rope_type in llama.cpp's src (bitnet.cpp's fork has all four
-architectures).  What would change the numbers and is not supported here is refused by its key, not ignored.
+What would change the numbers and is not supported here is refused by its key, not ignored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from bitparity.architectures import architecture_named
+from bitparity.architectures.graph import HyperKey
 from bitparity.errors import BadInput
 from bitparity.model.types import HyperParameters, Tensor
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What an architecture's name alone decides."""
-
-    rope_pairs: Literal["neox", "norm"]
-    activation: Literal["silu", "relu2"]
-    sub_norms: bool
-
-
-ARCHITECTURES = {
-    "bitnet": Architecture("neox", "silu", sub_norms=True),
-    "bitnet-25": Architecture("neox", "relu2", sub_norms=True),
-    "bitnet-b1.58": Architecture("neox", "relu2", sub_norms=True),
-    "llama": Architecture("norm", "silu", sub_norms=False),
-}
 
 
 class _Keys:
@@ -43,7 +26,12 @@ class _Keys:
     def get(self, name: str) -> Any:
         return self.metadata.get(f"{self.arch}.{name}")
 
-    def integer(self, name: str, default: int | None = None) -> int:
+    def read(self, key: HyperKey, before: Mapping[str, Any]) -> float:
+        """The value of a hyperparameter; `before` are those that its default may be made from."""
+        default = None if key.default is None else key.default(before)
+        return self.integer(key.key, default) if key.number is int else self.real(key.key, default)
+
+    def integer(self, name: str, default: float | None = None) -> int:
         """A positive whole number; an array stands for its value when it holds only one (n_ff a layer)."""
         value = self._needed(name, default)
         if isinstance(value, np.ndarray) and value.size and (value == value[0]).all():
@@ -70,28 +58,18 @@ def read_hyperparameters(metadata: Mapping[str, Any], tensors: Mapping[str, Tens
     arch = metadata.get("general.architecture")
     if arch is None:
         raise BadInput("metadata key general.architecture is missing; convert the model again")
-    if arch not in ARCHITECTURES:
-        raise BadInput(f"the architecture {arch!r} is none of {', '.join(ARCHITECTURES)}")
+    architecture = architecture_named(arch)
     keys = _Keys(metadata, arch)
     _refuse_unsupported(keys)
-    n_embd, n_head = keys.integer("embedding_length"), keys.integer("attention.head_count")
-    head_dim = keys.integer("attention.key_length", n_embd // n_head)
+    read: dict[str, Any] = {}
+    for key in architecture.keys:
+        read[key.field] = keys.read(key, read)
     hyper = HyperParameters(
-        arch=arch,
-        n_vocab=_n_vocab(keys, n_embd, tensors.get("token_embd.weight")),
-        n_layer=keys.integer("block_count"),
-        n_embd=n_embd,
-        n_head=n_head,
-        n_head_kv=keys.integer("attention.head_count_kv", n_head),
-        head_dim=head_dim,
-        n_ff=keys.integer("feed_forward_length"),
-        context_length=keys.integer("context_length"),
-        norm_eps=keys.real("attention.layer_norm_rms_epsilon"),
-        rope_base=keys.real("rope.freq_base", 10000.0),
-        rope_dim=keys.integer("rope.dimension_count", head_dim),
-        rope_pairs=ARCHITECTURES[arch].rope_pairs,
-        activation=ARCHITECTURES[arch].activation,
-        sub_norms=ARCHITECTURES[arch].sub_norms,
+        architecture=architecture,
+        n_vocab=_n_vocab(keys, read["n_embd"], tensors.get("token_embd.weight")),
+        rope_pairs=architecture.rope_pairs,
+        activation=architecture.activation,
+        **read,
     )
     _check(hyper, keys)
     return hyper

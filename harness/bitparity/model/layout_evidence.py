@@ -142,11 +142,12 @@ def _norm_agreement(model: Model, layout: str) -> float | None:
 
 
 def _after_norms(model: Model) -> Iterable[tuple[Tensor, Tensor]]:
+    """The norms of the residual stream, each with the projections that read it."""
+    graph = model.hyper.architecture
+    norms = [s for s in graph.block if s.kind == "norm" and s not in graph.inner_norms]
+    roles = [(n.weight, s.weight) for n in norms for s in graph.block if s.inputs == (n.name,)]
     for layer in model.weights.layers:
-        for tensor in (layer.q, layer.k, layer.v):
-            yield layer.attn_norm, tensor
-        for tensor in (layer.gate, layer.up):
-            yield layer.ffn_norm, tensor
+        yield from ((layer[norm], layer[projection]) for norm, projection in roles)
 
 
 def _correlation(norm: Tensor, tensor: Tensor, layout: str) -> list[float]:

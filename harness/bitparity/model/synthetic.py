@@ -7,17 +7,18 @@ tensor name, and every scale and embedding value is exact in F16 and in BF16.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 
+from bitparity.architectures import architecture_named
+from bitparity.architectures.graph import Architecture, BlockWeight, axis_size
 from bitparity.errors import BadInput
 from bitparity.formats import FLOATS, ROWS, get_format, is_ternary
 from bitparity.formats.base import Bytes, Codes, Floats
 from bitparity.formats.bf16 import BF16
-from bitparity.model.hyperparameters import ARCHITECTURES
 from bitparity.model.synthetic_vocabulary import PRE_TOKENIZER, make_vocabulary
 from bitparity.model.tensor_types import require_storable
 from bitparity.model.writer import (
@@ -60,6 +61,10 @@ class ModelSpec:
     rope_base: float = 10000.0
     norm_eps: float = 1e-5
 
+    @property
+    def head_dim(self) -> int:
+        return self.n_embd // self.n_head
+
 
 _2B_4T = ModelSpec("bitnet-b1.58", 30, 2560, 20, 5, 6912, 128_256, rope_base=500_000.0)
 PRESETS = {
@@ -85,8 +90,7 @@ def make_model(path: Path, spec: ModelSpec, progress: Progress | None = None) ->
 
 
 def _check(spec: ModelSpec) -> None:
-    if spec.arch not in ARCHITECTURES:
-        raise BadInput(f"the architecture {spec.arch!r} is none of {', '.join(ARCHITECTURES)}")
+    architecture_named(spec.arch)
     require_storable(spec.weight_format)
     if spec.head_format not in FLOATS:
         raise BadInput(f"the head format {spec.head_format!r} is none of {', '.join(FLOATS)}")
@@ -111,15 +115,7 @@ def _fields(spec: ModelSpec) -> dict[str, bytes]:
         "general.name": string_field(f"synthetic {arch} {spec.n_layer}x{spec.n_embd}, seed {spec.seed}"),
         "general.file_type": uint32_field(ROWS[spec.weight_format].file_type),
         f"{arch}.vocab_size": uint32_field(spec.n_vocab),
-        f"{arch}.context_length": uint32_field(spec.context_length),
-        f"{arch}.embedding_length": uint32_field(spec.n_embd),
-        f"{arch}.block_count": uint32_field(spec.n_layer),
-        f"{arch}.feed_forward_length": uint32_field(spec.n_ff),
-        f"{arch}.attention.head_count": uint32_field(spec.n_head),
-        f"{arch}.attention.head_count_kv": uint32_field(spec.n_head_kv),
-        f"{arch}.attention.layer_norm_rms_epsilon": float32_field(spec.norm_eps),
-        f"{arch}.rope.dimension_count": uint32_field(spec.n_embd // spec.n_head),
-        f"{arch}.rope.freq_base": float32_field(spec.rope_base),
+        **_hyper_fields(spec),
         "tokenizer.ggml.model": string_field("gpt2"),
         "tokenizer.ggml.pre": string_field(PRE_TOKENIZER),
         "tokenizer.ggml.tokens": strings_field(vocabulary.tokens),
@@ -131,29 +127,35 @@ def _fields(spec: ModelSpec) -> dict[str, bytes]:
     }
 
 
+def _hyper_fields(spec: ModelSpec) -> dict[str, bytes]:
+    """The width of a head is not written: it follows from the others."""
+    values = asdict(spec) | {"rope_dim": spec.head_dim}
+    return {
+        f"{spec.arch}.{key.key}": (uint32_field if key.number is int else float32_field)(values[key.field])
+        for key in architecture_named(spec.arch).keys
+        if key.field in values
+    }
+
+
 def _plans(spec: ModelSpec) -> Iterator[TensorPlan]:
-    n_embd, n_ff, n_kv = spec.n_embd, spec.n_ff, spec.n_embd // spec.n_head * spec.n_head_kv
-    sub_norms = ARCHITECTURES[spec.arch].sub_norms
-    branch = _RESIDUAL_GAIN * _embedding_spread(spec)
+    architecture = architecture_named(spec.arch)
     yield _embedding_plan(spec, "token_embd.weight", transposed=spec.embedding_transposed)
     for layer in range(spec.n_layer):
-        block = f"blk.{layer}"
-        yield _norm_plan(spec, f"{block}.attn_norm.weight", n_embd)
-        yield _ternary_plan(spec, f"{block}.attn_q.weight", n_embd, n_embd)
-        yield _ternary_plan(spec, f"{block}.attn_k.weight", n_kv, n_embd)
-        yield _ternary_plan(spec, f"{block}.attn_v.weight", n_kv, n_embd)
-        if sub_norms:
-            yield _norm_plan(spec, f"{block}.attn_sub_norm.weight", n_embd)
-        yield _ternary_plan(spec, f"{block}.attn_output.weight", n_embd, n_embd, branch)
-        yield _norm_plan(spec, f"{block}.ffn_norm.weight", n_embd)
-        yield _ternary_plan(spec, f"{block}.ffn_gate.weight", n_ff, n_embd)
-        yield _ternary_plan(spec, f"{block}.ffn_up.weight", n_ff, n_embd)
-        if sub_norms:
-            yield _norm_plan(spec, f"{block}.ffn_sub_norm.weight", n_ff)
-        yield _ternary_plan(spec, f"{block}.ffn_down.weight", n_embd, n_ff, branch)
-    yield _norm_plan(spec, "output_norm.weight", n_embd)
+        for weight in architecture.weights:
+            yield _block_plan(spec, architecture, weight, layer)
+    yield _norm_plan(spec, "output_norm.weight", spec.n_embd)
     if not spec.tied:
         yield _embedding_plan(spec, "output.weight", transposed=False)
+
+
+def _block_plan(spec: ModelSpec, architecture: Architecture, weight: BlockWeight, layer: int) -> TensorPlan:
+    name = weight.name(layer)
+    first, *others = (axis_size(spec, axis) for axis in weight.axes)
+    if not others:
+        return _norm_plan(spec, name, first)
+    ends_a_branch = weight.role in architecture.branch_ends
+    gain = _RESIDUAL_GAIN * _embedding_spread(spec) if ends_a_branch else 1.0
+    return _ternary_plan(spec, name, first, others[0], gain)
 
 
 def _generator(spec: ModelSpec, name: str, part: int = 0) -> np.random.Generator:
@@ -174,7 +176,7 @@ def _norm_plan(spec: ModelSpec, name: str, n: int) -> TensorPlan:
     return TensorPlan(name, (n,), "F32", chunks)
 
 
-def _ternary_plan(spec: ModelSpec, name: str, rows: int, cols: int, gain: float = 1.0) -> TensorPlan:
+def _ternary_plan(spec: ModelSpec, name: str, rows: int, cols: int, gain: float) -> TensorPlan:
     weight_format = get_format(spec.weight_format)
 
     def chunks() -> Iterator[Bytes]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bitparity.architectures.graph import Architecture, axis_size
 from bitparity.formats.base import WeightFormat
 from bitparity.formats.table_lookup import Tilings
 
@@ -17,7 +18,7 @@ from bitparity.formats.table_lookup import Tilings
 class HyperParameters:
     """Read from GGUF metadata; names follow llama.cpp where it has one."""
 
-    arch: str  # bitnet, bitnet-25, bitnet-b1.58, llama
+    architecture: Architecture
     n_vocab: int
     n_layer: int
     n_embd: int
@@ -31,7 +32,21 @@ class HyperParameters:
     rope_dim: int  # leading dimensions of a head that are rotated
     rope_pairs: Literal["neox", "norm"]  # (i, i + rope_dim / 2) or (2i, 2i + 1)
     activation: Literal["silu", "relu2"]
-    sub_norms: bool  # attn_sub_norm and ffn_sub_norm exist
+
+    @property
+    def arch(self) -> str:
+        """The architecture's name."""
+        return self.architecture.name
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data.  Recordings hold a digest of it, so it keeps its keys."""
+        numbers = {field.name: getattr(self, field.name) for field in fields(self)}
+        del numbers["architecture"]
+        return numbers | {"arch": self.arch, "sub_norms": bool(self.architecture.inner_norms)}
+
+    def size(self, axis: str) -> int:
+        """Elements of an axis of a stage or a weight."""
+        return axis_size(self, axis)
 
     @property
     def n_embd_kv(self) -> int:
@@ -68,21 +83,7 @@ class Tensor:
         return self.weight_format.unpack(self.data, rows, cols).reshape(self.shape)
 
 
-@dataclass(frozen=True)
-class LayerWeights:
-    """The tensors of one block; a projection is (outputs, inputs)."""
-
-    attn_norm: Tensor
-    q: Tensor
-    k: Tensor
-    v: Tensor
-    attn_sub_norm: Tensor | None
-    attn_out: Tensor
-    ffn_norm: Tensor
-    gate: Tensor
-    up: Tensor
-    ffn_sub_norm: Tensor | None
-    down: Tensor
+LayerWeights = dict[str, Tensor]  # the tensors of one block by role; a projection is (outputs, inputs)
 
 
 @dataclass(frozen=True)

@@ -81,24 +81,10 @@ def _embedding(source: _Tensors, hyper: HyperParameters) -> tuple[Tensor, bool]:
 
 
 def _layer(source: _Tensors, hyper: HyperParameters, layer: int) -> LayerWeights:
-    n_embd, n_ff, n_attn = hyper.n_embd, hyper.n_ff, hyper.n_head * hyper.head_dim
-
-    def take(name: str, *shape: int) -> Tensor:
-        return source.take(f"blk.{layer}.{name}.weight", shape)
-
-    return LayerWeights(
-        attn_norm=take("attn_norm", n_embd),
-        q=take("attn_q", n_attn, n_embd),
-        k=take("attn_k", hyper.n_embd_kv, n_embd),
-        v=take("attn_v", hyper.n_embd_kv, n_embd),
-        attn_sub_norm=take("attn_sub_norm", n_attn) if hyper.sub_norms else None,
-        attn_out=take("attn_output", n_embd, n_attn),
-        ffn_norm=take("ffn_norm", n_embd),
-        gate=take("ffn_gate", n_ff, n_embd),
-        up=take("ffn_up", n_ff, n_embd),
-        ffn_sub_norm=take("ffn_sub_norm", n_ff) if hyper.sub_norms else None,
-        down=take("ffn_down", n_embd, n_ff),
-    )
+    return {
+        weight.role: source.take(weight.name(layer), tuple(hyper.size(axis) for axis in weight.axes))
+        for weight in hyper.architecture.weights
+    }
 
 
 def embedding_rows(model: Model, tokens: Sequence[int]) -> Floats:
@@ -122,6 +108,7 @@ def _vocabulary_rows(tensor: Tensor, tokens: Sequence[int], is_transposed: bool)
 def describe_mapping(model: Model) -> list[str]:
     """Which rules hold for this model, a sentence each."""
     hyper, weights = model.hyper, model.weights
+    inner = ", ".join(norm.name for norm in hyper.architecture.inner_norms)
     embedding, head = weights.token_embd, weights.head
     axes = "[H, V], a token is a column" if weights.embedding_is_transposed else "[V, H], a token is a row"
     square = ", taken as standard because it is square" if hyper.n_vocab == hyper.n_embd else ""
@@ -133,7 +120,7 @@ def describe_mapping(model: Model) -> list[str]:
     return [
         f"embedding: {embedding.name} {list(embedding.shape)} {embedding.format}, {order} ({axes}){square}",
         head_rule,
-        f"activation: {hyper.activation}; sub-norms: {'yes' if hyper.sub_norms else 'no'}",
+        f"activation: {hyper.activation}; norms inside branches: {inner or 'none'}",
         f"RoPE: {hyper.rope_pairs} pairs, {hyper.rope_dim} of {hyper.head_dim} dimensions, "
         f"base {hyper.rope_base:g}"
         f"{', divided by rope_freqs.weight' if weights.rope_factors else ''}",

@@ -1,9 +1,9 @@
-"""The oracle: float64 NumPy, one function a stage, exact integers in the ternary matmuls.
+"""The oracle: float64 NumPy, one function a kind of stage, exact integers in the ternary matmuls.
 
     arithmetic.py which roundings an engine applies on top of the definition
     ops.py        the arithmetic of every stage, to be read beside the papers
     weights.py    weights as the oracle multiplies them
-    definition.py one method a stage: which weights and which earlier stages it takes
+    definition.py the stages of an architecture evaluated, one method a kind of stage
     variations.py definitions with one thing changed
     mistakes.py   the mistakes that engines really make, in words
     decoder.py    the whole forward pass with its KV cache

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from bitparity.oracle.definition import Definition, Place, needs_of, stages_of
+from bitparity.architectures.graph import AFTER_ATTENTION, CACHES
+from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.ops import Doubles, Singles
 
 Record = Callable[[str, Place, Singles], None]
-AFTER_ATTENTION = "attn_residual"  # from here on rows do not depend on each other
 
 
 class Decoder:
@@ -25,11 +25,10 @@ class Decoder:
         hyper = definition.hyper
         self.definition = definition
         self.position = 0
-        self._block = [
-            name for name in stages_of(hyper) if name not in ("embeddings", "final_norm", "logits")
+        self._block = hyper.architecture.block
+        self._caches = [
+            {name: np.empty((0, hyper.n_embd_kv)) for name in CACHES} for _ in range(hyper.n_layer)
         ]
-        self._keys = [np.empty((0, hyper.n_embd_kv)) for _ in range(hyper.n_layer)]
-        self._values = [np.empty((0, hyper.n_embd_kv)) for _ in range(hyper.n_layer)]
 
     def forward(
         self, tokens: Sequence[int], *, last_only: bool = False, record: Record | None = None
@@ -54,23 +53,21 @@ class Decoder:
 
     def rollback(self, to: int) -> None:
         """Forget every position >= to."""
-        self._keys = [k[:to] for k in self._keys]
-        self._values = [v[:to] for v in self._values]
+        self._caches = [{name: rows[:to] for name, rows in caches.items()} for caches in self._caches]
         self.position = to
 
     def _run_block(self, run: _Run, place: Place, x: Doubles, *, reduce: bool) -> Doubles:
-        layer = place.layer
+        layer, caches = place.layer, self._caches[place.layer]
         made: dict[str, Any] = {"block_input": x}
-        for name in self._block:
-            if name == AFTER_ATTENTION and reduce:
+        for stage in self._block:
+            if stage.name == AFTER_ATTENTION and reduce:
                 place = Place(layer, place.positions[-1:], 1)
-                made = {key: made[key][-1:] for key in needs_of(name, self.definition.hyper)}
-            if name == "attn_probs":
-                self._keys[layer] = np.concatenate((self._keys[layer], made["k_rope"]))
-                self._values[layer] = np.concatenate((self._values[layer], made["v_proj"]))
-                made |= {"keys": self._keys[layer], "values": self._values[layer]}
-            made[name] = run.stage(name, place, made)
-        out: Doubles = made[self._block[-1]]
+                made = {need: made[need][-1:] for need in stage.inputs}
+            made[stage.name] = run.stage(stage.name, place, made)
+            for name, fills in CACHES.items():
+                if fills == stage.name:
+                    made[name] = caches[name] = np.concatenate((caches[name], made[stage.name]))
+        out: Doubles = made[self._block[-1].name]
         return out
 
 

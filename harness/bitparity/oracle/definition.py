@@ -1,59 +1,22 @@
-"""The BitNet b1.58 decoder as a table of stages: one method a stage, named like it.
+"""The definition of every stage: the list of an architecture in float64, one method for each kind of stage.
 
-A method takes the place where it is evaluated and the outputs of earlier stages, named as in NEEDS, and gives
-the stage's output in float64.  The decoder chains the methods; blame evaluates one of them on what an engine
-recorded.
-
-    block_input      embeddings, or layer_out of the layer before
-    keys, values     k_rope and v_proj of positions 0 .. last, (positions, n_head_kv * head_dim)
-    tokens           token ids
+A method takes the stage, the place where it is evaluated and the stage's inputs, and gives its output.  The
+decoder chains the stages; blame evaluates one of them on what an engine recorded.  Kinds and inputs are
+explained in architectures/graph.py; their arithmetic is in ops.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from bitparity.architectures.graph import GraphStage, Kind
 from bitparity.model.types import HyperParameters, Model
 from bitparity.oracle import ops
 from bitparity.oracle.arithmetic import BITNET_CPP, Arithmetic
 from bitparity.oracle.ops import Doubles, Positions
 from bitparity.oracle.weights import Matrix, OracleWeights, Ternary, multiply
-from bitparity.stages import STAGE_NAMES
-
-NEEDS: dict[str, tuple[str, ...]] = {
-    "embeddings": ("tokens",),
-    "attn_norm": ("block_input",),
-    "q_proj": ("attn_norm",),
-    "k_proj": ("attn_norm",),
-    "v_proj": ("attn_norm",),
-    "q_rope": ("q_proj",),
-    "k_rope": ("k_proj",),
-    "attn_probs": ("q_rope", "keys"),
-    "attn_ctx": ("attn_probs", "values"),
-    "attn_sub_norm": ("attn_ctx",),
-    "attn_out": ("attn_sub_norm",),
-    "attn_residual": ("attn_out", "block_input"),
-    "ffn_norm": ("attn_residual",),
-    "ffn_gate": ("ffn_norm",),
-    "ffn_up": ("ffn_norm",),
-    "ffn_act": ("ffn_gate", "ffn_up"),
-    "ffn_sub_norm": ("ffn_act",),
-    "ffn_out": ("ffn_sub_norm",),
-    "layer_out": ("ffn_out", "attn_residual"),
-    "final_norm": ("block_input",),
-    "logits": ("final_norm",),
-}
-SUB_NORMS = ("attn_sub_norm", "ffn_sub_norm")
-MATMULS = {
-    "q_proj": "q",
-    "k_proj": "k",
-    "v_proj": "v",
-    "attn_out": "attn_out",
-    "ffn_gate": "gate",
-    "ffn_up": "up",
-    "ffn_out": "down",
-}  # stage -> name in LayerWeights; logits take the head
 
 
 @dataclass(frozen=True)
@@ -72,18 +35,6 @@ class Place:
     reduced: bool = False
 
 
-def stages_of(hyper: HyperParameters) -> tuple[str, ...]:
-    """The stages that this architecture has, in graph order."""
-    return tuple(name for name in STAGE_NAMES if hyper.sub_norms or name not in SUB_NORMS)
-
-
-def needs_of(stage: str, hyper: HyperParameters) -> tuple[str, ...]:
-    """The inputs of a stage; without sub-norms their successors take the stage before."""
-    if hyper.sub_norms:
-        return NEEDS[stage]
-    return tuple(NEEDS[need][0] if need in SUB_NORMS else need for need in NEEDS[stage])
-
-
 class Definition:
     """What every stage of one model has to give."""
 
@@ -99,14 +50,29 @@ class Definition:
         """The definition of a model; keep_layers as in OracleWeights."""
         return cls(model.hyper, OracleWeights(model, keep_layers), arithmetic)
 
-    def compute(self, stage: str, place: Place, inputs: dict[str, Any]) -> Doubles:
-        """Evaluate one stage; inputs are keyed as needs_of says."""
-        out: Doubles = getattr(self, stage)(place, *(inputs[need] for need in needs_of(stage, self.hyper)))
-        return out
+    @property
+    def stages(self) -> dict[str, GraphStage]:
+        """The stages of the architecture by name, in graph order."""
+        return self.hyper.architecture.by_name
 
-    def matrix(self, stage: str, layer: int) -> Matrix:
-        """The matrix that a matmul stage multiplies with."""
-        return self.weights.head if stage == "logits" else self.weights.matrix(layer, MATMULS[stage])
+    def compute(self, name: str, place: Place, inputs: Mapping[str, Any]) -> Doubles:
+        """Evaluate one stage; inputs are keyed by their names."""
+        stage = self.stages[name]
+        evaluate: dict[Kind, Callable[..., Doubles]] = {
+            "rows": self.rows,
+            "norm": self.norm,
+            "projection": self.project,
+            "rotation": self.rotate,
+            "softmax": self.softmax,
+            "context": self.context,
+            "product": self.gate,
+            "sum": self.add,
+        }
+        return evaluate[stage.kind](stage, place, *(inputs[need] for need in stage.inputs))
+
+    def matrix(self, stage: GraphStage, layer: int) -> Matrix:
+        """The matrix that a projection multiplies with."""
+        return self.weights.matrix(layer, stage.weight)
 
     def other_readings(self, stage: str, place: Place) -> list[Definition]:
         """Definitions of a stage that are as right as this one.
@@ -114,87 +80,53 @@ class Definition:
         A compiler may fuse the product that the int8 rounding takes; angles may be computed one by one where
         ggml multiplies them up; and the last row of a prefill may be rounded like the others or as one row.
         """
-        arithmetic = self.arithmetic
-        matrix = self.matrix(stage, place.layer) if stage in MATMULS or stage == "logits" else None
+        arithmetic, row = self.arithmetic, self.stages[stage]
+        matrix = self.matrix(row, place.layer) if row.kind == "projection" else None
         if isinstance(matrix, Ternary):
             other = replace(arithmetic, fused_quantiser=not arithmetic.fused_quantiser)
         elif matrix is not None and place.reduced and arithmetic.inputs_to_f16 == "one row":
             other = replace(arithmetic, inputs_to_f16="never")
-        elif stage in ("q_rope", "k_rope"):
+        elif row.kind == "rotation":
             other = replace(arithmetic, rope_by_recurrence=not arithmetic.rope_by_recurrence)
         else:
             return []
         return [Definition(self.hyper, self.weights, other)]
 
-    def embeddings(self, place: Place, tokens: list[int]) -> Doubles:
-        """Rows of the embedding."""
-        return self.weights.embedding.select(tokens)
+    def rows(self, stage: GraphStage, place: Place, tokens: list[int]) -> Doubles:
+        return self.matrix(stage, place.layer).select(tokens)
 
-    def attn_norm(self, place: Place, block_input: Doubles) -> Doubles:
-        return self._norm(block_input, self.weights.vector(place.layer, "attn_norm"))
+    def norm(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
+        """A weight of one head's width norms every head alone."""
+        weight = self.norm_weight(stage, place)
+        return ops.rms_norm(x.reshape(len(x), -1, len(weight)), weight, self.hyper.norm_eps).reshape(x.shape)
 
-    def q_proj(self, place: Place, attn_norm: Doubles) -> Doubles:
-        return self._project("q_proj", place, attn_norm)
+    def project(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
+        round_f16 = self.arithmetic.rounds_inputs(place.rows)
+        fused = self.arithmetic.fused_quantiser
+        return multiply(self.matrix(stage, place.layer), x, round_f16=round_f16, fused=fused)
 
-    def k_proj(self, place: Place, attn_norm: Doubles) -> Doubles:
-        return self._project("k_proj", place, attn_norm)
+    def rotate(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
+        return ops.rotate(self.split_heads(x), self.angles(place), self.hyper.rope_pairs).reshape(x.shape)
 
-    def v_proj(self, place: Place, attn_norm: Doubles) -> Doubles:
-        return self._project("v_proj", place, attn_norm)
-
-    def q_rope(self, place: Place, q_proj: Doubles) -> Doubles:
-        return self._rope(place, q_proj, self.hyper.n_head)
-
-    def k_rope(self, place: Place, k_proj: Doubles) -> Doubles:
-        return self._rope(place, k_proj, self.hyper.n_head_kv)
-
-    def attn_probs(self, place: Place, q_rope: Doubles, keys: Doubles) -> Doubles:
+    def softmax(self, stage: GraphStage, place: Place, q: Doubles, keys: Doubles) -> Doubles:
         """Causal softmax of q.k over F16 keys; (n, n_head, positions)."""
-        q = self.split_heads(self.round_q(place, q_rope))
-        return ops.causal_softmax(ops.attention_scores(q, self.cached_heads(keys)), place.positions)
+        heads = self.split_heads(self.round_q(place, q))
+        return ops.causal_softmax(ops.attention_scores(heads, self.cached_heads(keys)), place.positions)
 
-    def attn_ctx(self, place: Place, attn_probs: Doubles, values: Doubles) -> Doubles:
+    def context(self, stage: GraphStage, place: Place, probs: Doubles, values: Doubles) -> Doubles:
         """Mean of F16 values, weighted by the softmax row."""
-        return ops.attention_context(self.round_probs(place, attn_probs), self.cached_heads(values))
+        return ops.attention_context(self.round_probs(place, probs), self.cached_heads(values))
 
-    def attn_sub_norm(self, place: Place, attn_ctx: Doubles) -> Doubles:
-        """BitNet's additional norm before the output projection: arXiv 2504.12285 section 2."""
-        return self._norm(attn_ctx, self.weights.vector(place.layer, "attn_sub_norm"))
-
-    def attn_out(self, place: Place, x: Doubles) -> Doubles:
-        return self._project("attn_out", place, x)
-
-    def attn_residual(self, place: Place, attn_out: Doubles, block_input: Doubles) -> Doubles:
-        return attn_out + block_input
-
-    def ffn_norm(self, place: Place, attn_residual: Doubles) -> Doubles:
-        return self._norm(attn_residual, self.weights.vector(place.layer, "ffn_norm"))
-
-    def ffn_gate(self, place: Place, ffn_norm: Doubles) -> Doubles:
-        return self._project("ffn_gate", place, ffn_norm)
-
-    def ffn_up(self, place: Place, ffn_norm: Doubles) -> Doubles:
-        return self._project("ffn_up", place, ffn_norm)
-
-    def ffn_act(self, place: Place, ffn_gate: Doubles, ffn_up: Doubles) -> Doubles:
+    def gate(self, stage: GraphStage, place: Place, gate: Doubles, up: Doubles) -> Doubles:
         """act(gate) x up; act is ReLU^2 in BitNet b1.58 2B4T, SiLU in the models before it."""
         activation = ops.relu2 if self.hyper.activation == "relu2" else ops.silu
-        return activation(ffn_gate) * ffn_up
+        return activation(gate) * up
 
-    def ffn_sub_norm(self, place: Place, ffn_act: Doubles) -> Doubles:
-        return self._norm(ffn_act, self.weights.vector(place.layer, "ffn_sub_norm"))
+    def add(self, stage: GraphStage, place: Place, branch: Doubles, stream: Doubles) -> Doubles:
+        return branch + stream
 
-    def ffn_out(self, place: Place, x: Doubles) -> Doubles:
-        return self._project("ffn_out", place, x)
-
-    def layer_out(self, place: Place, ffn_out: Doubles, attn_residual: Doubles) -> Doubles:
-        return ffn_out + attn_residual
-
-    def final_norm(self, place: Place, block_input: Doubles) -> Doubles:
-        return self._norm(block_input, self.weights.output_norm)
-
-    def logits(self, place: Place, final_norm: Doubles) -> Doubles:
-        return self._project("logits", place, final_norm)
+    def norm_weight(self, stage: GraphStage, place: Place) -> Doubles:
+        return self.weights.vector(place.layer, stage.weight)
 
     def angles(self, place: Place) -> Doubles:
         """RoPE angles of every position, (n, rope_dim / 2)."""
@@ -215,15 +147,3 @@ class Definition:
     def cached_heads(self, kv: Doubles) -> Doubles:
         """K or V as the F16 cache holds it, one head for every query head: (m, n_head, head_dim)."""
         return ops.share_heads(self.split_heads(ops.to_f16(kv)), self.hyper.n_head)
-
-    def _norm(self, x: Doubles, weight: Doubles) -> Doubles:
-        return ops.rms_norm(x, weight, self.hyper.norm_eps)
-
-    def _project(self, stage: str, place: Place, x: Doubles) -> Doubles:
-        round_f16 = self.arithmetic.rounds_inputs(place.rows)
-        fused = self.arithmetic.fused_quantiser
-        return multiply(self.matrix(stage, place.layer), x, round_f16=round_f16, fused=fused)
-
-    def _rope(self, place: Place, x: Doubles, heads: int) -> Doubles:
-        split = x.reshape(len(x), heads, self.hyper.head_dim)
-        return ops.rotate(split, self.angles(place), self.hyper.rope_pairs).reshape(x.shape)

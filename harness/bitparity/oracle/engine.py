@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from bitparity.architectures import ARCHITECTURES
 from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Role, Sink, StageValue
 from bitparity.errors import BadInput
 from bitparity.formats import MULTIPLIED
@@ -22,7 +23,6 @@ from bitparity.oracle.definition import Definition, Place
 from bitparity.stages import StageFilter
 from bitparity.tokenizer import Tokenizer
 
-ARCHITECTURES = ("bitnet", "bitnet-25", "bitnet-b1.58", "llama")
 MakeDefinition = Callable[[Model, Arithmetic], Definition]
 
 

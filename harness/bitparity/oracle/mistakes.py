@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bitparity.oracle.definition import MATMULS, SUB_NORMS, Definition, Place, needs_of
+from bitparity.architectures.graph import GraphStage
+from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.variations import (
     ActivationsNotQuantised,
     ActivationsRounded,
@@ -41,7 +42,6 @@ from bitparity.oracle.variations import (
 )
 from bitparity.oracle.weights import Dense, Matrix, Ternary
 
-NORMS = ("attn_norm", *SUB_NORMS, "ffn_norm", "final_norm")
 EPSILONS = (1e-5, 1e-6, 1e-8, 1e-12, 0.0)
 ROPE_BASES = (10000.0, 500000.0, 1000000.0)
 SHIFTS = (1, -1, 2, -2)
@@ -55,25 +55,24 @@ class Mistake:
     definition: Definition
 
 
-def mistakes_of(
-    definition: Definition, stage: str, place: Place, inputs: dict[str, Any]
-) -> Iterator[Mistake]:
+def mistakes_of(definition: Definition, name: str, place: Place, inputs: dict[str, Any]) -> Iterator[Mistake]:
     """Every known mistake that could have changed this stage of this model."""
-    if stage in NORMS:
+    stage = definition.stages[name]
+    if stage.kind == "norm":
         yield from _norm_mistakes(definition)
-    elif stage in ("q_rope", "k_rope"):
+    elif stage.kind == "rotation":
         yield from _rope_mistakes(definition)
-    elif stage in ("attn_probs", "attn_ctx"):
-        yield from _attention_mistakes(definition, stage, len(inputs[needs_of(stage, definition.hyper)[1]]))
-    elif stage in MATMULS or stage == "logits":
+    elif stage.kind in ("softmax", "context"):
+        yield from _attention_mistakes(definition, stage, len(inputs[stage.inputs[1]]))
+    elif stage.kind == "projection":
         yield from _matmul_mistakes(definition, stage, place)
-    elif stage == "ffn_act":
-        yield from _activation_mistakes(definition)
-    elif stage in ("attn_residual", "layer_out"):
-        branch, stream = needs_of(stage, definition.hyper)
+    elif stage.kind == "product":
+        yield from _activation_mistakes(definition, stage)
+    elif stage.kind == "sum":
+        branch, stream = stage.inputs
         yield Mistake(f"adds no {stream.replace('_', ' ')}", OneAddend.like(definition, 0))
         yield Mistake(f"adds no {branch}", OneAddend.like(definition, 1))
-    elif stage == "embeddings":
+    elif stage.kind == "rows":
         yield from _embedding_mistakes(definition)
 
 
@@ -104,7 +103,7 @@ def _rope_mistakes(d: Definition) -> Iterator[Mistake]:
         yield Mistake("ignores the RoPE factors", RopeWithoutFactors.like(d))
 
 
-def _attention_mistakes(d: Definition, stage: str, length: int) -> Iterator[Mistake]:
+def _attention_mistakes(d: Definition, stage: GraphStage, length: int) -> Iterator[Mistake]:
     hyper = d.hyper
     if 1 < hyper.n_head_kv < hyper.n_head:
         group = hyper.n_head // hyper.n_head_kv
@@ -115,7 +114,7 @@ def _attention_mistakes(d: Definition, stage: str, length: int) -> Iterator[Mist
         yield Mistake(words, HeadsShifted.like(d, shift))
     if hyper.n_head_kv > 1:
         yield Mistake("reads KV head 0 for every query head", FirstKvHeadForAll.like(d))
-    if stage == "attn_probs":
+    if stage.kind == "softmax":
         yield Mistake("does not divide the scores by sqrt(head_dim)", ScoresNotScaled.like(d))
         yield Mistake("lets positions see later ones", SeesLaterPositions.like(d))
         for when in ("always", "never"):
@@ -125,7 +124,7 @@ def _attention_mistakes(d: Definition, stage: str, length: int) -> Iterator[Mist
         for when in ("always", "never"):
             words = f"{'rounds' if when == 'always' else 'does not round'} softmax rows to F16 before x V"
             yield Mistake(words, with_arithmetic(d, probs_to_f16=when))
-    cache = "K" if stage == "attn_probs" else "V"
+    cache = "K" if stage.kind == "softmax" else "V"
     for row in range(length):
         for holds in (row - 1, -1) if row else (-1,):
             what = "zero" if holds < 0 else f"that of position {holds}"
@@ -133,7 +132,7 @@ def _attention_mistakes(d: Definition, stage: str, length: int) -> Iterator[Mist
             yield Mistake(words, StaleRow.like(d, (row, holds)))
 
 
-def _matmul_mistakes(d: Definition, stage: str, place: Place) -> Iterator[Mistake]:
+def _matmul_mistakes(d: Definition, stage: GraphStage, place: Place) -> Iterator[Mistake]:
     matrix = d.matrix(stage, place.layer)
     if isinstance(matrix, Ternary):
         rounding = "int8 activations {} where half to even is defined"
@@ -149,44 +148,43 @@ def _matmul_mistakes(d: Definition, stage: str, place: Place) -> Iterator[Mistak
                 f"{'rounds' if when == 'always' else 'does not round'} the input to F16 before the product"
             )
             yield Mistake(words, with_arithmetic(d, inputs_to_f16=when))
-    for words, other in _other_matrices(d, stage, place, matrix):
+    for words, other in _other_matrices(d, stage, place):
         yield Mistake(words, OtherMatrix.like(d, other))
-    if stage == "logits" and not d.weights.head_is_tied:
+    if stage.weight == "head" and not d.weights.head_is_tied:
         words = "multiplies with the embedding where output.weight is defined"
         yield Mistake(words, OtherMatrix.like(d, d.weights.embedding))
-    if stage == "logits" and d.weights.head_is_tied and isinstance(matrix, Dense):
+    if stage.weight == "head" and d.weights.head_is_tied and isinstance(matrix, Dense):
         yield Mistake("reads the embedding transposed", EmbeddingTransposed.like(d))
 
 
-def _other_matrices(d: Definition, stage: str, place: Place, matrix: Matrix) -> Iterator[tuple[str, Matrix]]:
+def _other_matrices(d: Definition, stage: GraphStage, place: Place) -> Iterator[tuple[str, Matrix]]:
     """Projections of the same layer and of its neighbours that have the same shape."""
-    if stage == "logits":
+    block = d.hyper.architecture.block
+    if stage not in block:
         return
-    for other in MATMULS:
-        if other != stage and _fits(d.matrix(other, place.layer), matrix):
-            words = f"multiplies with the weight of {other}"
-            yield words, d.matrix(other, place.layer)
+    for other in block:
+        if other.kind == "projection" and other != stage:
+            matrix = d.matrix(other, place.layer)
+            if _shape(matrix) == _shape(d.matrix(stage, place.layer)):
+                yield f"multiplies with the weight of {other.name}", matrix
     for layer in (place.layer - 1, place.layer + 1):
         if 0 <= layer < d.hyper.n_layer:
             yield f"multiplies with the weight of layer {layer}", d.matrix(stage, layer)
-
-
-def _fits(other: Matrix, matrix: Matrix) -> bool:
-    return _shape(other) == _shape(matrix)
 
 
 def _shape(matrix: Matrix) -> tuple[int, ...]:
     return matrix.codes.shape if isinstance(matrix, Ternary) else matrix.tensor.shape
 
 
-def _activation_mistakes(d: Definition) -> Iterator[Mistake]:
+def _activation_mistakes(d: Definition, stage: GraphStage) -> Iterator[Mistake]:
+    gate, up = stage.inputs
     names = {"silu": "SiLU", "relu2": "ReLU²"}
     other = "silu" if d.hyper.activation == "relu2" else "relu2"
     words = f"computes {names[other]} where {names[d.hyper.activation]} is defined"
     yield Mistake(words, with_hyper(d, activation=other))
     yield Mistake(f"computes ReLU where {names[d.hyper.activation]} is defined", PlainRelu.like(d))
-    yield Mistake("does not multiply by ffn_up", WithoutUp.like(d))
-    yield Mistake("activates ffn_up and multiplies by ffn_gate", GateAndUpSwapped.like(d))
+    yield Mistake(f"does not multiply by {up}", WithoutUp.like(d))
+    yield Mistake(f"activates {up} and multiplies by {gate}", GateAndUpSwapped.like(d))
 
 
 def _embedding_mistakes(d: Definition) -> Iterator[Mistake]:

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from bitparity.architectures.graph import GraphStage
 from bitparity.oracle import ops
 from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.ops import Doubles
@@ -36,18 +37,19 @@ def with_arithmetic(definition: Definition, **changes: Any) -> Definition:
 
 
 class NormWithoutWeight(Variation):
-    def _norm(self, x: Doubles, weight: Doubles) -> Doubles:
-        return super()._norm(x, np.ones_like(weight))
+    def norm_weight(self, stage: GraphStage, place: Place) -> Doubles:
+        return np.ones_like(super().norm_weight(stage, place))
 
 
 class NormLeftOut(Variation):
-    def _norm(self, x: Doubles, weight: Doubles) -> Doubles:
+    def norm(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
         return x
 
 
 class NormWithMean(Variation):
-    def _norm(self, x: Doubles, weight: Doubles) -> Doubles:
-        return super()._norm(x - np.mean(x, axis=-1, keepdims=True), weight)
+    def norm(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
+        parts = x.reshape(len(x), -1, len(self.norm_weight(stage, place)))
+        return super().norm(stage, place, (parts - np.mean(parts, axis=-1, keepdims=True)).reshape(x.shape))
 
 
 class ShiftedPositions(Variation):
@@ -90,14 +92,14 @@ class FirstKvHeadForAll(Variation):
 
 
 class ScoresNotScaled(Variation):
-    def attn_probs(self, place: Place, q_rope: Doubles, keys: Doubles) -> Doubles:
-        return super().attn_probs(place, q_rope * np.sqrt(self.hyper.head_dim), keys)
+    def softmax(self, stage: GraphStage, place: Place, q: Doubles, keys: Doubles) -> Doubles:
+        return super().softmax(stage, place, q * np.sqrt(self.hyper.head_dim), keys)
 
 
 class SeesLaterPositions(Variation):
-    def attn_probs(self, place: Place, q_rope: Doubles, keys: Doubles) -> Doubles:
+    def softmax(self, stage: GraphStage, place: Place, q: Doubles, keys: Doubles) -> Doubles:
         seen = replace(place, positions=np.full_like(place.positions, len(keys) - 1))
-        return super().attn_probs(seen, q_rope, keys)
+        return super().softmax(stage, seen, q, keys)
 
 
 class StaleRow(Variation):
@@ -106,11 +108,11 @@ class StaleRow(Variation):
     change  (row, what it holds), -1 for zeros
     """
 
-    def attn_probs(self, place: Place, q_rope: Doubles, keys: Doubles) -> Doubles:
-        return super().attn_probs(place, q_rope, self._stale(keys))
+    def softmax(self, stage: GraphStage, place: Place, q: Doubles, keys: Doubles) -> Doubles:
+        return super().softmax(stage, place, q, self._stale(keys))
 
-    def attn_ctx(self, place: Place, attn_probs: Doubles, values: Doubles) -> Doubles:
-        return super().attn_ctx(place, attn_probs, self._stale(values))
+    def context(self, stage: GraphStage, place: Place, probs: Doubles, values: Doubles) -> Doubles:
+        return super().context(stage, place, probs, self._stale(values))
 
     def _stale(self, cache: Doubles) -> Doubles:
         row, holds = self.change
@@ -124,10 +126,10 @@ class StaleRow(Variation):
 class ActivationsRounded(Variation):
     """int8 activations by another rounding.  change  a function of float64 values."""
 
-    def _project(self, stage: str, place: Place, x: Doubles) -> Doubles:
+    def project(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
         matrix = self.matrix(stage, place.layer)
         if not isinstance(matrix, Ternary) or matrix.activations != PER_TOKEN:
-            return super()._project(stage, place, x)
+            return super().project(stage, place, x)
         _, s = ops.quantise_per_token(x.astype(np.float32))
         v = np.clip(self.change((x * s).astype(np.float32).astype(np.float64)), -128, 127)
         scale = matrix.scales.astype(np.float64).reshape(1, -1)
@@ -136,7 +138,7 @@ class ActivationsRounded(Variation):
 
 
 class ActivationsNotQuantised(Variation):
-    def _project(self, stage: str, place: Place, x: Doubles) -> Doubles:
+    def project(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
         matrix = self.matrix(stage, place.layer)
         return x @ matrix.select(list(range(matrix.rows))).T
 
@@ -144,43 +146,42 @@ class ActivationsNotQuantised(Variation):
 class OtherMatrix(Variation):
     """change  the matrix that is multiplied with instead."""
 
-    def _project(self, stage: str, place: Place, x: Doubles) -> Doubles:
+    def project(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
         return multiply(self.change, x, round_f16=self.arithmetic.rounds_inputs(place.rows))
 
 
 class WithoutUp(Variation):
-    def ffn_act(self, place: Place, ffn_gate: Doubles, ffn_up: Doubles) -> Doubles:
-        return super().ffn_act(place, ffn_gate, np.ones_like(ffn_up))
+    def gate(self, stage: GraphStage, place: Place, gate: Doubles, up: Doubles) -> Doubles:
+        return super().gate(stage, place, gate, np.ones_like(up))
 
 
 class GateAndUpSwapped(Variation):
-    def ffn_act(self, place: Place, ffn_gate: Doubles, ffn_up: Doubles) -> Doubles:
-        return super().ffn_act(place, ffn_up, ffn_gate)
+    def gate(self, stage: GraphStage, place: Place, gate: Doubles, up: Doubles) -> Doubles:
+        return super().gate(stage, place, up, gate)
 
 
 class PlainRelu(Variation):
-    def ffn_act(self, place: Place, ffn_gate: Doubles, ffn_up: Doubles) -> Doubles:
-        return np.maximum(ffn_gate, 0) * ffn_up
+    def gate(self, stage: GraphStage, place: Place, gate: Doubles, up: Doubles) -> Doubles:
+        return np.maximum(gate, 0) * up
 
 
 class OneAddend(Variation):
     """change  which addend of a residual sum is kept: 0 is the branch, 1 the residual stream."""
 
-    def attn_residual(self, place: Place, attn_out: Doubles, block_input: Doubles) -> Doubles:
-        return (attn_out, block_input)[self.change]
-
-    def layer_out(self, place: Place, ffn_out: Doubles, attn_residual: Doubles) -> Doubles:
-        return (ffn_out, attn_residual)[self.change]
+    def add(self, stage: GraphStage, place: Place, branch: Doubles, stream: Doubles) -> Doubles:
+        return (branch, stream)[self.change]
 
 
 class EmbeddingTransposed(Variation):
     """The bytes of the (n_vocab, n_embd) embedding read as if they were (n_embd, n_vocab)."""
 
-    def embeddings(self, place: Place, tokens: list[int]) -> Doubles:
+    def rows(self, stage: GraphStage, place: Place, tokens: list[int]) -> Doubles:
         return self._misread()[tokens]
 
-    def logits(self, place: Place, final_norm: Doubles) -> Doubles:
-        return final_norm @ self._misread().T
+    def project(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
+        if stage.weight != "head":
+            return super().project(stage, place, x)
+        return x @ self._misread().T
 
     def _misread(self) -> Doubles:
         table = self.weights.embedding
@@ -191,8 +192,8 @@ class EmbeddingTransposed(Variation):
 class OtherToken(Variation):
     """change  what is added to a token id before its row is read."""
 
-    def embeddings(self, place: Place, tokens: list[int]) -> Doubles:
-        return super().embeddings(place, [(t + self.change) % self.hyper.n_vocab for t in tokens])
+    def rows(self, stage: GraphStage, place: Place, tokens: list[int]) -> Doubles:
+        return super().rows(stage, place, [(t + self.change) % self.hyper.n_vocab for t in tokens])
 
 
 def half_away(x: Doubles) -> Doubles:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bitparity.errors import BadInput
 from bitparity.formats import FLOATS, MULTIPLIED, ROWS, get_format, is_ternary
-from bitparity.model.types import LayerWeights, Model, Tensor
+from bitparity.model.types import Model, Tensor
 from bitparity.oracle import ops
 from bitparity.oracle.ops import Codes, Doubles, Singles
 
@@ -127,7 +127,7 @@ def round_dense_input(matrix: Dense, x: Doubles, *, round_f16: bool) -> Doubles:
 
 
 class OracleWeights:
-    """The weights of a model by (layer, name), with the layers used last kept unpacked.
+    """The weights of a model by layer and role, with the layers used last kept unpacked.
 
     keep_layers  how many; None keeps all
     """
@@ -137,15 +137,19 @@ class OracleWeights:
         self._keep = keep_layers or model.hyper.n_layer
         self._layers: OrderedDict[int, dict[str, Matrix | Doubles]] = OrderedDict()
 
-    def matrix(self, layer: int, name: str) -> Matrix:
-        """A projection of a layer: q, k, v, attn_out, gate, up, down."""
-        found = self._cached(layer, name, load_matrix)
+    def matrix(self, layer: int, role: str) -> Matrix:
+        """A projection of a layer; head and token_embd are in layer -1."""
+        if layer < 0:
+            return self.head if role == "head" else self.embedding
+        found = self._cached(layer, role, load_matrix)
         assert not isinstance(found, np.ndarray)
         return found
 
-    def vector(self, layer: int, name: str) -> Doubles:
-        """A norm's weight: attn_norm, attn_sub_norm, ffn_norm, ffn_sub_norm."""
-        found = self._cached(layer, name, lambda tensor: tensor.values().astype(np.float64))
+    def vector(self, layer: int, role: str) -> Doubles:
+        """A norm's weight; output_norm is in layer -1."""
+        if layer < 0:
+            return self.output_norm
+        found = self._cached(layer, role, lambda tensor: tensor.values().astype(np.float64))
         assert isinstance(found, np.ndarray)
         return found
 
@@ -171,18 +175,11 @@ class OracleWeights:
         factors = self._weights.rope_factors
         return None if factors is None else factors.values().astype(np.float64)
 
-    def _cached(self, layer: int, name: str, load: Callable[[Tensor], Matrix | Doubles]) -> Matrix | Doubles:
+    def _cached(self, layer: int, role: str, load: Callable[[Tensor], Matrix | Doubles]) -> Matrix | Doubles:
         kept = self._layers.setdefault(layer, {})
         self._layers.move_to_end(layer)
         while len(self._layers) > self._keep:
             self._layers.popitem(last=False)
-        if name not in kept:
-            kept[name] = load(_tensor(self._weights.layers[layer], name))
-        return kept[name]
-
-
-def _tensor(layer: LayerWeights, name: str) -> Tensor:
-    tensor = getattr(layer, name)
-    if not isinstance(tensor, Tensor):
-        raise BadInput(f"the model has no {name} weight")
-    return tensor
+        if role not in kept:
+            kept[role] = load(self._weights.layers[layer][role])
+        return kept[role]

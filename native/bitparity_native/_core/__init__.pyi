@@ -12,6 +12,9 @@ from . import metrics as metrics
 def compiler() -> str:
     """Name and version of the compiler that built the core."""
 
+def stages_before_inner_norms() -> list[str]:
+    """The stages that a norm inside a branch may follow."""
+
 class HyperParameters:
     def __init__(
         self,
@@ -28,7 +31,6 @@ class HyperParameters:
         rope_base: float,
         rope_pairs: str,
         activation: str,
-        sub_norms: bool,
     ) -> None: ...
 
 class Matrix:
@@ -37,6 +39,8 @@ class Matrix:
     def __init__(self, format: str, rows: int, cols: int, data: NDArray[np.uint8]) -> None: ...
 
 class Layer:
+    """inner_norms  (stage, the stage that it follows, weight) of the norms inside branches"""
+
     def __init__(
         self,
         *,
@@ -44,13 +48,12 @@ class Layer:
         q: Matrix,
         k: Matrix,
         v: Matrix,
-        attn_sub_norm: NDArray[np.float32] | None,
         attn_out: Matrix,
         ffn_norm: NDArray[np.float32],
         gate: Matrix,
         up: Matrix,
-        ffn_sub_norm: NDArray[np.float32] | None,
         down: Matrix,
+        inner_norms: list[tuple[str, str, NDArray[np.float32]]],
     ) -> None: ...
 
 class Faults:

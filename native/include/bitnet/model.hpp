@@ -1,8 +1,10 @@
 // A model as the engine sees it: hyperparameters and views of tensors that the caller keeps alive.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "bitnet/kernels.hpp"
@@ -17,7 +19,6 @@ struct HyperParameters {
     float norm_eps, rope_base;
     RopePairs rope_pairs;
     Activation activation;
-    bool sub_norms;
 
     int n_embd_q() const { return n_head * head_dim; }
     int n_embd_kv() const { return n_head_kv * head_dim; }
@@ -32,15 +33,33 @@ struct Matrix {
     float scale = 1;  // I2_S: the float after the codes
 };
 
+// A norm inside a branch, computed in place when the stage that it follows is done.
+struct InnerNorm {
+    std::string stage, follows;
+    const float* weight;  // (width,)
+    int width;            // a row of the stage before is one or more parts of this width, normed one by one
+};
+
+// A stage that inner norms may follow, and how wide its rows are.
+struct BeforeInnerNorm {
+    const char* stage;
+    int (*width)(const HyperParameters&);
+};
+constexpr std::array before_inner_norms{
+    BeforeInnerNorm{"q_proj", [](const HyperParameters& h) { return h.n_embd_q(); }},
+    BeforeInnerNorm{"k_proj", [](const HyperParameters& h) { return h.n_embd_kv(); }},
+    BeforeInnerNorm{"attn_ctx", [](const HyperParameters& h) { return h.n_embd_q(); }},
+    BeforeInnerNorm{"ffn_act", [](const HyperParameters& h) { return h.n_ff; }},
+};
+
 struct Layer {
-    const float* attn_norm;      // (n_embd,)
-    Matrix q, k, v;              // (heads * head_dim, n_embd)
-    const float* attn_sub_norm;  // (n_embd_q,), null without sub-norms
-    Matrix attn_out;             // (n_embd, n_embd_q)
-    const float* ffn_norm;       // (n_embd,)
-    Matrix gate, up;             // (n_ff, n_embd)
-    const float* ffn_sub_norm;   // (n_ff,), null without sub-norms
-    Matrix down;                 // (n_embd, n_ff)
+    const float* attn_norm;  // (n_embd,)
+    Matrix q, k, v;          // (heads * head_dim, n_embd)
+    Matrix attn_out;         // (n_embd, n_embd_q)
+    const float* ffn_norm;   // (n_embd,)
+    Matrix gate, up;         // (n_ff, n_embd)
+    Matrix down;             // (n_embd, n_ff)
+    std::vector<InnerNorm> inner_norms;
 };
 
 struct Model {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "bitnet/arithmetic.hpp"
@@ -58,9 +59,11 @@ private:
     void feed_forward_block(int layer, const Chunk& chunk);
     void write_logits(const Chunk& chunk, bool only_last, float* logits);
     void norm(const float* weight, int width, int rows, const float* x, float* out);
+    // The norms of a layer that follow a stage, whose values x (chunk.rows, width) they take and replace.
+    void inner_norm(int layer, std::string_view after, const Chunk& chunk, int width, float* x);
     void add_to_stream(const Chunk& chunk);
     void multiply_from(const float* x, int cols, const Chunk& chunk, std::initializer_list<MatMulJob> jobs);
-    void record(int layer, Stage stage, const Chunk& chunk, int width, const float* values, int heads = 0);
+    void record(int layer, const char* stage, const Chunk& chunk, int width, const float* values, int heads = 0);
 
     Model model_;
     const KernelSet& kernels_;
@@ -75,13 +78,13 @@ private:
     ActivationBuffer activations_;
     Tap tap_;
 
-    std::vector<float> stream_;                           // (chunk, n_embd) the residual stream
-    std::vector<float> normed_;                           // (chunk, n_embd)
-    std::vector<float> projected_;                        // (chunk, n_embd)
-    std::vector<float> q_, context_values_, sub_normed_;  // (chunk, n_embd_q)
-    std::vector<float> k_, v_;                            // (chunk, n_embd_kv)
-    std::vector<float> gate_, up_;                        // (chunk, n_ff)
-    std::vector<float> probs_;                            // (chunk, n_head, positions), when recorded
+    std::vector<float> stream_;              // (chunk, n_embd) the residual stream
+    std::vector<float> normed_;              // (chunk, n_embd)
+    std::vector<float> projected_;           // (chunk, n_embd)
+    std::vector<float> q_, context_values_;  // (chunk, n_embd_q)
+    std::vector<float> k_, v_;               // (chunk, n_embd_kv)
+    std::vector<float> gate_, up_;           // (chunk, n_ff)
+    std::vector<float> probs_;               // (chunk, n_head, positions), when recorded
 };
 
 }  // namespace bitnet

@@ -1,0 +1,13 @@
+"""BitNet b1.58 2B4T: Ma et al. 2025, arXiv 2504.12285.  BitNet's graph with ReLU^2 for SiLU.
+
+bitnet.cpp has it under two names; `bitnet-25` is the one of its first converters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bitparity.architectures.bitnet import BITNET
+
+BITNET_B1_58 = replace(BITNET, name="bitnet-b1.58", activation="relu2")
+BITNET_25 = replace(BITNET_B1_58, name="bitnet-25")

@@ -1,0 +1,70 @@
+"""The architectures as data: every list is a graph that can be evaluated, and says what the tables need."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from bitparity.architectures import ARCHITECTURES, architecture_named
+from bitparity.architectures.graph import CACHES, Architecture, Kind
+from bitparity.architectures.llama import LLAMA
+from bitparity.blame.bounds import _BOUNDS
+from bitparity.errors import BadInput
+from bitparity.stages import STAGE_NAMES, stage_named
+
+EACH = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=list(ARCHITECTURES))
+
+
+@EACH
+def test_inputs_come_before_the_stage_that_reads_them(architecture: Architecture) -> None:
+    made = {"tokens", "block_input"}
+    for stage in architecture.stages:
+        assert made.issuperset(stage.inputs), stage
+        made |= {stage.name, *(cache for cache, fills in CACHES.items() if fills == stage.name)}
+
+
+@EACH
+def test_stages_are_in_the_order_of_the_vocabulary(architecture: Architecture) -> None:
+    ranks = [STAGE_NAMES.index(stage.name) for stage in architecture.stages]
+    assert ranks == sorted(set(ranks))
+
+
+@EACH
+def test_every_weight_of_a_block_is_read_by_one_stage_and_fits_it(architecture: Architecture) -> None:
+    readers = {stage.weight: stage for stage in architecture.block if stage.weight}
+    assert list(readers) == [weight.role for weight in architecture.weights]
+    for weight in architecture.weights:
+        stage = readers[weight.role]
+        assert len(weight.axes) == {"norm": 1, "projection": 2}[stage.kind]
+        if stage.kind == "projection":
+            assert weight.axes[0] == stage_named(stage.name).axes[0]
+            before = stage_named(stage.inputs[0])
+            assert weight.axes[1] == before.axes[0]
+
+
+@EACH
+def test_the_ends_of_the_graph_are_those_of_every_decoder(architecture: Architecture) -> None:
+    names = [stage.name for stage in architecture.stages]
+    assert (names[0], names[-2:]) == ("embeddings", ["final_norm", "logits"])
+    assert architecture.block[-1].name == "layer_out"
+
+
+def test_every_kind_has_a_bound() -> None:
+    assert set(_BOUNDS) == set(get_args(Kind))
+
+
+def test_bitnet_without_its_inner_norms_is_llama() -> None:
+    bitnet = architecture_named("bitnet")
+    assert [norm.name for norm in bitnet.inner_norms] == ["attn_sub_norm", "ffn_sub_norm"]
+    bare = bitnet.without(bitnet.inner_norms)
+    assert (bare.stages, bare.weights) == (LLAMA.stages, LLAMA.weights)
+
+
+def test_branches_end_in_the_projections_that_are_added_to_the_stream() -> None:
+    assert LLAMA.branch_ends == ("attn_out", "down")
+
+
+def test_unknown_architecture_is_refused_with_the_names_of_the_known() -> None:
+    with pytest.raises(BadInput, match=r"'gpt2' is none of bitnet, bitnet-25, bitnet-b1\.58, llama"):
+        architecture_named("gpt2")
