@@ -29,7 +29,6 @@ try:
 except ImportError as error:  # a source tree that was never built
     _problem = str(error)
 
-_ONLY_BITNET_CPP = ("bitnet-25", "bitnet-b1.58")  # architectures that llama.cpp does not have
 
 
 class NativeEngine:
@@ -116,7 +115,8 @@ class NativeEngine:
     def _arithmetic_for(self, model: Model) -> Arithmetic:
         if self._arithmetic != "auto":
             return arithmetic_named(self._arithmetic)
-        is_bitnet_cpp = model.hyper.arch in _ONLY_BITNET_CPP or "I2_S" in model.format_counts()
+        only_bitnet_cpp = set(model.hyper.architecture.nodes) == {"bitnet.cpp"}
+        is_bitnet_cpp = only_bitnet_cpp or "I2_S" in model.format_counts()
         return BITNET_CPP if is_bitnet_cpp else LLAMA_CPP
 
     def _changed(self, **changes: Any) -> NativeEngine:

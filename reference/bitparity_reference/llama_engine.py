@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from bitparity.architectures.ggml_nodes import NodeTable
 from bitparity.engine import Availability, Fingerprint, ModelInfo, Role
 from bitparity.errors import BadInput, EngineUnavailable
 from bitparity.model import open_model
@@ -13,7 +14,6 @@ from bitparity.worker.session import WorkerSession
 from bitparity.worker.worker import TIME_LIMIT
 from bitparity_reference.build import bridge_dir, build_bridge, compiler_version, find_compiler
 from bitparity_reference.discover import Library
-from bitparity_reference.nodes import NodeTable
 from bitparity_reference.session import open_bridge
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
+from bitparity.architectures.ggml_nodes import Node, NodeTable
 from bitparity.engine import Floats, ModelInfo, Sink, StageValue
 from bitparity.errors import BadInput
 from bitparity.stages import StageFilter, graph_order
@@ -20,7 +21,7 @@ from bitparity.worker.shared_memory import new_memory
 from bitparity_reference.build import MODULE
 from bitparity_reference.build_arithmetic import with_arithmetic
 from bitparity_reference.debuggers import keep_debuggers_away
-from bitparity_reference.nodes import Node, NodeTable, wanted_nodes
+from bitparity_reference.nodes import wanted_nodes
 
 
 def open_bridge(

@@ -50,6 +50,12 @@ def test_the_ends_of_the_graph_are_those_of_every_decoder(architecture: Architec
     assert architecture.block[-1].name == "layer_out"
 
 
+@EACH
+def test_the_nodes_of_references_are_of_the_stages_that_there_are(architecture: Architecture) -> None:
+    for reference, table in architecture.nodes.items():
+        assert set(table) == set(architecture.by_name), reference
+
+
 def test_every_kind_has_a_bound() -> None:
     assert set(_BOUNDS) == set(get_args(Kind))
 

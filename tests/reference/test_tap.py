@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bitparity.architectures import ARCHITECTURES
 from bitparity.engine import Floats, StageValue
 from bitparity.stages import STAGE_NAMES, StageFilter, graph_order
 from bitparity.trace import TraceWriter, read_trace
@@ -16,7 +17,6 @@ from bitparity_reference.llama_engine import LlamaEngine
 
 TOKENS = [(i * 37) % 256 for i in range(24)]
 HEADS, KV_HEADS, HEAD_DIM = 4, 2, 64
-NOT_IN_LLAMA = {"attn_sub_norm", "ffn_sub_norm"}
 EVERYTHING = StageFilter.parse()
 
 Recorded = dict[tuple[int, str], Floats]
@@ -47,12 +47,12 @@ def test_tap_records_each_stage_of_each_architecture(
         session = engine.open(model_file(arch=arch, weight_format="F16"), context=32, threads=1)
         got = record(session)
         session.close()
-        absent = NOT_IN_LLAMA if arch == "llama" else set()
-        wanted = [pair for pair in EVERYTHING.pairs(2) if pair[1] not in absent]
+        stages = ARCHITECTURES[arch].by_name
+        wanted = [pair for pair in EVERYTHING.pairs(2) if pair[1] in stages]
         assert [(v.layer, v.stage) for v in got] == wanted, arch
         assert all(v.position == 0 and v.seq == 0 and len(v.values) == len(TOKENS) for v in got)
         assert all(np.isfinite(v.values).all() and v.values.dtype == np.float32 for v in got)
-        assert {v.stage for v in got} == set(STAGE_NAMES) - absent
+        assert {v.stage for v in got} == set(stages)
 
 
 @pytest.mark.parametrize("n_prefill", [5, 513, 517], ids=["one batch", "and one of one", "two batches"])

@@ -6,6 +6,7 @@ what is quantised to int8 has a known size (SubLN: Wang et al. 2022, arXiv 2210.
 
 from __future__ import annotations
 
+from bitparity.architectures.ggml_nodes import BITNET_CPP_NODES, LLAMA_CPP_NODES, Node
 from bitparity.architectures.gguf_keys import DECODER_KEYS
 from bitparity.architectures.graph import Architecture, BlockWeight, GraphStage
 
@@ -50,4 +51,22 @@ BITNET = Architecture(
         BlockWeight("down", "ffn_down", ("n_embd", "n_ff")),
     ),
     keys=DECODER_KEYS,
+    nodes={
+        "bitnet.cpp": {
+            **BITNET_CPP_NODES,
+            "attn_ctx": Node("kqv_out", "CONT"),
+            "attn_sub_norm": Node("attn_sub_norm", "MUL"),
+            "attn_out": Node("attn_o_out", "MUL_MAT"),
+            "ffn_act": Node("ffn_sub_out", "MUL"),
+            "ffn_sub_norm": Node("ffn_sub_norm", "MUL"),
+            "ffn_out": Node("ffn_down", "MUL_MAT"),
+        },
+        "llama.cpp": {
+            **LLAMA_CPP_NODES,
+            "attn_sub_norm": Node("attn_sub_norm", "MUL"),
+            "ffn_act": Node("ffn_sub_out", "GLU"),
+            "ffn_sub_norm": Node("ffn_sub_norm", "MUL"),
+            "ffn_out": Node("ffn_down", "MUL_MAT"),
+        },
+    },
 )

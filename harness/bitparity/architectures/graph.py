@@ -29,6 +29,7 @@ from functools import cached_property
 from math import prod
 from typing import Any, Literal, Self
 
+from bitparity.architectures.ggml_nodes import NodeTable
 from bitparity.stages import stage_named
 
 Kind = Literal["rows", "norm", "projection", "rotation", "softmax", "context", "product", "sum"]
@@ -96,6 +97,7 @@ class Architecture:
     stages      all of them, in the order in which they are computed
     weights     of a block, in the order in which files have them
     keys        of the hyperparameters, each after those that its default is made from
+    nodes       by the name of each reference that runs it: which node of its graph is which stage
     """
 
     name: str
@@ -104,6 +106,7 @@ class Architecture:
     stages: tuple[GraphStage, ...]
     weights: tuple[BlockWeight, ...]
     keys: tuple[HyperKey, ...]
+    nodes: Mapping[str, NodeTable]
 
     @cached_property
     def by_name(self) -> dict[str, GraphStage]:

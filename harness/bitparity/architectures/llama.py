@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bitparity.architectures.ggml_nodes import BITNET_CPP_NODES, LLAMA_CPP_NODES, Node
 from bitparity.architectures.gguf_keys import DECODER_KEYS
 from bitparity.architectures.graph import Architecture, BlockWeight, GraphStage
 
@@ -42,4 +43,18 @@ LLAMA = Architecture(
         BlockWeight("down", "ffn_down", ("n_embd", "n_ff")),
     ),
     keys=DECODER_KEYS,
+    nodes={
+        "bitnet.cpp": {
+            **BITNET_CPP_NODES,
+            "attn_ctx": Node("kqv_merged_cont", "CONT"),
+            "attn_out": Node("kqv_out", "MUL_MAT"),
+            "ffn_act": Node("ffn_gate_par", "MUL"),
+            "ffn_out": Node("ffn_out", "MUL_MAT"),
+        },
+        "llama.cpp": {
+            **LLAMA_CPP_NODES,
+            "ffn_act": Node("ffn_swiglu", "GLU"),
+            "ffn_out": Node("ffn_out", "MUL_MAT"),
+        },
+    },
 )
