@@ -6,11 +6,15 @@ sums in the order of ggml lose against float64.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bitparity.architectures import ARCHITECTURES
+from bitparity.architectures.graph import Architecture, BlockWeight, GraphStage
+from bitparity.architectures.llama import LLAMA
 from bitparity.engine import StageValue
 from bitparity.model import open_model
 from bitparity.oracle.arithmetic import arithmetic_named
@@ -100,6 +104,33 @@ def test_every_stage_of_every_arch_and_format(model_of, arch, weight_format, ari
 @pytest.mark.parametrize("arithmetic", ["bitnet.cpp", "llama.cpp"])
 def test_every_stage_of_other_shapes_and_heads(model_of, fields, arithmetic):
     check(model_of(**fields), arithmetic)
+
+
+def with_norm_of_heads(after: str) -> Architecture:
+    """Llama with an RMSNorm of every head behind a stage, named like a stage of the vocabulary."""
+    norm = GraphStage("attn_sub_norm", "norm", (after,), "attn_sub_norm")
+    stages: list[GraphStage] = []
+    for stage in LLAMA.stages:
+        inputs = tuple(norm.name if need == after else need for need in stage.inputs)
+        stages += [replace(stage, inputs=inputs), *([norm] if stage.name == after else [])]
+    weight = BlockWeight("attn_sub_norm", "attn_sub_norm", ("head_dim",))
+    return replace(LLAMA, name=f"{after}-norm", stages=tuple(stages), weights=(*LLAMA.weights, weight))
+
+
+@pytest.mark.parametrize("after", ["q_proj", "k_proj", "attn_ctx"])
+def test_norm_of_every_head_needs_nothing_but_the_list(model_of, monkeypatch, after):
+    architecture = with_norm_of_heads(after)
+    monkeypatch.setitem(ARCHITECTURES, architecture.name, architecture)
+    path = model_of(arch=architecture.name)
+    assert open_model(path).weights.layers[0]["attn_sub_norm"].shape == (64,)
+    assert (1, "attn_sub_norm", 0) in local_errors(path, "llama.cpp")
+    check(path, "llama.cpp")
+
+
+def test_norm_where_the_core_has_no_place_for_one_is_refused(monkeypatch):
+    architecture = with_norm_of_heads("v_proj")
+    monkeypatch.setitem(ARCHITECTURES, architecture.name, architecture)
+    assert str(NativeEngine().refusal(architecture.name, {"F32"})).endswith("llama, not 'v_proj-norm'")
 
 
 def test_a_fault_is_over_the_limit(model_of):

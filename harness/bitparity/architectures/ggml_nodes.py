@@ -11,19 +11,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Node:
-    """name         without its layer, which the graph appends as `-3`
-    op           as ggml calls it
-    former_name  in earlier versions of upstream; a graph has one of the two
+    """name           without its layer, which the graph appends as `-3`
+    op             as ggml calls it
+    former_name    in earlier versions of upstream; a graph has one of the two
+    position_axis  the ggml axis that runs over positions: 1, or 2 behind (head_dim, heads)
     """
 
     name: str
     op: str
     former_name: str = ""
-
-    @property
-    def position_axis(self) -> int:
-        """The ggml axis that runs over positions: 2 behind (head_dim, heads), else 1."""
-        return 2 if self.op == "ROPE" else 1
+    position_axis: int = 1
 
     @property
     def is_softmax(self) -> bool:
@@ -38,8 +35,8 @@ _COMMON: NodeTable = {
     "q_proj": Node("Qcur", "MUL_MAT"),
     "k_proj": Node("Kcur", "MUL_MAT"),
     "v_proj": Node("Vcur", "MUL_MAT"),
-    "q_rope": Node("Qcur", "ROPE"),
-    "k_rope": Node("Kcur", "ROPE"),
+    "q_rope": Node("Qcur", "ROPE", position_axis=2),
+    "k_rope": Node("Kcur", "ROPE", position_axis=2),
     "attn_residual": Node("ffn_inp", "ADD"),
     "ffn_norm": Node("ffn_norm", "MUL"),
     "ffn_gate": Node("ffn_gate", "MUL_MAT"),
