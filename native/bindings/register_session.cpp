@@ -45,7 +45,8 @@ struct BoundMatrix {
 using Vector = Array<float>;
 using OptionalVector = std::optional<Vector>;
 
-using BoundInnerNorm = std::tuple<std::string, std::string, Vector>;  // stage, the stage that it follows, weight
+// Its stage, the stage that it follows, its weight.
+using BoundInnerNorm = std::tuple<std::string, std::string, Vector>;
 
 struct BoundLayer {
     Vector attn_norm, ffn_norm;
@@ -81,9 +82,11 @@ InnerNorm view(const BoundInnerNorm& bound, const HyperParameters& h) {
     for (const BeforeInnerNorm& before : before_inner_norms) {
         if (follows != before.stage) continue;
         const int width = int(weight.size());
-        if (width < 1 || before.width(h) % width != 0)
-            throw std::invalid_argument(stage + " has " + std::to_string(width) + " weights, which do not divide the " +
+        if (width < 1 || before.width(h) % width != 0) {
+            throw std::invalid_argument(stage + " has " + std::to_string(width) +
+                                        " weights, which do not divide the " +
                                         std::to_string(before.width(h)) + " values of " + follows);
+        }
         return {stage, follows, weight.data(), width};
     }
     throw std::invalid_argument("no norm can follow " + follows);
@@ -282,7 +285,8 @@ void register_session(py::module_& m) {
         .def(py::init([](Vector attn_norm, BoundMatrix q, BoundMatrix k, BoundMatrix v, BoundMatrix attn_out,
                          Vector ffn_norm, BoundMatrix gate, BoundMatrix up, BoundMatrix down,
                          std::vector<BoundInnerNorm> inner_norms) {
-                 return BoundLayer{attn_norm, ffn_norm, q, k, v, attn_out, gate, up, down, std::move(inner_norms)};
+                 return BoundLayer{attn_norm, ffn_norm, q,  k,    v,
+                                   attn_out,  gate,     up, down, std::move(inner_norms)};
              }),
              py::kw_only(), arg("attn_norm"), arg("q"), arg("k"), arg("v"), arg("attn_out"), arg("ffn_norm"),
              arg("gate"), arg("up"), arg("down"), arg("inner_norms"));

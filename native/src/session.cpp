@@ -97,12 +97,12 @@ void Session::attention_block(int layer, const Chunk& chunk) {
     record(layer, "q_proj", chunk, hyper().n_embd_q(), q_.data());
     record(layer, "k_proj", chunk, hyper().n_embd_kv(), k_.data());
     record(layer, "v_proj", chunk, hyper().n_embd_kv(), v_.data());
-    inner_norm(layer, "q_proj", chunk, hyper().n_embd_q(), q_.data());
-    inner_norm(layer, "k_proj", chunk, hyper().n_embd_kv(), k_.data());
+    norm_after(layer, "q_proj", chunk, hyper().n_embd_q(), q_.data());
+    norm_after(layer, "k_proj", chunk, hyper().n_embd_kv(), k_.data());
     rotate_and_store(layer, chunk);
     attend(layer, chunk);
 
-    inner_norm(layer, "attn_ctx", chunk, hyper().n_embd_q(), context_values_.data());
+    norm_after(layer, "attn_ctx", chunk, hyper().n_embd_q(), context_values_.data());
     multiply_from(context_values_.data(), hyper().n_embd_q(), chunk, {{w.attn_out, projected_.data()}});
     record(layer, "attn_out", chunk, hyper().n_embd, projected_.data());
     add_to_stream(chunk);
@@ -162,7 +162,7 @@ void Session::feed_forward_block(int layer, const Chunk& chunk) {
         activate(gate_.data() + at, up_.data() + at, n_ff, gate_.data() + at);
     });
     record(layer, "ffn_act", chunk, n_ff, gate_.data());
-    inner_norm(layer, "ffn_act", chunk, n_ff, gate_.data());
+    norm_after(layer, "ffn_act", chunk, n_ff, gate_.data());
     multiply_from(gate_.data(), n_ff, chunk, {{w.down, projected_.data()}});
     record(layer, "ffn_out", chunk, hyper().n_embd, projected_.data());
     add_to_stream(chunk);
@@ -187,9 +187,9 @@ void Session::norm(const float* weight, int width, int rows, const float* x, flo
     });
 }
 
-void Session::inner_norm(int layer, std::string_view after, const Chunk& chunk, int width, float* x) {
+void Session::norm_after(int layer, std::string_view stage, const Chunk& chunk, int width, float* x) {
     for (const InnerNorm& inner : model_.layers[std::size_t(layer)].inner_norms) {
-        if (inner.follows != after) continue;
+        if (inner.follows != stage) continue;
         norm(inner.weight, inner.width, chunk.rows * (width / inner.width), x, x);
         record(layer, inner.stage.c_str(), chunk, width, x);
     }
@@ -209,7 +209,8 @@ void Session::multiply_from(const float* x, int cols, const Chunk& chunk,
     multiply(pool_, kernels_, activations_, chunk.batch, arithmetic_, jobs);
 }
 
-void Session::record(int layer, const char* stage, const Chunk& chunk, int width, const float* values, int heads) {
+void Session::record(int layer, const char* stage, const Chunk& chunk, int width, const float* values,
+                     int heads) {
     const int call_begins = chunk.position - chunk.first_row;
     tap_.record(layer, stage, {call_begins, chunk.call_rows, chunk.first_row, chunk.rows}, std::size_t(width),
                 heads, values);

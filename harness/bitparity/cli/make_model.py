@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from bitparity.architectures import ARCHITECTURES
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.quantize import report_written
@@ -23,7 +24,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.command("make-model")
 @click.argument("target", metavar="OUT", type=_FILE)
 @click.option("--preset", default="tiny", show_default=True, help="Shape to start from; see below.")
-@click.option("--arch", help="bitnet, bitnet-25, bitnet-b1.58 or llama.")
+@click.option("--arch", help=f"{', '.join(ARCHITECTURES)}.")
 @click.option("--layers", "n_layer", type=int)
 @click.option("--width", "n_embd", type=int)
 @click.option("--heads", "n_head", type=int)

@@ -59,11 +59,12 @@ private:
     void feed_forward_block(int layer, const Chunk& chunk);
     void write_logits(const Chunk& chunk, bool only_last, float* logits);
     void norm(const float* weight, int width, int rows, const float* x, float* out);
-    // The norms of a layer that follow a stage, whose values x (chunk.rows, width) they take and replace.
-    void inner_norm(int layer, std::string_view after, const Chunk& chunk, int width, float* x);
+    // Computes the inner norms that follow a stage; its values x (chunk.rows, width) become theirs.
+    void norm_after(int layer, std::string_view stage, const Chunk& chunk, int width, float* x);
     void add_to_stream(const Chunk& chunk);
     void multiply_from(const float* x, int cols, const Chunk& chunk, std::initializer_list<MatMulJob> jobs);
-    void record(int layer, const char* stage, const Chunk& chunk, int width, const float* values, int heads = 0);
+    void record(int layer, const char* stage, const Chunk& chunk, int width, const float* values,
+                int heads = 0);
 
     Model model_;
     const KernelSet& kernels_;
