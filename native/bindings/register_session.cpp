@@ -77,24 +77,11 @@ Matrix shaped(const BoundMatrix& bound, int rows, int cols, const char* name) {
     return bound.matrix;
 }
 
-InnerNorm view(const BoundInnerNorm& bound, const HyperParameters& h) {
-    const auto& [stage, follows, weight] = bound;
-    for (const BeforeInnerNorm& before : before_inner_norms) {
-        if (follows != before.stage) continue;
-        const int width = int(weight.size());
-        if (width < 1 || before.width(h) % width != 0) {
-            throw std::invalid_argument(stage + " has " + std::to_string(width) +
-                                        " weights, which do not divide the " +
-                                        std::to_string(before.width(h)) + " values of " + follows);
-        }
-        return {stage, follows, weight.data(), width};
-    }
-    throw std::invalid_argument("no norm can follow " + follows);
-}
-
 Layer view(const BoundLayer& layer, const HyperParameters& h) {
     std::vector<InnerNorm> inner_norms;
-    for (const BoundInnerNorm& norm : layer.inner_norms) inner_norms.push_back(view(norm, h));
+    for (const auto& [stage, follows, weight] : layer.inner_norms) {
+        inner_norms.push_back({stage, follows, weight.data(), int(weight.size())});
+    }
     return {
         .attn_norm = data_of(layer.attn_norm, h.n_embd, "attn_norm"),
         .q = shaped(layer.q, h.n_embd_q(), h.n_embd, "q"),
@@ -249,12 +236,6 @@ Arithmetic make_arithmetic(const std::string& generation, const std::string& ord
         throw std::invalid_argument("compiler '" + compiler + "' is neither gcc nor clang");
     return {is_bitnet ? Generation::bitnet_cpp : Generation::llama_cpp, order_of(order),
             is_gcc ? Compiler::gcc : Compiler::clang};
-}
-
-std::vector<std::string> stages_before_inner_norms() {
-    std::vector<std::string> stages;
-    for (const BeforeInnerNorm& before : before_inner_norms) stages.emplace_back(before.stage);
-    return stages;
 }
 
 std::string compiler() {

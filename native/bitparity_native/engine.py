@@ -295,7 +295,7 @@ def _computes(architecture: Architecture) -> bool:
     """Whether the core has its graph: Llama's, with norms after some of its stages (session.cpp)."""
     places = _core.stages_before_inner_norms()
     norms = [norm for norm in architecture.inner_norms if norm.inputs[0] in places]
-    return architecture.without(norms).stages == LLAMA.stages
+    return architecture.without(norms).stages == LLAMA.without(LLAMA.inner_norms).stages
 
 
 def _kernel_sets() -> list[str]:

@@ -1,7 +1,9 @@
 #include "bitnet/session.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <stdexcept>
 
 #include "bitnet/half.hpp"
 
@@ -11,6 +13,30 @@ namespace {
 // Enough that each matmul makes several tasks a thread, so that a slower processor takes fewer; few enough
 // that activations take little memory beside the weights.
 constexpr int chunk_tokens = 512;
+
+// A stage that inner norms may follow, and how wide its rows are.
+struct BeforeInnerNorm {
+    const char* stage;
+    int (*width)(const HyperParameters&);
+};
+constexpr std::array before_inner_norms{
+    BeforeInnerNorm{"q_proj", [](const HyperParameters& h) { return h.n_embd_q(); }},
+    BeforeInnerNorm{"k_proj", [](const HyperParameters& h) { return h.n_embd_kv(); }},
+    BeforeInnerNorm{"attn_ctx", [](const HyperParameters& h) { return h.n_embd_q(); }},
+    BeforeInnerNorm{"ffn_act", [](const HyperParameters& h) { return h.n_ff; }},
+};
+
+void check(const InnerNorm& norm, const HyperParameters& hyper) {
+    for (const BeforeInnerNorm& before : before_inner_norms) {
+        if (norm.follows != before.stage) continue;
+        const int width = before.width(hyper);
+        if (norm.width > 0 && width % norm.width == 0) return;
+        throw std::invalid_argument(norm.stage + " has " + std::to_string(norm.width) +
+                                    " weights, which do not divide the " + std::to_string(width) +
+                                    " values of " + norm.follows);
+    }
+    throw std::invalid_argument("no norm can follow " + norm.follows);
+}
 
 void unpack_row(const Matrix& matrix, int row, float* out) {
     const std::uint8_t* data = matrix.data + std::size_t(row) * matrix.row_bytes;
@@ -27,6 +53,12 @@ void unpack_row(const Matrix& matrix, int row, float* out) {
 
 }  // namespace
 
+std::vector<std::string> stages_before_inner_norms() {
+    std::vector<std::string> stages;
+    for (const BeforeInnerNorm& before : before_inner_norms) stages.emplace_back(before.stage);
+    return stages;
+}
+
 Session::Session(Model model, const KernelSet& kernels, const SessionOptions& options)
     : model_(std::move(model)),
       kernels_(kernels),
@@ -38,7 +70,11 @@ Session::Session(Model model, const KernelSet& kernels, const SessionOptions& op
       attention_(model_.hyper, kernels, options.arithmetic, options.faults, options.threads, options.context),
       rotation_(model_.hyper, model_.rope_factors, options.arithmetic),
       activations_(kernels, pool_, options.arithmetic, faults_),
-      tap_(pool_) {}
+      tap_(pool_) {
+    for (const Layer& layer : model_.layers) {
+        for (const InnerNorm& norm : layer.inner_norms) check(norm, hyper());
+    }
+}
 
 // Buffers grow with the longest call, so that short ones take little memory.
 void Session::make_room(int tokens) {

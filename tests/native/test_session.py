@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -145,8 +146,6 @@ def test_rollback_of_a_value_that_is_not_finite_leaves_no_trace(model_of: ModelO
 
 
 def _with_huge_values(model):
-    from dataclasses import replace
-
     layer = model.weights.layers[0]
     halves = layer["v"].data.view(np.float16)
     huge = np.where(halves == 0, np.float16(0), np.float16(60000))
@@ -258,3 +257,14 @@ def test_weights_are_used_from_the_map_and_the_cache_is_lazy(model_of: ModelOf, 
     session.prefill(tokens(4))
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 200_000  # KiB; the cache alone would be 1 GB
+
+
+def test_inner_norm_that_does_not_fit_its_stage_is_refused(model_of):
+    def shortened(model):
+        layer = model.weights.layers[0]
+        short = replace(layer["ffn_sub_norm"], shape=(500,), data=layer["ffn_sub_norm"].data[: 500 * 4])
+        layers = (layer | {"ffn_sub_norm": short}, *model.weights.layers[1:])
+        return replace(model, weights=replace(model.weights, layers=layers))
+
+    with pytest.raises(BadInput, match="ffn_sub_norm has 500 weights, which do not divide the 768 values"):
+        NativeEngine(alter=shortened).open(model_of(arch="bitnet"), context=32, threads=1)

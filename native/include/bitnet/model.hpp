@@ -1,7 +1,6 @@
 // A model as the engine sees it: hyperparameters and views of tensors that the caller keeps alive.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -38,18 +37,6 @@ struct InnerNorm {
     std::string stage, follows;
     const float* weight;  // (width,)
     int width;            // a row of the stage before is one or more parts of this width, normed one by one
-};
-
-// A stage that inner norms may follow, and how wide its rows are.
-struct BeforeInnerNorm {
-    const char* stage;
-    int (*width)(const HyperParameters&);
-};
-constexpr std::array before_inner_norms{
-    BeforeInnerNorm{"q_proj", [](const HyperParameters& h) { return h.n_embd_q(); }},
-    BeforeInnerNorm{"k_proj", [](const HyperParameters& h) { return h.n_embd_kv(); }},
-    BeforeInnerNorm{"attn_ctx", [](const HyperParameters& h) { return h.n_embd_q(); }},
-    BeforeInnerNorm{"ffn_act", [](const HyperParameters& h) { return h.n_ff; }},
 };
 
 struct Layer {

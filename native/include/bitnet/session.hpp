@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -16,6 +17,9 @@
 
 namespace bitnet {
 
+// The stages that an inner norm may follow.
+std::vector<std::string> stages_before_inner_norms();
+
 struct SessionOptions {
     int context;
     int threads;
@@ -26,6 +30,7 @@ struct SessionOptions {
 class Session {
 public:
     // kernels must run here; the tensors of the model stay alive as long as the session.
+    // Throws std::invalid_argument for an inner norm that has no place or does not fit it.
     Session(Model model, const KernelSet& kernels, const SessionOptions& options);
 
     // Runs n tokens as one batch.  logits is (n, n_vocab), or (1, n_vocab) with only_last.
