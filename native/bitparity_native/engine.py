@@ -30,7 +30,6 @@ except ImportError as error:  # a source tree that was never built
     _problem = str(error)
 
 
-
 class NativeEngine:
     """Opens models in the C++ core.
 
