@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,13 @@ def make_folder(path: Path, *, exist_ok: bool = False) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write strict JSON: numbers that are not finite, which it does not have, become null."""
-    write_text(path, json.dumps(without_nan(data), indent=1, allow_nan=False) + "\n")
+    """Write as to_json; raises BadInput when that fails."""
+    write_text(path, to_json(data))
+
+
+def to_json(data: Any) -> str:
+    """Strict JSON: numbers that are not finite, which it does not have, become null."""
+    return json.dumps(without_nan(data), indent=1, allow_nan=False) + "\n"
 
 
 def without_nan(data: Any) -> Any:
@@ -59,6 +64,11 @@ def without_nan(data: Any) -> Any:
     if isinstance(data, list | tuple):
         return [without_nan(value) for value in data]
     return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def with_nan(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same data with NaN for every None: numbers as without_nan found them, infinity apart."""
+    return {name: math.nan if value is None else value for name, value in data.items()}
 
 
 def _obstacle(path: Path) -> str | None:

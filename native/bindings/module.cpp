@@ -9,8 +9,6 @@ PYBIND11_MODULE(_core, m) {
     auto kernels = m.def_submodule(
         "kernels", "Single kernels, for tests; every one takes the name of a kernel set first.");
     register_kernels(kernels);
-    auto metrics = m.def_submodule("metrics", "Distances between logits.");
-    register_metrics(metrics);
     register_recorder(m);
     register_session(m);
 }

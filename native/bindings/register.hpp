@@ -9,7 +9,6 @@
 #include "bitnet/kernels.hpp"
 
 void register_kernels(pybind11::module_& m);
-void register_metrics(pybind11::module_& m);
 void register_recorder(pybind11::module_& m);
 void register_session(pybind11::module_& m);
 

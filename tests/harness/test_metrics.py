@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bitparity.compare.metrics import TOP_K, compare_logits
+from bitparity.compare.metrics import METRICS, TOP_K, compare_logits, relative_l2
 from bitparity.errors import ShapeError
 
 LOGITS = arrays(np.float32, 24, elements=st.floats(-30, 30, width=32))
@@ -103,6 +103,18 @@ def test_not_finite_has_no_distance_that_a_limit_accepts(bad: float, sides: str)
         assert not value <= 1e30
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("at", [0, 3, 127, 128])
+@pytest.mark.parametrize("side", [0, 1])
+def test_one_bad_value_anywhere_gives_every_metric_what_its_row_says(bad: float, at: int, side: int) -> None:
+    pair = np.zeros((2, 129), np.float32)
+    pair[side, at] = bad
+    m = compare_logits(pair[0], pair[1])
+    assert (m.expected_is_finite, m.actual_is_finite) == (side == 1, side == 0)
+    for metric in METRICS:
+        np.testing.assert_equal(metric.of(m), metric.not_finite)
+
+
 def test_zero_vectors_are_defined() -> None:
     zero, one = np.zeros(4), np.ones(4)
     both = compare_logits(zero, zero)
@@ -146,6 +158,40 @@ def test_float32_values_are_summed_in_float64() -> None:
     e = np.full(8, 1e25, np.float32)
     assert compare_logits(e, e * 2).relative_l2 == 1
     assert compare_logits(e, e * 2).one_minus_cosine == pytest.approx(0, abs=1e-30)
+
+
+@given(arrays(np.float32, st.integers(1, 700), elements=st.sampled_from([-1.0, -0.0, 0.0, 0.5, 2.0])))
+def test_ties_go_to_the_lowest_index(values: np.ndarray) -> None:
+    best = np.lexsort((np.arange(values.size), -values))[:TOP_K]
+    m = compare_logits(values, np.where(np.isin(np.arange(values.size), best), values, np.float32(-9)))
+    assert m.argmax_expected == m.argmax_actual == best[0]
+    assert m.top_k_overlap == 1
+    assert m.margin_expected == (values[best[0]] - values[best[1]] if values.size > 1 else math.inf)
+
+
+@pytest.mark.parametrize("n", [1, 9, 10, 11, 639, 640, 641, 128_256])
+def test_best_tokens_are_found_in_every_length(n: int) -> None:
+    rng = np.random.default_rng(n)
+    e, a = rng.normal(0, 3, (2, n)).astype(np.float32)
+    m = compare_logits(e, a)
+    top = [set(np.argsort(-side, kind="stable")[:TOP_K].tolist()) for side in (e, a)]
+    assert m.argmax_expected == int(np.argmax(e))
+    assert m.top_k_overlap == len(top[0] & top[1]) / min(TOP_K, n)
+
+
+def test_strides_and_wider_types_change_nothing() -> None:
+    e, a = np.random.default_rng(10).normal(0, 3, (2, 100)).astype(np.float32)
+    assert compare_logits(np.repeat(e, 2)[::2], a.astype(np.float64)) == compare_logits(e, a)
+
+
+def test_relative_l2_is_that_of_the_metric_in_any_shape() -> None:
+    e, a = noisy(5, 0.1, 24)
+    assert relative_l2(e.reshape(2, 12), a.reshape(2, 12)) == compare_logits(e, a).relative_l2
+    zero, one = np.zeros((1, 2), np.float32), np.ones((1, 2), np.float32)
+    assert [relative_l2(zero, zero), relative_l2(one, zero), relative_l2(zero, one)] == [0, 1, math.inf]
+    for bad in (math.nan, math.inf):
+        assert math.isnan(relative_l2(one, one * np.float32(bad)))
+        assert math.isnan(relative_l2(one * np.float32(bad), one))
 
 
 @given(LOGITS, LOGITS)

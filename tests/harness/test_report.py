@@ -13,12 +13,13 @@ from rich.console import Console
 
 from bitparity.blame.engines import BlameReport, Difference, EngineBlame, StageSummary
 from bitparity.blame.judge import NotJudged
-from bitparity.compare.metrics import compare_logits
+from bitparity.compare.metrics import METRICS, compare_logits
 from bitparity.compare.result import ComparisonResult, ModelFile, PositionResult, PromptSpan
+from bitparity.noise import verdict
 from bitparity.noise.criterion import Criterion, Exactness, FixedLimit, MeasuredNoise
 from bitparity.noise.floor import Levels, NoiseFloor, SelfComparison
 from bitparity.noise.verdict import PositionVerdict, Verdict
-from bitparity.report import words
+from bitparity.report import html, terminal, words
 from bitparity.report.blame import print_blame
 from bitparity.report.failure import SAMPLES, explain, repeat_command
 from bitparity.report.html import HEIGHT, TOP, make_chart, render_page
@@ -246,6 +247,22 @@ def test_page_stands_alone_and_shows_every_position() -> None:
     assert [name for name, _ in tags.seen].count("circle") == 3
     assert not [a for _, a in tags.seen if "src" in a or "href" in a]
     assert "a &lt; b" in page
+
+
+def test_every_metric_of_the_table_is_in_every_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {"title": "new metric", "heading": "new col", "in_reasons": True}
+    new = replace(METRICS[0], text=lambda value: f"<{value:.6f}>", **shown)
+    for module in (terminal, html, verdict):
+        monkeypatch.setattr(module, "METRICS", (*METRICS, new))
+    result = result_of([0.1])
+    value = new.text(result.positions[0].metrics.cosine)
+    assert "new col" in printed(result, 10_000)
+    assert value in printed(result, 10_000)
+    assert "<th>new metric" in render_page(result)
+    assert value.replace("<", "&lt;").replace(">", "&gt;") in render_page(result)
+    assert "new metric is " in explain(result)
+    assert {metric.name for metric in METRICS} <= set(result.as_dict()["positions"][0])
+    assert {metric.name for metric in METRICS} <= set(result.to_frame().columns)
 
 
 def test_chart_places_larger_errors_higher_and_nan_on_the_edge() -> None:

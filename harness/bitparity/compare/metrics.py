@@ -1,23 +1,19 @@
 """How far one position's logits are from another's: pure functions, float64 sums, no verdict.
 
-`measure_position` is the definition, in NumPy.  At a vocabulary of 128,256 it takes some 10 ms a position, as
-long as an engine does, so a package may announce a faster one, which the native engine's does:
+`PositionMetrics` is the table of metrics: a field is a metric, and its row says how it is computed, what
+reports call it, how they print it, and what it is where a logit is NaN.  Results, reports and data frames
+iterate over the table, so a new metric is a new row and nothing else.
 
-    [project.entry-points."bitparity.metrics"]
-    my-metrics = "my_package.metrics:compare_logits"
-
-It takes two float32 vectors of equal length, C-contiguous and not empty, and returns PositionMetrics.
-What it selects (argmax, top k, largest difference, margins) equals the definition, and its sums do up to
-rounding; tests/native/test_metrics.py derives by how much.
+All of it is NumPy in float64: the engine that is judged has no part in it.  There is one implementation only,
+so a distance near a limit needs no second measurement.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,16 +21,166 @@ from numpy.typing import NDArray
 
 from bitparity.errors import ShapeError
 
-ENTRY_POINT_GROUP = "bitparity.metrics"
 TOP_K = 10
 Doubles = NDArray[np.float64]
+
+
+class Pair:
+    """The expected and the actual logits of one position, all finite, and what several metrics share.
+
+    Vectors are (n_vocab,).  What is selected or subtracted is exact where the logits are float32.
+    """
+
+    def __init__(self, expected: NDArray[Any], actual: NDArray[Any]) -> None:
+        self._raw_expected, self._raw_actual = expected, actual
+        self.expected, self.actual = expected.astype(np.float64), actual.astype(np.float64)
+
+    @cached_property
+    def delta(self) -> Doubles:
+        return self.actual - self.expected
+
+    @cached_property
+    def norm_expected(self) -> float:
+        return _norm(self.expected)
+
+    @cached_property
+    def norm_actual(self) -> float:
+        return _norm(self.actual)
+
+    @cached_property
+    def l2(self) -> float:
+        return _norm(self.delta)
+
+    @cached_property
+    def best_expected(self) -> NDArray[np.int64]:
+        """Indices of the TOP_K largest logits, as in _best."""
+        return _best(self._raw_expected)
+
+    @cached_property
+    def best_actual(self) -> NDArray[np.int64]:
+        return _best(self._raw_actual)
+
+    @cached_property
+    def probabilities(self) -> Doubles:
+        """softmax(expected)"""
+        p: Doubles = self.expected - self.expected[self.best_expected[0]]
+        np.exp(p, out=p)
+        p *= 1.0 / float(p.sum())
+        return p
+
+    @cached_property
+    def one_minus_cosine(self) -> float:
+        """1 - cos = |e/|e| - a/|a||^2 / 2: 1 - 0.99999... would lose all digits below 1e-16.
+
+        Two zero vectors are equal, so 0; a zero vector against another has no direction in common, so 1.
+        """
+        if self.norm_expected == 0.0 or self.norm_actual == 0.0:
+            return 0.0 if self.norm_expected == self.norm_actual else 1.0
+        apart = self.expected * (1.0 / self.norm_expected)
+        apart -= self.actual * (1.0 / self.norm_actual)
+        return 0.5 * _dot(apart, apart)
+
+
+def _norm(values: Doubles) -> float:
+    return math.sqrt(_dot(values, values))
+
+
+def _dot(x: Doubles, y: Doubles) -> float:
+    """The sum of products of two vectors, on this thread.
+
+    `x @ y` wakes the threads of BLAS at this length, which spin for tens of milliseconds on a busy machine.
+    """
+    return float(np.einsum("i,i->", x, y))
+
+
+def _kl(pair: Pair) -> float:
+    """KL(p || q) for p = softmax(e), q = softmax(e + delta), in nats.
+
+    With x = delta - E_p[delta] it equals log E_p[exp x], and E_p[x] = 0 allows log1p(E_p[expm1(x) - x]):
+    every term is of second order and none is negative, so nearly equal distributions keep their digits.
+    For |x| > 1 there is nothing to cancel, and the plain difference of two log-softmaxes cannot overflow.
+    """
+    p = pair.probabilities
+    x = pair.delta - _dot(p, pair.delta)
+    if float(x.max()) <= 1.0 and float(x.min()) >= -1.0:
+        second_order = np.expm1(x)
+        second_order -= x
+        return math.log1p(max(0.0, _dot(p, second_order)))
+    return max(0.0, _dot(p, _log_softmax(pair.expected) - _log_softmax(pair.actual)))
+
+
+def _log_softmax(values: Doubles) -> Doubles:
+    shifted = values - float(values.max())
+    shifted -= math.log(float(np.exp(shifted).sum()))
+    return shifted
+
+
+def _best(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Indices of the TOP_K largest, the largest first; among equals the lowest index comes first."""
+    k = min(TOP_K, values.size)
+    # The largest of each block are values, too, so the k-th largest of them is a lower bound of the best k.
+    block = min(64, values.size // k)
+    largest = np.maximum.reduceat(values, np.arange(0, values.size, block))
+    top = np.flatnonzero(values >= np.partition(largest, largest.size - k)[largest.size - k])
+    return top[np.argsort(-values[top], kind="stable")][:k].astype(np.int64)
+
+
+def _lead(values: Doubles, best: NDArray[np.int64]) -> float:
+    return float(values[best[0]] - values[best[1]]) if len(best) > 1 else math.inf
+
+
+def scientific(value: float) -> str:
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def decimal(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.0%}"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A row of the table.
+
+    name          of the field; the key in JSON and the column of a data frame
+    formula       computes it from a Pair
+    not_finite    its value when a logit is NaN or infinite, which no limit accepts
+    title         what reports call it; those without a title are in the data only
+    heading       of its column on a terminal, which is narrower than a page; without one it has none there
+    text          how reports print it
+    dispensable   a terminal that is too narrow leaves out the column with the largest number first, and never
+                  one with 0
+    in_reasons    whether the reason of a divergence states it
+    """
+
+    name: str
+    formula: Callable[[Pair], float]
+    not_finite: float = math.nan
+    title: str = ""
+    heading: str = ""
+    text: Callable[[float], str] = scientific
+    dispensable: int = 0
+    in_reasons: bool = False
+
+    def of(self, metrics: PositionMetrics) -> float:
+        value: float = getattr(metrics, self.name)
+        return value
+
+    def printed(self, metrics: PositionMetrics) -> str:
+        return self.text(self.of(metrics))
+
+
+def row(formula: Callable[[Pair], float], **columns: Any) -> Any:
+    """A field of PositionMetrics that is a metric; its columns are those of Metric."""
+    return field(metadata={"formula": formula, **columns})
 
 
 @dataclass(frozen=True, slots=True)
 class PositionMetrics:
     """Distances between the expected and the actual logits of one position.
-
-    Every distance is NaN when either side holds a value that is not finite, so that no limit accepts it.
 
     cosine, one_minus_cosine   the second is computed by itself, without cancellation
     l2, relative_l2            |actual - expected|, and that over |expected|
@@ -46,21 +192,42 @@ class PositionMetrics:
     rms_expected               root mean square of the expected logits
     """
 
-    cosine: float
-    one_minus_cosine: float
-    l2: float
-    relative_l2: float
-    max_abs: float
-    kl: float
-    argmax_expected: int
-    argmax_actual: int
-    margin_expected: float
-    margin_actual: float
-    contested: float
-    top_k_overlap: float
-    rms_expected: float
     expected_is_finite: bool
     actual_is_finite: bool
+    cosine: float = row(lambda p: 1.0 - p.one_minus_cosine)
+    one_minus_cosine: float = row(
+        lambda p: p.one_minus_cosine, title="1 - cosine", heading="1-cosine", in_reasons=True
+    )
+    l2: float = row(lambda p: p.l2, title="L2")
+    relative_l2: float = row(
+        lambda p: relative(p.l2, p.norm_expected), title="relative L2", heading="rel. L2", in_reasons=True
+    )
+    max_abs: float = row(
+        lambda p: max(float(p.delta.max()), -float(p.delta.min())),
+        title="max abs",
+        heading="max abs",
+        dispensable=4,
+    )
+    kl: float = row(_kl, title="KL", heading="KL", dispensable=1, in_reasons=True)
+    argmax_expected: int = row(lambda p: int(p.best_expected[0]), not_finite=-1)
+    argmax_actual: int = row(lambda p: int(p.best_actual[0]), not_finite=-1)
+    margin_expected: float = row(
+        lambda p: _lead(p.expected, p.best_expected),
+        title="margin",
+        heading="margin",
+        text=decimal,
+        dispensable=2,
+    )
+    margin_actual: float = row(lambda p: _lead(p.actual, p.best_actual))
+    contested: float = row(lambda p: float(p.expected[p.best_expected[0]] - p.expected[p.best_actual[0]]))
+    top_k_overlap: float = row(
+        lambda p: np.intersect1d(p.best_expected, p.best_actual).size / p.best_expected.size,
+        title=f"top {TOP_K}",
+        heading=f"top {TOP_K}",
+        text=percent,
+        dispensable=3,
+    )
+    rms_expected: float = row(lambda p: p.norm_expected / math.sqrt(p.expected.size))
 
     @property
     def argmax_equal(self) -> bool:
@@ -69,10 +236,12 @@ class PositionMetrics:
         )
 
 
+METRICS = tuple(Metric(f.name, **f.metadata) for f in fields(PositionMetrics) if f.metadata)
+
+
 def compare_logits(expected: NDArray[Any], actual: NDArray[Any]) -> PositionMetrics:
     """Measure one position; both arrays are (n_vocab,).
 
-    float32 is measured by what a package announces, if any loads here; all else by the definition.
     Raises ShapeError when they are empty, not vectors, or of unequal length.
     """
     if expected.ndim != 1 or expected.size == 0 or expected.shape != actual.shape:
@@ -80,114 +249,27 @@ def compare_logits(expected: NDArray[Any], actual: NDArray[Any]) -> PositionMetr
             f"compare_logits needs two vectors of equal length; expected is {expected.shape}, "
             f"actual is {actual.shape}"
         )
-    faster = announced_metrics()
-    if faster is not None and _is_plain(expected) and _is_plain(actual):
-        return faster(expected, actual)
-    return measure_position(expected, actual)
+    finite = [bool(np.isfinite(side).all()) for side in (expected, actual)]
+    if all(finite):
+        pair = Pair(expected, actual)
+        values = [metric.formula(pair) for metric in METRICS]
+    else:
+        values = [metric.not_finite for metric in METRICS]
+    named: dict[str, Any] = {metric.name: value for metric, value in zip(METRICS, values, strict=True)}
+    return PositionMetrics(**named, expected_is_finite=finite[0], actual_is_finite=finite[1])
 
 
-@cache
-def announced_metrics() -> Callable[[NDArray[np.float32], NDArray[np.float32]], PositionMetrics] | None:
-    """The first announced function, by name, whose package loads here."""
-    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name):
-        try:
-            loaded: Callable[[NDArray[np.float32], NDArray[np.float32]], PositionMetrics] = entry.load()
-        except ImportError:  # its compiled part is missing
-            continue
-        return loaded
-    return None
+def relative_l2(expected: NDArray[Any], actual: NDArray[Any]) -> float:
+    """|actual - expected| / |expected| of two arrays of one shape, in float64; NaN unless all is finite."""
+    wide = expected.astype(np.float64)
+    delta = actual - wide
+    if not (np.isfinite(delta).all() and np.isfinite(wide).all()):
+        return math.nan
+    return relative(_norm(delta.reshape(-1)), _norm(wide.reshape(-1)))
 
 
-def _is_plain(values: NDArray[Any]) -> bool:
-    return values.dtype == np.float32 and values.flags.c_contiguous
-
-
-def measure_position(expected: NDArray[Any], actual: NDArray[Any]) -> PositionMetrics:
-    """The definition; both arrays are (n_vocab,), of equal length and not empty."""
-    e, a = expected.astype(np.float64), actual.astype(np.float64)
-    squared_e, squared_a = float(e @ e), float(a @ a)
-    finite_e, finite_a = _is_finite(squared_e, e), _is_finite(squared_a, a)
-    if not (finite_e and finite_a):
-        return _unmeasurable(expected_is_finite=finite_e, actual_is_finite=finite_a)
-    norm_e, norm_a = math.sqrt(squared_e), math.sqrt(squared_a)
-    delta = a - e
-    l2 = math.sqrt(float(delta @ delta))
-    apart = _one_minus_cosine(e, a, norm_e, norm_a)
-    top_e, top_a = _best(e), _best(a)
-    return PositionMetrics(
-        cosine=1.0 - apart,
-        one_minus_cosine=apart,
-        l2=l2,
-        relative_l2=l2 / norm_e if norm_e else (math.inf if l2 else 0.0),
-        max_abs=max(float(delta.max()), -float(delta.min())),
-        kl=_kl(e, delta, float(e[top_e[0]])),
-        argmax_expected=int(top_e[0]),
-        argmax_actual=int(top_a[0]),
-        margin_expected=_lead(e, top_e),
-        margin_actual=_lead(a, top_a),
-        contested=float(e[top_e[0]] - e[top_a[0]]),
-        top_k_overlap=len(set(top_e.tolist()) & set(top_a.tolist())) / len(top_e),
-        rms_expected=norm_e / math.sqrt(e.size),
-        expected_is_finite=True,
-        actual_is_finite=True,
-    )
-
-
-def _is_finite(squared_norm: float, values: Doubles) -> bool:
-    # float32 values cannot overflow a float64 sum of squares, so a finite sum proves finite values.
-    return math.isfinite(squared_norm) or bool(np.isfinite(values).all())
-
-
-def _one_minus_cosine(e: Doubles, a: Doubles, norm_e: float, norm_a: float) -> float:
-    """1 - cos = |e/|e| - a/|a||^2 / 2: 1 - 0.99999... would lose all digits below 1e-16.
-
-    Two zero vectors are equal, so 0; a zero vector against another has no direction in common, so 1.
-    """
-    if norm_e == 0.0 or norm_a == 0.0:
-        return 0.0 if norm_e == norm_a else 1.0
-    apart = e * (1.0 / norm_e)
-    apart -= a * (1.0 / norm_a)
-    return 0.5 * float(apart @ apart)
-
-
-def _kl(e: Doubles, delta: Doubles, highest: float) -> float:
-    """KL(p || q) for p = softmax(e), q = softmax(e + delta), in nats.
-
-    With x = delta - E_p[delta] it equals log E_p[exp x], and E_p[x] = 0 allows log1p(E_p[expm1(x) - x]):
-    every term is of second order and none is negative, so nearly equal distributions keep their digits.
-    For |x| > 1 there is nothing to cancel, and the plain difference of two log-softmaxes cannot overflow.
-    """
-    p = np.exp(e - highest)
-    p *= 1.0 / float(p.sum())
-    x = delta - float(p @ delta)
-    largest = float(x.max())
-    if largest <= 1.0 and float(x.min()) >= -1.0:
-        return math.log1p(max(0.0, float(p @ (np.expm1(x) - x))))
-    log_p = e - highest - math.log(float(np.exp(e - highest).sum()))
-    a = e + delta
-    log_q = a - float(a.max()) - math.log(float(np.exp(a - float(a.max())).sum()))
-    return max(0.0, float(p @ (log_p - log_q)))
-
-
-def _best(values: Doubles) -> NDArray[np.int64]:
-    """Indices of the TOP_K largest, the largest first; among equals the lowest index comes first."""
-    k = min(TOP_K, values.size)
-    least = np.partition(values, values.size - k)[values.size - k]
-    top = np.flatnonzero(values >= least)  # more than TOP_K when several equal the least of them
-    return top[np.argsort(-values[top], kind="stable")][:k].astype(np.int64)
-
-
-def _lead(values: Doubles, best: NDArray[np.int64]) -> float:
-    return float(values[best[0]] - values[best[1]]) if len(best) > 1 else math.inf
-
-
-def _unmeasurable(*, expected_is_finite: bool, actual_is_finite: bool) -> PositionMetrics:
-    nan = math.nan
-    return PositionMetrics(
-        *(nan,) * 6,
-        -1,
-        -1,
-        *(nan,) * 5,
-        expected_is_finite=expected_is_finite,
-        actual_is_finite=actual_is_finite,
-    )
+def relative(distance: float, size: float) -> float:
+    """distance / size; of something that is zero, nothing is 0 and all else infinitely far away."""
+    if size == 0.0:
+        return math.inf if distance else 0.0
+    return distance / size

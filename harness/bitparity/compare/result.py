@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from bitparity.compare.metrics import PositionMetrics
 from bitparity.errors import BadInput
 from bitparity.noise.criterion import Criterion
 from bitparity.noise.verdict import PositionVerdict, Verdict, exit_code, judge_position, judge_run
-from bitparity.output import without_nan, write_json
+from bitparity.output import with_nan, without_nan, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -219,8 +218,6 @@ def _from_dict(data: dict[str, Any]) -> ComparisonResult:
 
 
 def _row_from_dict(row: dict[str, Any]) -> PositionResult:
-    values: dict[str, Any] = {
-        f.name: math.nan if row[f.name] is None else row[f.name] for f in fields(PositionMetrics)
-    }
+    values = with_nan({f.name: row[f.name] for f in fields(PositionMetrics)})
     judged = PositionVerdict(Verdict(row["verdict"]), row["reason"], row["near_tie"])
     return PositionResult(row["prompt"], row["position"], row["token"], PositionMetrics(**values), judged)

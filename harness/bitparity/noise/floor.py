@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
 
 from bitparity.compare.metrics import PositionMetrics
 from bitparity.noise.criterion import EXACTNESS, MULTIPLE, SUSPECT_RELATIVE_L2
-from bitparity.output import without_nan
+from bitparity.output import with_nan, without_nan
 
 Kind = Literal["self", "rounding"]
 
@@ -27,23 +27,19 @@ class Levels:
 
     @classmethod
     def of(cls, metrics: PositionMetrics) -> Levels:
-        return cls(metrics.relative_l2, metrics.one_minus_cosine, metrics.kl, metrics.max_abs)
+        return cls(**{level.name: getattr(metrics, level.name) for level in fields(cls)})
 
     def or_larger(self, other: Levels) -> Levels:
         """The larger of each."""
-        return Levels(
-            *(float(np.maximum(a, b)) for a, b in zip(self.as_tuple(), other.as_tuple(), strict=True))
-        )
-
-    def as_tuple(self) -> tuple[float, float, float, float]:
-        return self.relative_l2, self.one_minus_cosine, self.kl, self.max_abs
+        others = other.as_dict()
+        return Levels(**{name: float(np.maximum(own, others[name])) for name, own in self.as_dict().items()})
 
     def as_dict(self) -> dict[str, float]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, float | None]) -> Levels:
-        return cls(**_with_nan(data))
+        return cls(**with_nan(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +76,8 @@ class SelfComparison:
             data["kind"],
             data["name"],
             tuple(Levels.from_dict(levels) for levels in data["positions"]),
-            {int(position): lead for position, lead in _with_nan(data["flips"]).items()},
-            _with_nan(data["stages"]),
+            {int(position): lead for position, lead in with_nan(data["flips"]).items()},
+            with_nan(data["stages"]),
         )
 
 
@@ -135,7 +131,7 @@ class NoiseFloor:
         """
         worst = max((c for c in self.comparisons if c.kind == "self"), key=_by_relative_l2, default=None)
         own, rounding = self.component("self").relative_l2, self.component("rounding").relative_l2
-        if not all(math.isfinite(v) for v in self.levels.as_tuple()):
+        if not all(math.isfinite(v) for v in self.levels.as_dict().values()):
             return f"{self.engine} returned NaN or infinity"
         if worst is not None and not (own <= max(MULTIPLE * rounding, EXACTNESS)):
             return (
@@ -176,11 +172,6 @@ def largest(levels: Iterable[Levels]) -> Levels:
 def pool(floors: Sequence[NoiseFloor]) -> NoiseFloor:
     """One floor for the prompts of a run: largest over all of them."""
     return NoiseFloor(floors[0].engine, tuple(c for floor in floors for c in floor.comparisons))
-
-
-def _with_nan(data: Mapping[str, float | None]) -> dict[str, float]:
-    """Numbers as they were before without_nan."""
-    return {name: math.nan if value is None else value for name, value in data.items()}
 
 
 def _by_relative_l2(comparison: SelfComparison) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from bitparity.compare.metrics import PositionMetrics
+from bitparity.compare.metrics import METRICS, PositionMetrics
 from bitparity.noise.criterion import Criterion, MeasuredNoise, UnknownNoise
 
 
@@ -115,7 +115,4 @@ def _flip(metrics: PositionMetrics) -> str:
 
 
 def _too_far(metrics: PositionMetrics) -> str:
-    return (
-        f"1 - cosine is {metrics.one_minus_cosine:.2e}, relative L2 {metrics.relative_l2:.2e}, "
-        f"KL {metrics.kl:.2e}"
-    )
+    return ", ".join(f"{m.title} is {m.of(metrics):.2e}" for m in METRICS if m.in_reasons)

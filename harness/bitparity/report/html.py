@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment
 
+from bitparity.compare.metrics import METRICS
 from bitparity.compare.result import ComparisonResult, PositionResult
 from bitparity.output import write_text
 from bitparity.report import words
@@ -48,7 +49,6 @@ def write_page(result: ComparisonResult, path: Path) -> None:
 
 def render_page(result: ComparisonResult) -> str:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["short"] = _short
     source = files("bitparity.report").joinpath("templates", "comparison.html").read_text(encoding="utf-8")
     return environment.from_string(source).render(
         result=result,
@@ -57,6 +57,8 @@ def render_page(result: ComparisonResult) -> str:
         reference=words.describe_fingerprint(result.reference),
         candidate=words.describe_fingerprint(result.candidate),
         remarks=words.remarks(result),
+        metrics=[metric for metric in METRICS if metric.title],
+        best_tokens=words.best_tokens,
         chart=make_chart(result),
         width=WIDTH,
         height=HEIGHT,
@@ -109,7 +111,3 @@ def _x(index: float, count: int) -> float:
 def _ticks(rows: Sequence[PositionResult]) -> tuple[tuple[float, str], ...]:
     step = max(1, -(-len(rows) // 12))
     return tuple((_x(i, len(rows)), str(rows[i].position)) for i in range(0, len(rows), step))
-
-
-def _short(value: float) -> str:
-    return "0" if value == 0 else f"{value:.2e}"

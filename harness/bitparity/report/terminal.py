@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bitparity.compare.metrics import METRICS, Metric
 from bitparity.compare.result import ComparisonResult, PositionResult
 from bitparity.noise.verdict import Verdict
 from bitparity.report import words
@@ -15,12 +16,6 @@ from bitparity.report.console import fits, labelled, plain_table, standard_outpu
 
 ROWS = 24  # that a table shows; of a longer run the first ones and the worst ones are shown
 FIRST_ROWS = 8
-_LEFT_OUT = (
-    "max abs",
-    "top 10",
-    "margin",
-    "KL",
-)  # in this order, of a table that a terminal is too narrow for
 _STYLES = {
     Verdict.AGREE: "green",
     Verdict.NOISE: "yellow",
@@ -83,58 +78,31 @@ def _heading(result: ComparisonResult, width: int) -> Text:
 
 
 def _table(result: ComparisonResult, rows: Sequence[PositionResult], console: Console) -> Table:
-    """With all columns, or with as many as fit the console."""
-    for count in range(len(_LEFT_OUT)):
-        table = _table_without(_LEFT_OUT[:count], result, rows)
-        if fits(table, console):
+    """With all metrics that have a heading, or with as many as fit the console."""
+    shown = [metric for metric in METRICS if metric.heading]
+    while True:
+        table = _table_of(shown, result, rows)
+        least = max(shown, key=lambda metric: metric.dispensable)
+        if fits(table, console) or not least.dispensable:
             return table
-    return _table_without(_LEFT_OUT, result, rows)
+        shown.remove(least)
 
 
-def _table_without(
-    left_out: Sequence[str], result: ComparisonResult, rows: Sequence[PositionResult]
-) -> Table:
+def _table_of(metrics: Sequence[Metric], result: ComparisonResult, rows: Sequence[PositionResult]) -> Table:
     table = plain_table()
-    columns = [name for name in _CELLS if name not in left_out]
-    if len(result.prompts) < 2:
-        columns.remove("prompt")
-    for name in columns:
-        table.add_column(name, justify="left" if name in ("best", "verdict") else "right", no_wrap=True)
+    for heading in (*(["prompt"] if len(result.prompts) > 1 else []), "pos", "token"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for metric in metrics:
+        table.add_column(metric.heading, justify="right", no_wrap=True)
+    for heading in ("best", "verdict"):
+        table.add_column(heading, justify="left", no_wrap=True)
     for row in rows:
-        table.add_row(*(_CELLS[name](row) for name in columns))
+        place = (row.prompt, row.position, row.token)[len(result.prompts) < 2 :]
+        distances = (metric.printed(row.metrics) for metric in metrics)
+        table.add_row(*map(str, place), *distances, words.best_tokens(row.metrics), _verdict(row))
     return table
-
-
-def _best(row: PositionResult) -> str:
-    m = row.metrics
-    return f"{m.argmax_expected}" if m.argmax_equal else f"{m.argmax_expected} / {m.argmax_actual}"
-
-
-def _overlap(row: PositionResult) -> str:
-    m = row.metrics
-    return f"{m.top_k_overlap:.0%}" if m.expected_is_finite and m.actual_is_finite else "-"
 
 
 def _verdict(row: PositionResult) -> Text:
     verdict = row.judged.verdict.value + (", near tie" if row.judged.is_near_tie else "")
     return Text(verdict, style=_STYLES[row.judged.verdict])
-
-
-def _short(value: float) -> str:
-    return "0" if value == 0 else f"{value:.1e}"
-
-
-# column -> what it shows of a row
-_CELLS: dict[str, Callable[[PositionResult], RenderableType]] = {
-    "prompt": lambda row: str(row.prompt),
-    "pos": lambda row: str(row.position),
-    "token": lambda row: str(row.token),
-    "1-cosine": lambda row: _short(row.metrics.one_minus_cosine),
-    "rel. L2": lambda row: _short(row.metrics.relative_l2),
-    "max abs": lambda row: _short(row.metrics.max_abs),
-    "KL": lambda row: _short(row.metrics.kl),
-    "margin": lambda row: f"{row.metrics.margin_expected:.3g}",
-    "top 10": _overlap,
-    "best": _best,
-    "verdict": _verdict,
-}

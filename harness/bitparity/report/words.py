@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bitparity.compare.metrics import PositionMetrics
 from bitparity.compare.result import ComparisonResult, PositionResult
 from bitparity.noise.criterion import DEFAULT_LIMIT
 from bitparity.noise.verdict import Verdict
@@ -55,6 +56,13 @@ def describe_position(result: ComparisonResult, row: PositionResult) -> str:
     """Where a row lies: its position, and its prompt when there are several."""
     of_prompt = f" of prompt {row.prompt}" if len(result.prompts) > 1 else ""
     return f"position {row.position}{of_prompt}"
+
+
+def best_tokens(metrics: PositionMetrics) -> str:
+    """The best token, or the expected and the actual one where they differ."""
+    if metrics.argmax_equal:
+        return str(metrics.argmax_expected)
+    return f"{metrics.argmax_expected} / {metrics.argmax_actual}"
 
 
 def describe_fingerprint(fingerprint: Mapping[str, Any], *, short: bool = False) -> str:

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels as kernels
-from . import metrics as metrics
 
 def compiler() -> str:
     """Name and version of the compiler that built the core."""
