@@ -19,7 +19,7 @@ from bitparity.fuzz.sessions import (
     Step,
     engine_under_test,
     engines,
-    relative_l2,
+    largest_relative_l2,
     walk,
 )
 from bitparity.registry import get_engine, with_every_kernel_set
@@ -144,8 +144,9 @@ def test_walk_cuts_steps_at_the_context_and_at_the_start(fake_session: Any) -> N
     assert [position for position, _ in seen] == [*range(CONTEXT), CONTEXT - 2]
 
 
-def test_relative_l2_of_nan_is_nan() -> None:
-    assert np.isnan(relative_l2(np.ones((1, 2)), np.array([[np.nan, 1]])))
+def test_largest_relative_l2_of_nan_is_nan() -> None:
+    rows = np.array([[1, 1], [np.nan, 1], [1, 1]])
+    assert np.isnan(largest_relative_l2(np.ones((3, 2)), rows))
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import numpy as np
 
 from bitparity.blame.explain import explain
 from bitparity.blame.judge import Judge, LocalError, NotJudged
+from bitparity.compare.metrics import relative_l2
 from bitparity.engine import Fingerprint
 from bitparity.errors import NotCompared
 from bitparity.model.types import Model
@@ -262,7 +263,7 @@ def _differences(
             continue
         at = [p for p in expected.positions() if _both_have(expected, actual, layer, stage, p)]
         pairs = ((expected.value(layer, stage, p), actual.value(layer, stage, p)) for p in at)
-        relative = [_relative(*pair) for pair in pairs]
+        relative = [relative_l2(e, a) if e.shape == a.shape else math.inf for e, a in pairs]
         if relative:
             typical = float(np.sqrt(np.mean(np.square(relative))))
             yield Difference(layer, stage, float(np.max(relative)), typical, len(relative))
@@ -270,13 +271,6 @@ def _differences(
 
 def _both_have(expected: TraceValues, actual: TraceValues, layer: int, stage: str, position: int) -> bool:
     return expected.has_value(layer, stage, position) and actual.has_value(layer, stage, position)
-
-
-def _relative(expected: Any, actual: Any) -> float:
-    if expected.shape != actual.shape:
-        return math.inf
-    wide = expected.astype(np.float64)
-    return float(np.linalg.norm(actual - wide)) / (float(np.linalg.norm(wide)) or 1.0)
 
 
 def _growth(differences: Sequence[Difference]) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bitparity.blame.batches import Batches
 from bitparity.blame.bounds import allowed_error
 from bitparity.blame.inputs import MissingInput, RecordedInputs, StageInputs, spread
+from bitparity.compare.metrics import relative
 from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.ops import Doubles
 from bitparity.stages import STAGE_NAMES, StageFilter
@@ -184,11 +185,11 @@ def _local_error(stage: str, found: Evaluation, allowed: Doubles, row: int) -> L
         return LocalError(*at, np.inf, np.nan, np.inf, np.inf, place.rows)
     with np.errstate(invalid="ignore"):
         difference = np.abs(actual - expected)
-    size = float(np.linalg.norm(expected)) or 1.0
+    size = float(np.linalg.norm(expected))
     return LocalError(
         *at,
-        error=float(np.linalg.norm(difference)) / size,
-        bound=float(np.linalg.norm(allowed[row])) / size,
+        error=relative(float(np.linalg.norm(difference)), size),
+        bound=relative(float(np.linalg.norm(allowed[row])), size),
         excess=_excess(difference, allowed[row]),
         max_abs=float(np.max(difference)),
         rows=place.rows,

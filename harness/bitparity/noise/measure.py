@@ -37,7 +37,6 @@ square root of the rounding, so 3 allows a candidate nine times the rounding of 
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -49,13 +48,14 @@ import numpy as np
 from blake3 import blake3
 
 from bitparity.compare.chunking import Chunking
-from bitparity.compare.metrics import compare_logits
+from bitparity.compare.metrics import compare_logits, relative_l2
 from bitparity.compare.positions import logits_by_position
 from bitparity.engine import Engine, Session
 from bitparity.model import open_model
 from bitparity.model.types import Model
 from bitparity.noise.floor import Kind, Levels, NoiseFloor, SelfComparison
 from bitparity.noise.perturb import STEPS, write_perturbed
+from bitparity.output import to_json
 from bitparity.runs import file_digest, open_session
 from bitparity.settings import Settings
 from bitparity.stages import StageFilter
@@ -98,7 +98,7 @@ def measure_noise(
     comparisons = [*bench.against_itself(), *bench.against_perturbed()]
     floor = NoiseFloor(engine.name, tuple(comparisons))
     with suppress(OSError):  # what cannot be kept is measured again
-        _write_whole(file, json.dumps(floor.as_dict()))
+        _write_whole(file, to_json(floor.as_dict()))
     return floor
 
 
@@ -174,11 +174,8 @@ def stage_noise(expected: TraceValues, actual: TraceValues) -> dict[str, float]:
     for layer, stage in expected.stages():
         for position in expected.positions():
             if expected.has_value(layer, stage, position) and actual.has_value(layer, stage, position):
-                e = expected.value(layer, stage, position).astype(np.float64)
-                difference = float(np.linalg.norm(actual.value(layer, stage, position) - e))
-                norm = float(np.linalg.norm(e))
-                relative = difference / norm if norm else (math.inf if difference else 0.0)
-                noise[stage] = float(np.maximum(noise.get(stage, 0.0), relative))
+                values = (side.value(layer, stage, position) for side in (expected, actual))
+                noise[stage] = float(np.maximum(noise.get(stage, 0.0), relative_l2(*values)))
     return noise
 
 

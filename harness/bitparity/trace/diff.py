@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bitparity.compare.metrics import relative, relative_l2
 from bitparity.engine import Floats
 from bitparity.errors import NotCompared
+from bitparity.output import without_nan
 from bitparity.trace.record import TraceRecord, digest_of
 from bitparity.trace.trace import RowKey, Trace, order_in_graph, stage_order
 
@@ -46,12 +48,11 @@ class RowDiff:
         """Relative L2, or without values the relative difference of the RMS, which is at most that."""
         if self.relative_l2 is not None or self.rms_expected is None or self.rms_actual is None:
             return self.relative_l2
-        difference = abs(self.rms_actual - self.rms_expected)
-        return difference / self.rms_expected if self.rms_expected else (np.inf if difference else 0.0)
+        return relative(abs(self.rms_actual - self.rms_expected), self.rms_expected)
 
     def as_dict(self) -> dict[str, Any]:
         sizes = {k: getattr(self, k) for k in ("relative_l2", "max_abs", "rms_expected", "rms_actual")}
-        return {**self.key._asdict(), "kind": self.kind, **{k: _finite(v) for k, v in sizes.items()}}
+        return {**self.key._asdict(), "kind": self.kind, **sizes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class TraceDiff:
 
     def as_dict(self) -> dict[str, Any]:
         first = self.first_divergence
-        return {
+        data = {
             "expected": str(self.expected.path),
             "actual": str(self.actual.path),
             "exit_code": self.exit_code,
@@ -133,6 +134,8 @@ class TraceDiff:
             "damage": list(self.damage),
             "unequal": [d.as_dict() for d in self.unequal],
         }
+        plain: dict[str, Any] = without_nan(data)
+        return plain
 
 
 def diff_traces(expected: Trace, actual: Trace) -> TraceDiff:
@@ -227,13 +230,11 @@ def _have_one_shape(expected: TraceRecord, actual: TraceRecord) -> bool:
 
 def _distance(expected: Floats, actual: Floats) -> tuple[float, float]:
     """Relative L2 and largest difference, in float64; infinite when a value is not finite."""
-    difference = actual.astype(np.float64) - expected.reshape(actual.shape)
+    expected = expected.reshape(actual.shape)
+    difference = actual.astype(np.float64) - expected
     if not np.isfinite(difference).all():
         return np.inf, np.inf
-    norm, distance = float(np.linalg.norm(expected.astype(np.float64))), float(np.linalg.norm(difference))
-    return distance / norm if norm else (np.inf if distance else 0.0), float(
-        np.abs(difference).max(initial=0.0)
-    )
+    return relative_l2(expected, actual), float(np.abs(difference).max(initial=0.0))
 
 
 def _summaries(found: list[RowDiff]) -> tuple[StageSummary, ...]:
@@ -264,8 +265,3 @@ def _order(key: RowKey) -> tuple[tuple[int, int, int, str], RowKey]:
 def _extent(trace: Trace) -> str:
     stages, positions = sorted({stage for _, stage in trace.stages()}, key=stage_order), trace.positions()
     return f"{', '.join(stages)} at positions {positions[0]} to {positions[-1]}"
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON has no infinity."""
-    return value if value is not None and np.isfinite(value) else None

@@ -26,7 +26,7 @@ from typing import Any, Self
 
 from bitparity.engine import Floats, RecordsTraces, Session, StageValue
 from bitparity.errors import BadInput
-from bitparity.output import make_folder
+from bitparity.output import make_folder, write_json
 from bitparity.stages import StageFilter
 from bitparity.trace.record import RecordMaker, TraceRecord, position_row
 
@@ -78,7 +78,7 @@ class TraceWriter:
         self._keep = ALL_VALUES if keep_values is True else keep_values or None
         self._maker = RecordMaker(engine, self.run)
         header = {"engine": engine, "run": self.run} | dict(meta or {})
-        (self.path / META).write_text(json.dumps(header, indent=1) + "\n")
+        write_json(self.path / META, header)
         self._file = (self.path / RECORDS).open("wb")
         self._pending: list[StageValue] = []
         self._pending_bytes = 0

@@ -6,10 +6,11 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from bitparity.compare.metrics import relative_l2
 from bitparity.formats import MODEL_FORMATS
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.properties.base import contract
-from bitparity.fuzz.sessions import EngineUnderTest, SessionCase, Step, relative_l2, walk
+from bitparity.fuzz.sessions import EngineUnderTest, SessionCase, Step, walk
 from bitparity.fuzz.violation import expect
 
 # The noise of one text scatters around that of another; a wrong cache is off by the size of the logits (1).
@@ -45,7 +46,7 @@ def every_way_gives_the_straight_prefill(case: SessionCase, name: str, subject: 
     straight = session.prefill(case.tokens(session.info.n_vocab)[:length])
     for position, logits in seen:
         expect(bool(np.isfinite(logits).all()), f"{name}: logits at position {position} are not finite")
-        error = relative_l2(straight[position][None], logits[None])
+        error = relative_l2(straight[position], logits)
         expect(
             error <= limit,
             f"{name}: position {position} differs by {error:.3g} relative L2, noise {limit:.3g}",
@@ -62,7 +63,7 @@ def nothing_undone_leaves_a_trace(case: SessionCase, name: str, subject: Impleme
     left = dict(walk(clean, case.without_what_was_undone()))
     seen = dict(walk(opened.session(name), case))
     for position in range(clean.position):
-        error = relative_l2(left[position][None], seen[position][None])
+        error = relative_l2(left[position], seen[position])
         expect(
             error <= limit,
             f"{name}: position {position} differs by {error:.3g} relative L2 from the calls that are left, "
