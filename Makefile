@@ -50,7 +50,7 @@ SANITIZED := $(addprefix sanitize-,address thread)
 sanitize-address: LIBRARY := libasan.so
 sanitize-thread: LIBRARY := libtsan.so
 sanitize-address: TESTS := $(filter-out %/test_exact.py %/test_other_cpus.py,$(wildcard tests/native/test_*.py))
-sanitize-thread: TESTS := $(addprefix tests/native/test_,sanitizers.py thread_pool.py session.py recorder.py tap.py)
+sanitize-thread: TESTS := $(addprefix tests/native/test_,sanitizers.py thread_pool.py session.py tap.py)
 
 .PHONY: $(SANITIZED)
 sanitize: $(SANITIZED)

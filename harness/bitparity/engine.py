@@ -91,7 +91,6 @@ class StageValue:
 
 
 Sink = Callable[[StageValue], None]
-RecordSink = Callable[[bytes], None]
 
 
 class Session(Protocol):
@@ -133,20 +132,6 @@ class Session(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-@runtime_checkable
-class RecordsTraces(Protocol):
-    """What a session may have besides: it makes trace records itself, where the values are."""
-
-    def record(
-        self, stages: StageFilter, write: RecordSink, *, engine: str, run: str
-    ) -> AbstractContextManager[None]:
-        """While active, give each call's records to `write` before that call returns its logits.
-
-        Lines of trace.jsonl as trace.store.json_line makes them, in graph order; engine and run go into them.
-        """
-        ...
 
 
 class Engine(Protocol):

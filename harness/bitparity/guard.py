@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Literal, TypeVar
 
-from bitparity.engine import Floats, ModelInfo, RecordSink, RecordsTraces, Session, Sink
+from bitparity.engine import Floats, ModelInfo, Session, Sink
 from bitparity.errors import BitparityError, EngineFailed
 from bitparity.stages import StageFilter
 
@@ -32,11 +32,7 @@ def guard(session: Session, engine: str) -> GuardedSession:
     """The same session, whose methods raise a BitparityError or nothing."""
     if isinstance(session, GuardedSession):
         return session
-    return (
-        GuardedRecorder(session, engine)
-        if isinstance(session, RecordsTraces)
-        else GuardedSession(session, engine)
-    )
+    return GuardedSession(session, engine)
 
 
 class GuardedSession:
@@ -123,16 +119,3 @@ class GuardedSession:
                 context.__exit__(*sys.exc_info())
             raise
         self._call(context.__exit__, None, None, None)
-
-
-class GuardedRecorder(GuardedSession):
-    """The same of a session that makes trace records itself."""
-
-    _session: Any
-
-    def record(
-        self, stages: StageFilter, write: RecordSink, *, engine: str, run: str
-    ) -> AbstractContextManager[None]:
-        return self._active(
-            lambda: self._session.record(stages, self._passing(write), engine=engine, run=run)
-        )

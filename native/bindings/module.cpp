@@ -9,6 +9,5 @@ PYBIND11_MODULE(_core, m) {
     auto kernels = m.def_submodule(
         "kernels", "Single kernels, for tests; every one takes the name of a kernel set first.");
     register_kernels(kernels);
-    register_recorder(m);
     register_session(m);
 }

@@ -9,15 +9,11 @@
 #include "bitnet/kernels.hpp"
 
 void register_kernels(pybind11::module_& m);
-void register_recorder(pybind11::module_& m);
 void register_session(pybind11::module_& m);
 
 // Arrays are taken as they are: another dtype or a strided view is an error, never a silent copy.
 template <typename T>
 using Array = pybind11::array_t<T, pybind11::array::c_style>;
-
-// The parts one after the other.
-pybind11::bytes joined(const std::vector<std::string>& parts);
 
 // Raises ValueError for a name that no set has or that does not run on this CPU.
 const bitnet::KernelSet& kernel_set(const std::string& name);

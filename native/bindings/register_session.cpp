@@ -1,9 +1,12 @@
 // Models and sessions.  Tensors stay NumPy arrays, usually views of the memory-mapped file; a session holds
 // references to them.
 
+#include <pybind11/functional.h>
 #include <pybind11/stl.h>
 
 #include <cstring>
+#include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -135,13 +138,23 @@ public:
                                              SessionOptions{context, threads, arithmetic, faults});
     }
 
-    Array<float> run(Array<std::int32_t> tokens, bool only_last) {
+    using Sink = std::function<void(int, const std::string&, int, py::array)>;
+
+    // While the call runs, the sink gets (layer, stage, first position, (positions, width) array) in graph
+    // order.  What it raises is raised when the call is done, and it gets no more.
+    Array<float> run(Array<std::int32_t> tokens, bool only_last, const std::optional<Sink>& sink) {
         const int n = int(tokens.size());
         check_tokens(tokens.data(), n);
         Array<float> logits({only_last ? 1 : n, session_->hyper().n_vocab});
         float* out = logits.mutable_data();
-        py::gil_scoped_release release;
-        session_->run(tokens.data(), n, only_last, out);
+        std::exception_ptr raised;
+        if (sink) session_->tap().deliver_to([&](StageRecord record) { deliver(*sink, record, raised); });
+        {
+            py::gil_scoped_release release;
+            session_->run(tokens.data(), n, only_last, out);
+        }
+        session_->tap().deliver_to(nullptr);
+        if (raised) std::rethrow_exception(raised);
         return logits;
     }
 
@@ -152,34 +165,6 @@ public:
 
     void select_stages(const StageList& wanted) { session_->tap().select(wanted); }
 
-    void record_stages(const StageList& wanted, const std::string& engine, const std::string& run) {
-        session_->tap().select(wanted,
-                               std::make_unique<Recorder>(session_->kernels(), engine, run));
-    }
-
-    void stop_recording() { session_->tap().select({}, nullptr); }
-
-    py::bytes take_records(int seq) {
-        std::vector<std::string> lines;
-        {
-            py::gil_scoped_release release;
-            lines = session_->tap().take_lines(seq);
-        }
-        return joined(lines);
-    }
-
-    // (layer, stage, first position, (positions, width) array)
-    py::list take_stages() {
-        py::list taken;
-        for (StageRecord& record : session_->tap().take()) {
-            auto* values = new std::vector<float>(std::move(record.values));
-            py::capsule owner(values, [](void* p) { delete static_cast<std::vector<float>*>(p); });
-            const py::ssize_t rows = record.positions, width = py::ssize_t(values->size()) / rows;
-            py::array_t<float> array({rows, width}, values->data(), owner);
-            taken.append(py::make_tuple(record.layer, record.stage, record.position, array));
-        }
-        return taken;
-    }
 
     int position() const { return session_->position(); }
     int context() const { return session_->context(); }
@@ -187,6 +172,20 @@ public:
     const char* isa() const { return session_->kernels().isa; }
 
 private:
+    static void deliver(const Sink& sink, StageRecord& record, std::exception_ptr& raised) {
+        if (raised) return;
+        py::gil_scoped_acquire acquire;
+        try {
+            auto* values = new std::vector<float>(std::move(record.values));
+            py::capsule owner(values, [](void* p) { delete static_cast<std::vector<float>*>(p); });
+            const py::ssize_t rows = record.positions, width = py::ssize_t(values->size()) / rows;
+            sink(record.layer, record.stage, record.position,
+                 py::array_t<float>({rows, width}, values->data(), owner));
+        } catch (...) {
+            raised = std::current_exception();
+        }
+    }
+
     void check_tokens(const std::int32_t* tokens, int n) const {
         if (n < 1) throw std::invalid_argument("run: no tokens");
         if (n > session_->context() - session_->position())
@@ -295,13 +294,10 @@ void register_session(py::module_& m) {
              py::kw_only(), arg("hyper"), arg("token_embd"), arg("head"), arg("output_norm"),
              arg("rope_factors"), arg("layers"), arg("context"), arg("threads"), arg("arithmetic"),
              arg("kernels"), arg("faults"))
-        .def("run", &BoundSession::run, arg("tokens").noconvert(), arg("only_last"))
+        .def("run", &BoundSession::run, arg("tokens").noconvert(), arg("only_last"),
+             arg("sink") = py::none())
         .def("rollback", &BoundSession::rollback, arg("to"))
         .def("select_stages", &BoundSession::select_stages, arg("wanted"))
-        .def("take_stages", &BoundSession::take_stages)
-        .def("record_stages", &BoundSession::record_stages, arg("wanted"), arg("engine"), arg("run"))
-        .def("stop_recording", &BoundSession::stop_recording)
-        .def("take_records", &BoundSession::take_records, arg("seq"))
         .def_property_readonly("position", &BoundSession::position)
         .def_property_readonly("context", &BoundSession::context)
         .def_property_readonly("kernels", &BoundSession::kernels)

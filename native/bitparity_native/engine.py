@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ import numpy as np
 from bitparity.architectures import ARCHITECTURES
 from bitparity.architectures.graph import Architecture
 from bitparity.architectures.llama import LLAMA
-from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, RecordSink, Role, Sink, StageValue
+from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Role, Sink, StageValue
 from bitparity.errors import BadInput, EngineUnavailable
 from bitparity.model import open_model
 from bitparity.model.types import Model
@@ -174,7 +175,6 @@ class NativeSession:
         self._core: _core.Session | None = core
         self._tokenizer: Tokenizer | None = None
         self._taps: list[tuple[StageFilter, Sink]] = []
-        self._recording: RecordSink | None = None
         self._seq = 0
         self._info = _describe(model, core, arithmetic, threads)
 
@@ -220,20 +220,6 @@ class NativeSession:
             if self._core is not None:
                 self._select_stages()
 
-    @contextmanager
-    def record(self, stages: StageFilter, write: RecordSink, *, engine: str, run: str) -> Iterator[None]:
-        """As engine.RecordsTraces says; hashes and statistics are taken in the core, by all its threads."""
-        if self._recording is not None:
-            raise BadInput("native: the session is being recorded already; one recording at a time")
-        self._open_core().record_stages(stages.pairs(self._info.n_layer), engine, run)
-        self._recording = write
-        try:
-            yield
-        finally:
-            self._recording = None
-            if self._core is not None:
-                self._core.stop_recording()
-
     def close(self) -> None:
         """Let go of the core and of the file, whose vocabulary is a view of the map too."""
         self._core, self._metadata, self._tokenizer = None, {}, None
@@ -241,9 +227,7 @@ class NativeSession:
     def _run(self, tokens: Sequence[int], *, only_last: bool, seq: int) -> Floats:
         core = self._open_core()
         ids = self._checked(tokens, core.position)
-        logits = core.run(ids, only_last)
-        self._deliver(core, seq)
-        return logits
+        return core.run(ids, only_last, partial(self._deliver, seq) if self._taps else None)
 
     def _checked(self, tokens: Sequence[int], position: int) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
         if len(tokens) == 0:
@@ -260,14 +244,11 @@ class NativeSession:
             )
         return np.array(tokens, dtype=np.int32)
 
-    def _deliver(self, core: _core.Session, seq: int) -> None:
-        if self._recording is not None:
-            self._recording(core.take_records(seq))
-        for layer, stage, position, values in core.take_stages():
-            value = StageValue(layer, stage, position, seq, self._shaped(stage, values))
-            for stages, sink in tuple(self._taps):
-                if stages.matches(layer, stage):
-                    sink(value)
+    def _deliver(self, seq: int, layer: int, stage: str, position: int, values: Floats) -> None:
+        value = StageValue(layer, stage, position, seq, self._shaped(stage, values))
+        for stages, sink in tuple(self._taps):
+            if stages.matches(layer, stage):
+                sink(value)
 
     def _shaped(self, stage: str, values: Floats) -> Floats:
         if stage != "attn_probs":

@@ -69,8 +69,7 @@ Session::Session(Model model, const KernelSet& kernels, const SessionOptions& op
       cache_(model_.hyper, options.context),
       attention_(model_.hyper, kernels, options.arithmetic, options.faults, options.threads, options.context),
       rotation_(model_.hyper, model_.rope_factors, options.arithmetic),
-      activations_(kernels, pool_, options.arithmetic, faults_),
-      tap_(pool_) {
+      activations_(kernels, pool_, options.arithmetic, faults_) {
     for (const Layer& layer : model_.layers) {
         for (const InnerNorm& norm : layer.inner_norms) check(norm, hyper());
     }
@@ -176,8 +175,7 @@ void Session::attend(int layer, const Chunk& chunk) {
     }
     attention_.run(pool_, cache_, call);
     if (with_probs) {
-        record(layer, "attn_probs", chunk, hyper().n_head * int(call.probs_width), call.probs,
-               hyper().n_head);
+        record(layer, "attn_probs", chunk, hyper().n_head * int(call.probs_width), call.probs);
     }
     record(layer, "attn_ctx", chunk, hyper().n_embd_q(), context_values_.data());
 }
@@ -245,11 +243,9 @@ void Session::multiply_from(const float* x, int cols, const Chunk& chunk,
     multiply(pool_, kernels_, activations_, chunk.batch, arithmetic_, jobs);
 }
 
-void Session::record(int layer, const char* stage, const Chunk& chunk, int width, const float* values,
-                     int heads) {
+void Session::record(int layer, const char* stage, const Chunk& chunk, int width, const float* values) {
     const int call_begins = chunk.position - chunk.first_row;
-    tap_.record(layer, stage, {call_begins, chunk.call_rows, chunk.first_row, chunk.rows}, std::size_t(width),
-                heads, values);
+    tap_.record(layer, stage, {call_begins, chunk.call_rows, chunk.rows}, std::size_t(width), values);
 }
 
 }  // namespace bitnet

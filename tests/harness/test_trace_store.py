@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bitparity.engine import StageValue
 from bitparity.errors import BadInput, NotCompared
@@ -52,6 +54,38 @@ def test_record_hash_and_statistics_are_those_of_the_value() -> None:
     assert (first.min, first.max, first.non_finite, first.num_elements) == (-2, 3, 0, 3)
     assert [first.rms, second.rms] == pytest.approx([np.sqrt(14 / 3), np.sqrt(16 / 3)])
     assert [first.mean, second.mean] == pytest.approx([2 / 3, 4 / 3])
+
+
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 5),
+    st.sampled_from([1, 7, 256, 257, 4100]),
+    st.sampled_from([None, np.nan, np.inf, -np.inf, 3e30]),
+)
+def test_records_of_any_values_are_those_of_each_row_alone(
+    seed: int, n: int, width: int, odd: float | None
+) -> None:
+    """Rows are measured together, also those of several stages; none may take part in another's numbers."""
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((2, n, width), np.float32)
+    if odd is not None:
+        rows[rng.random(rows.shape) < 0.3] = odd
+    values = [StageValue(layer, "ffn_out", 9, 0, rows[layer]) for layer in range(2)]
+    records = RecordMaker("e", "r").records(values)
+    assert [(r.layer, r.position) for r in records] == [
+        (layer, 9 + i) for layer in range(2) for i in range(n)
+    ]
+    for record, row in zip(records, rows.reshape(-1, width), strict=True):
+        finite = row[np.isfinite(row)].astype(np.float64)
+        assert record.blake3 == blake3(row.tobytes()).hexdigest()
+        assert (record.num_elements, record.non_finite) == (width, width - finite.size)
+        measured = (record.min, record.max, record.mean, record.rms)
+        if not finite.size:
+            assert measured == (None,) * 4
+            continue
+        size = np.abs(finite).max()  # six digits of the largest element, as record.py promises
+        wanted = (finite.min(), finite.max(), finite.mean(), np.sqrt((finite**2).mean()))
+        assert measured == pytest.approx(wanted, rel=1e-6, abs=1e-6 * size)
 
 
 def test_engine_of_any_name_is_recorded_in_a_run_that_a_folder_can_be_named_after(tmp_path: Path) -> None:

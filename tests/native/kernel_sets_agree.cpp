@@ -210,29 +210,6 @@ void compare_elementwise(int n) {
     }
 }
 
-void compare_tracing(int n) {
-    const std::vector<float> x = floats(std::size_t(n));
-    compare("row_statistics " + std::to_string(n), [&](const KernelSet& set) {
-        const RowStatistics found = set.row_statistics(x.data(), x.size());
-        Bytes result;
-        append(result, std::vector<double>{found.sum, found.squares, found.min, found.max});
-        return result;
-    });
-    const auto data = integers<std::uint8_t>(std::size_t(n) + 8, 0, 255);
-    HashInputs inputs{{}, {}, std::min<std::size_t>(std::size_t(n), 1024), 1, 2, 4};
-    for (int lane = 0; lane < 8; ++lane) {
-        inputs.data[lane] = data.data() + lane;
-        inputs.counters[lane] = (1ull << 32) - 4 + std::uint64_t(lane);
-    }
-    compare("hash_eight " + std::to_string(n), [&](const KernelSet& set) {
-        std::vector<std::uint32_t> values(64);
-        set.hash_eight(inputs, reinterpret_cast<std::uint32_t(*)[8]>(values.data()));
-        Bytes result;
-        append(result, values);
-        return result;
-    });
-}
-
 }  // namespace
 
 int main() {
@@ -241,7 +218,6 @@ int main() {
         compare_conversions(n);
         compare_elementwise(n);
         compare_exponentials(n);
-        compare_tracing(n);
     }
     for (const Shape shape : {Shape{1, 1, 128}, {5, 1, 256}, {3, 2, 768}, {4, 4, 1920}, {7, 9, 2560}}) {
         compare_ternary(shape);

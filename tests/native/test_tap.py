@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from bitparity.architectures import ARCHITECTURES
 from bitparity.engine import StageValue
 from bitparity.model import open_model
 from bitparity.stages import POSITIONS_SO_FAR, StageFilter, graph_order, stage_named
+from bitparity.trace import TraceWriter, read_trace
 from bitparity_native.engine import NativeEngine
 
 IDS = [3, 1, 4, 1, 5, 9, 2, 6]
@@ -115,6 +118,49 @@ def test_recording_changes_no_bit_and_ends_with_the_tap(session, model_of):
     count = len(values)
     session.decode(1)
     assert len(values) == count
+
+
+def test_stages_arrive_while_the_call_runs(session):
+    """So a consumer can keep up, and no call has to be kept in memory whole."""
+    seen: list[int] = []
+    with session.tap(StageFilter.parse("*:ffn_out"), lambda value: seen.append(session.position)):
+        session.prefill(IDS)
+    assert seen == [0, 0]
+    assert session.position == len(IDS)
+
+
+def test_what_a_sink_raises_is_raised_after_the_call_and_leaves_the_session_usable(session, model_of):
+    seen: list[StageValue] = []
+
+    def full(value: StageValue) -> None:
+        seen.append(value)
+        raise OSError("no space left")
+
+    with session.tap(StageFilter.parse("*:*"), full), pytest.raises(OSError, match="no space left"):
+        session.prefill(IDS)
+    assert len(seen) == 1
+    assert session.position == len(IDS)
+    plain = NativeEngine().open(model_of(arch="bitnet-b1.58"), context=640, threads=2)
+    plain.prefill(IDS)
+    assert np.array_equal(session.decode(7), plain.decode(7))
+
+
+@pytest.mark.parametrize("n_prefill", [6, 517], ids=["one chunk", "two chunks"])
+def test_trace_of_a_session_has_a_record_of_every_stage_and_position(session, tmp_path: Path, n_prefill: int):
+    ids = [int(i) for i in np.random.default_rng(3).integers(0, 500, n_prefill)]
+    with (
+        TraceWriter(tmp_path, "native") as writer,
+        writer.recording(session, StageFilter.parse("*:*")),
+    ):
+        session.prefill(ids, logits="last")
+        session.rollback(n_prefill - 2)
+        session.prefill(ids[-2:])  # once more, but the logits of the last but one for the first time
+        session.rollback(n_prefill - 1)
+        session.prefill(ids[-1:])
+        session.decode(7)
+    trace = read_trace(writer.path)
+    assert len({record.name for record in trace}) == len(trace) == (n_prefill + 4) * (2 * 18 + 1) + 2 * 5
+    assert {record.batch for record in trace} == {1, 2, n_prefill}
 
 
 def test_two_taps_each_get_their_own_stages(session):

@@ -125,10 +125,7 @@ class Statistics(NamedTuple):
 
 
 class RecordMaker:
-    """Turns stage values into records, with names that never repeat.
-
-    This is the definition; sessions that record by themselves (engine.RecordsTraces) write the same.
-    """
+    """Turns stage values into records, with names that never repeat."""
 
     def __init__(self, engine: str, run: str) -> None:
         self.engine, self.run = engine, run

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bitparity.engine import Floats, RecordsTraces, Session, StageValue
+from bitparity.engine import Floats, Session, StageValue
 from bitparity.errors import BadInput
 from bitparity.output import make_folder, write_json
 from bitparity.stages import StageFilter
@@ -88,13 +88,9 @@ class TraceWriter:
 
     @contextmanager
     def recording(self, session: Session, stages: StageFilter) -> Iterator[None]:
-        """Record a session's stages while active: by itself if it can and no values are kept, else here."""
-        if self._keep is None and isinstance(session, RecordsTraces):
-            with session.record(stages, self._append_later, engine=self.engine, run=self.run):
-                yield
-        else:
-            with session.tap(stages, self):
-                yield
+        """Record a session's stages while active."""
+        with session.tap(stages, self):
+            yield
 
     def __call__(self, value: StageValue) -> None:
         if self._pending and (self._pending[-1].seq, self._pending[-1].position) != (
@@ -145,14 +141,7 @@ class TraceWriter:
             self._n_files += 1
             _save(self.path / VALUES / name, kept)
         lines = [json_line(record, name if record.name in kept else None) for record in records]
-        self._append("".join(lines).encode("ascii"))
-
-    def _append_later(self, lines: bytes) -> None:
-        self._raise_failures()
-        self._waiting.append(self._thread.submit(self._append, lines))
-
-    def _append(self, lines: bytes) -> None:
-        self._file.write(lines)
+        self._file.write("".join(lines).encode("ascii"))
         self._file.flush()
 
     def _kept(self, batch: list[StageValue], records: list[TraceRecord]) -> dict[str, Floats]:

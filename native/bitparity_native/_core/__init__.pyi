@@ -3,10 +3,15 @@
 Arrays are C-contiguous and of the named dtype, else TypeError; sizes that do not fit raise ValueError.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels as kernels
+
+# Takes layer, stage, first position, and values (positions, width).
+StageSink = Callable[[int, str, int, NDArray[np.float32]], None]
 
 def compiler() -> str:
     """Name and version of the compiler that built the core."""
@@ -67,19 +72,6 @@ class Faults:
         truncate_codes: bool = False,
     ) -> None: ...
 
-class Recorder:
-    """Makes trace records (bitparity.trace.record), as lines of JSON in the order in which stages come."""
-
-    def __init__(self, *, engine: str, run: str, threads: int) -> None: ...
-    def add(self, layer: int, stage: str, position: int, values: NDArray[np.float32]) -> None:
-        """Values (n positions, width), or (n, n_head, positions) for attn_probs; `position` is the first."""
-
-    def take(self, seq: int) -> bytes:
-        """The records of one call; forgets them."""
-
-def blake3(kernels: str, data: bytes) -> bytes:
-    """The digest, 32 bytes, as a kernel set computes it."""
-
 class Arithmetic:
     """Which build of ggml to compute like; see include/bitnet/arithmetic.hpp."""
 
@@ -101,21 +93,17 @@ class Session:
         kernels: str,
         faults: Faults,
     ) -> None: ...
-    def run(self, tokens: NDArray[np.int32], only_last: bool) -> NDArray[np.float32]:
-        """Logits (n, n_vocab), or (1, n_vocab) with only_last; all tokens are one batch."""
+    def run(
+        self, tokens: NDArray[np.int32], only_last: bool, sink: StageSink | None = None
+    ) -> NDArray[np.float32]:
+        """Logits (n, n_vocab), or (1, n_vocab) with only_last; all tokens are one batch.
+
+        The sink gets the selected stages in graph order while the call runs; what it raises is raised when
+        the call is done.
+        """
 
     def rollback(self, to: int) -> None: ...
     def select_stages(self, wanted: list[tuple[int, str]]) -> None: ...
-    def record_stages(self, wanted: list[tuple[int, str]], engine: str, run: str) -> None:
-        """Make trace records of these stages from now on; engine and run go into them."""
-
-    def stop_recording(self) -> None: ...
-    def take_records(self, seq: int) -> bytes:
-        """The records of the last call, as Recorder.take gives them."""
-
-    def take_stages(self) -> list[tuple[int, str, int, NDArray[np.float32]]]:
-        """(layer, stage, first position, (positions, width) values) of the last call, in graph order."""
-
     @property
     def position(self) -> int: ...
     @property

@@ -43,23 +43,6 @@ struct Activations {
 // out[token * out_stride + row] = dot product.
 using MatMul = void (*)(const Rows& weights, const Activations& x, float* out, std::size_t out_stride);
 
-// What the eight lanes of a BLAKE3 compression read; block flags as in its specification.
-struct HashInputs {
-    const std::uint8_t* data[8];
-    std::uint64_t counters[8];
-    std::size_t bytes;    // of each
-    std::uint32_t first;  // flags of the first block, of the last one, and of all
-    std::uint32_t last;
-    std::uint32_t every;
-};
-
-// Over the finite elements of a row.  Sums are taken in float32 lanes of 4,096 elements, then in double.
-struct RowStatistics {
-    double sum, squares;
-    float min, max;  // +inf and -inf when there are none
-    std::size_t non_finite;
-};
-
 // Orders of float sums: those of ggml built for AVX2 (w = 8 lanes), AVX-512 (w = 16) and NEON (w = 4).  Element e of
 // a sum is added by fma to lane e % w of an accumulator.  Lanes are added "by halves": l + (l + w / 2), then
 // the same for the first half of them, down to one.
@@ -161,10 +144,6 @@ struct KernelSet {
     // The same, but in whole groups of four pairs the other product of x0 cos - x1 sin is rounded, that with cos.
     void (*rotate_in_fours)(float* x, const float* cos, const float* sin, int n_pairs, int step,
                             int distance) = nullptr;
-
-    // BLAKE3 compression of eight inputs of `bytes` bytes, at most a chunk; see blake3.hpp.
-    void (*hash_eight)(const HashInputs& inputs, std::uint32_t (*out)[8]);
-    RowStatistics (*row_statistics)(const float* row, std::size_t n);
 
     OrderedKernels orders[order_count];
 

@@ -68,8 +68,7 @@ private:
     void norm_after(int layer, std::string_view stage, const Chunk& chunk, int width, float* x);
     void add_to_stream(const Chunk& chunk);
     void multiply_from(const float* x, int cols, const Chunk& chunk, std::initializer_list<MatMulJob> jobs);
-    void record(int layer, const char* stage, const Chunk& chunk, int width, const float* values,
-                int heads = 0);
+    void record(int layer, const char* stage, const Chunk& chunk, int width, const float* values);
 
     Model model_;
     const KernelSet& kernels_;

@@ -1,15 +1,12 @@
-// Records stages of a call for whoever listens; the names are those of bitparity.stages.
+// Hands the stages of a call to whoever listens; the names are those of bitparity.stages.
 #pragma once
 
-#include <cstdint>
+#include <functional>
 #include <map>
-#include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include "bitnet/recorder.hpp"
-#include "bitnet/thread_pool.hpp"
 
 namespace bitnet {
 
@@ -26,7 +23,6 @@ struct StageRecord {
 struct ChunkRows {
     int position;   // first one of the call
     int call_rows;  // of the whole call
-    int first_row;  // of the chunk, in the call
     int rows;
 };
 
@@ -35,40 +31,26 @@ using StageList = std::vector<StageKey>;
 
 class Tap {
 public:
-    explicit Tap(ThreadPool& pool) : pool_(pool) {}
+    using Receiver = std::function<void(StageRecord)>;
 
     // Which stages to copy from now on; those that are never computed are never copied.
-    void select(const StageList& stages);
+    void select(const StageList& stages) { wanted_ = {stages.begin(), stages.end()}; }
 
-    // Which stages to make trace records of from now on; none, and null, ends that.
-    void select(const StageList& stages, std::unique_ptr<Recorder> recorder);
+    // Who gets the stages of the next call, in graph order, each as soon as all its positions are computed;
+    // nobody, if null.
+    void deliver_to(Receiver receiver);
 
-    bool wants(int layer, const char* stage) const { return wishes(layer, stage) != 0; }
-
-    // Copies, or makes records of, rows (chunk.rows, width) where that is wanted.  heads is that of
-    // StageRows.
-    void record(int layer, const char* stage, const ChunkRows& chunk, std::size_t width, int heads,
-                const float* values);
-
-    // The values of the call, in the order in which their stages were first computed; forgets them.
-    std::vector<StageRecord> take();
-
-    // The trace records of the call; nothing without a recorder.
-    std::vector<std::string> take_lines(int seq) {
-        return recorder_ ? recorder_->take(pool_, seq) : std::vector<std::string>();
+    bool wants(int layer, const char* stage) const {
+        return receiver_ && !wanted_.empty() && wanted_.contains({layer, stage});
     }
 
-private:
-    enum Wish : std::uint8_t { values_wanted = 1, record_wanted = 2 };
-    std::uint8_t wishes(int layer, const char* stage) const;
-    void set(Wish wish, const StageList& stages);
-    void copy(int layer, const char* stage, const ChunkRows& chunk, std::size_t width, const float* values);
+    // Copies rows (chunk.rows, width) where that is wanted.
+    void record(int layer, const char* stage, const ChunkRows& chunk, std::size_t width, const float* values);
 
-    ThreadPool& pool_;
-    std::map<StageKey, std::uint8_t> wanted_;
-    std::vector<StageRecord> records_;
-    std::map<StageKey, std::size_t> places_;  // in records_
-    std::unique_ptr<Recorder> recorder_;
+private:
+    std::set<StageKey> wanted_;
+    Receiver receiver_;
+    std::map<StageKey, StageRecord> unfinished_;
 };
 
 }  // namespace bitnet

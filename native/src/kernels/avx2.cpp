@@ -11,7 +11,6 @@
 #include "avx2/exp.hpp"
 #include "avx2/lookup.hpp"
 #include "avx2/ternary.hpp"
-#include "trace.hpp"
 
 namespace bitnet::avx2 {
 namespace {
@@ -72,8 +71,6 @@ const KernelSet kernels{
     .relu2_mul = relu2_mul,
     .add = add,
     .rotate = rotate,
-    .hash_eight = hash_eight,
-    .row_statistics = row_statistics,
     .orders = {in_eight, in_sixteen, in_sixteen_by_pairs},
 };
 

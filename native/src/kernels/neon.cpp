@@ -10,7 +10,6 @@
 #include "neon/elementwise.hpp"
 #include "neon/in_four.hpp"
 #include "neon/ternary.hpp"
-#include "trace.hpp"
 
 namespace bitnet::neon {
 namespace {
@@ -62,8 +61,6 @@ const KernelSet kernels{
     .relu2_mul = relu2_mul,
     .add = add,
     .rotate = rotate,
-    .hash_eight = hash_eight,
-    .row_statistics = row_statistics,
     .orders = {in_eight, {}, {}, in_four_lanes},
 };
 

@@ -1,5 +1,5 @@
 // The definition of every kernel, in plain C++: no intrinsics, one value at a time, in the orders of
-// kernels.hpp.  What trace records need is the same source in every set (trace.hpp).
+// kernels.hpp.
 
 #include <algorithm>
 #include <bit>
@@ -10,7 +10,6 @@
 #include "portable/exp.hpp"
 #include "portable/half_dense.hpp"
 #include "sets.hpp"
-#include "trace.hpp"
 
 namespace bitnet::portable {
 namespace {
@@ -311,8 +310,6 @@ const KernelSet kernels{
     .add = add,
     .rotate = rotate,
     .rotate_in_fours = rotate_in_fours,
-    .hash_eight = hash_eight,
-    .row_statistics = row_statistics,
     .orders = {in_eight, in_sixteen, in_sixteen_by_pairs, in_four, in_four_and_half},
 };
 
