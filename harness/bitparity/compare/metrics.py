@@ -28,11 +28,11 @@ Doubles = NDArray[np.float64]
 class Pair:
     """The expected and the actual logits of one position, all finite, and what several metrics share.
 
-    Vectors are (n_vocab,).  What is selected or subtracted is exact where the logits are float32.
+    Vectors are (n_vocab,).
     """
 
     def __init__(self, expected: NDArray[Any], actual: NDArray[Any]) -> None:
-        self._raw_expected, self._raw_actual = expected, actual
+        self._raw_expected, self._raw_actual = expected, actual  # smaller, for what only compares
         self.expected, self.actual = expected.astype(np.float64), actual.astype(np.float64)
 
     @cached_property
@@ -261,11 +261,10 @@ def compare_logits(expected: NDArray[Any], actual: NDArray[Any]) -> PositionMetr
 
 def relative_l2(expected: NDArray[Any], actual: NDArray[Any]) -> float:
     """|actual - expected| / |expected| of two arrays of one shape, in float64; NaN unless all is finite."""
-    wide = expected.astype(np.float64)
-    delta = actual - wide
-    if not (np.isfinite(delta).all() and np.isfinite(wide).all()):
+    if not (np.isfinite(expected).all() and np.isfinite(actual).all()):
         return math.nan
-    return relative(_norm(delta.reshape(-1)), _norm(wide.reshape(-1)))
+    e, a = expected.astype(np.float64).reshape(-1), actual.astype(np.float64).reshape(-1)
+    return relative(_norm(a - e), _norm(e))
 
 
 def relative(distance: float, size: float) -> float:
