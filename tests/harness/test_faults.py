@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from bitparity.cli.selftest import command
 from bitparity.engine import Engine
 from bitparity.errors import BadInput
-from bitparity.faults import catalogue
 from bitparity.faults.catalogue import CATALOGUE, Fault
 from bitparity.faults.plant import find, plant
 from bitparity.model.synthetic import ModelSpec, make_model
@@ -63,7 +62,7 @@ def test_fault_of_the_engine_itself_is_found_with_every_kernel_set(
 def test_selftest_plants_in_every_kernel_set_or_in_the_one_that_is_named(
     monkeypatch: pytest.MonkeyPatch, native: Engine
 ) -> None:
-    monkeypatch.setattr(catalogue, "CATALOGUE", (FAULT["epsilon"],))
+    monkeypatch.setattr("bitparity.cli.selftest.CATALOGUE", (FAULT["epsilon"],))
     every = CliRunner().invoke(command, ["--engine", "native"])
     for name in with_every_kernel_set(native):
         assert f"native, kernels {name.partition('/')[2]}" in every.output
@@ -102,7 +101,7 @@ def test_selftest_exits_with_1_when_a_fault_is_missed(
 ) -> None:
     fault = FAULT["norm weight left out"]
     planted = replace(fault, alter=lambda model: model) if harmless else fault
-    monkeypatch.setattr(catalogue, "CATALOGUE", (planted,))
+    monkeypatch.setattr("bitparity.cli.selftest.CATALOGUE", (planted,))
     done = CliRunner().invoke(command, ["--engine", "oracle", "--json", str(tmp_path / "findings.json")])
     assert done.exit_code == exit_code, done.output
     assert f"{1 - exit_code} of 1 planted faults were found" in done.output
