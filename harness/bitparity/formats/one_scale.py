@@ -39,9 +39,6 @@ class OneScaleFormat(BlockFormat, ABC):
         """Bytes of a packed (rows, cols) matrix with its tail; ShapeError for a shape that the format
         cannot hold."""
         super().size(rows, cols)
-        return self.size_in_file(rows, cols)
-
-    def size_in_file(self, rows: int, cols: int) -> int:
         return self._code_bytes(rows, cols) + self.tail_bytes
 
     def pack(self, values: Floats) -> Bytes:

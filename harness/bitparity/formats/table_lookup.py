@@ -79,6 +79,10 @@ class TableLookupFormat(OneScaleFormat):
             raise ShapeError(f"{self.name}: {tiling} does not divide a weight of {rows} x {cols}")
         return size
 
+    def size_in_file(self, rows: int, cols: int) -> int:
+        """Whatever the tiles, which a file does not tell."""
+        return self._code_bytes(rows, cols) + self.tail_bytes
+
     @abstractmethod
     def _divides(self, tiling: Tiling, rows: int, cols: int) -> bool: ...
 
