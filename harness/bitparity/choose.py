@@ -10,13 +10,12 @@ from bitparity.compare.recording import RecordedEngine
 from bitparity.engine import Engine
 from bitparity.errors import BadInput, NotCompared
 from bitparity.formats import MODEL_FORMATS
-from bitparity.model.bundled import bundled_model
+from bitparity.model.bundled import ARCHS, bundled_model
 from bitparity.model.types import Model
 from bitparity.registry import configure, get_engine
 from bitparity.runs import refusal_of
 from bitparity.tokenizer import Tokenizer
 
-BUNDLED_ARCHITECTURES = ("bitnet", "bitnet-b1.58")
 DEFAULT_PROMPT = (
     "A list is a sequence of objects, and a tuple is a sequence that cannot be changed. "
     "The function returns the number of items in the list; if the list is empty, it raises an exception. "
@@ -83,9 +82,9 @@ def choose_model(name: str | None, engines: Sequence[Engine]) -> Path:
 
 def bundled_choices(name: str | None) -> list[tuple[str, str]] | None:
     """Architecture and weight format of every bundled model of that name; None when it is a file's name."""
-    if name is not None and name not in BUNDLED_ARCHITECTURES:
+    if name is not None and name not in ARCHS:
         return None
-    architectures = BUNDLED_ARCHITECTURES if name is None else (name,)
+    architectures = ARCHS if name is None else (name,)
     return [(arch, weight_format) for arch in architectures for weight_format in MODEL_FORMATS]
 
 

@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from bitparity.choose import BUNDLED_ARCHITECTURES
 from bitparity.compare.chunking import Chunking
 from bitparity.engine import Session, StageValue
-from bitparity.model.bundled import bundled_model
+from bitparity.model.bundled import ARCHS, bundled_model
 from bitparity.registry import get_engine
 from bitparity.stages import StageFilter
 from bitparity.trace.record import digest_of, position_row
@@ -70,7 +69,7 @@ def record(engine: str, arch: str, weight_format: str) -> Path:
 
 if __name__ == "__main__":
     engine, *formats = sys.argv[1:]
-    for arch in BUNDLED_ARCHITECTURES:
+    for arch in ARCHS:
         for weight_format in formats:
             if get_engine(engine).refusal(arch, {weight_format, "F16", "F32"}) is None:
                 print(record(engine, arch, weight_format))

@@ -35,7 +35,9 @@ def every_case() -> Iterator[tuple[Path, str]]:
 
 
 @pytest.mark.parametrize(
-    ("path", "kernel_set"), every_case(), ids=lambda value: value.stem if isinstance(value, Path) else value
+    ("path", "kernel_set"),
+    list(every_case()),
+    ids=lambda value: value.stem if isinstance(value, Path) else value,
 )
 def test_every_stage_equals_the_golden_digest(path: Path, kernel_set: str) -> None:
     golden = json.loads(path.read_text())
