@@ -1,6 +1,6 @@
 # make parity   set everything up in .venv/ and run the main job on the bundled model
 # make test     set everything up and run the linters and all tests
-# make lint     ruff and mypy alone
+# make lint     ruff, mypy and clang-format alone
 # make sanitize the native core and its bindings under AddressSanitizer with UBSan, and under ThreadSanitizer
 # make nightly  search deep for inputs that break formats, kernels and sessions (NIGHT=3600 seconds a group), and
 #               make sanitize
@@ -29,8 +29,10 @@ REQUIRED := --require-reference llama.cpp $(if $(BITNET_CPP_DIR),--require-refer
 test: lint
 	@begin=$$(date +%s); $(BIN)/python -m pytest $(REQUIRED) --durations=10 && echo "tests passed in $$(($$(date +%s) - begin)) s"
 
+CPP := $(shell find native reference tests -name '*.[ch]' -o -name '*.[ch]pp')
 lint: $(READY)
 	@begin=$$(date +%s); $(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy \
+	  && $(BIN)/clang-format --dry-run -Werror $(CPP) \
 	  && echo "lint passed in $$(($$(date +%s) - begin)) s"
 
 # Another seed each night; every target gets an equal share of its group's time.  All groups run, whatever breaks.

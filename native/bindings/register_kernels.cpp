@@ -14,11 +14,8 @@ using namespace bitnet;
 namespace {
 
 constexpr std::pair<const char*, Order> order_names[] = {
-    {"avx2", Order::avx2},
-    {"avx512", Order::avx512},
-    {"avx512_bf16", Order::avx512_bf16},
-    {"neon", Order::neon},
-    {"neon_fp16", Order::neon_fp16},
+    {"avx2", Order::avx2}, {"avx512", Order::avx512},       {"avx512_bf16", Order::avx512_bf16},
+    {"neon", Order::neon}, {"neon_fp16", Order::neon_fp16},
 };
 
 void require(bool condition, const std::string& message) {
@@ -278,6 +275,6 @@ void register_kernels(py::module_& m) {
     m.def("relu2_mul", relu2_mul, arg("set"), arg("gate").noconvert(), arg("up").noconvert(),
           arg("out").noconvert());
     m.def("add", add, arg("set"), arg("x").noconvert(), arg("y").noconvert(), arg("out").noconvert());
-    m.def("rotate", rotate, arg("set"), arg("pairs"), arg("in_fours"), arg("x").noconvert(), arg("cos").noconvert(),
-          arg("sin").noconvert());
+    m.def("rotate", rotate, arg("set"), arg("pairs"), arg("in_fours"), arg("x").noconvert(),
+          arg("cos").noconvert(), arg("sin").noconvert());
 }

@@ -165,7 +165,6 @@ public:
 
     void select_stages(const StageList& wanted) { session_->tap().select(wanted); }
 
-
     int position() const { return session_->position(); }
     int context() const { return session_->context(); }
     const char* kernels() const { return session_->kernels().name; }
@@ -225,7 +224,8 @@ HyperParameters make_hyper(int n_vocab, int n_layer, int n_embd, int n_head, int
             activation == "silu" ? Activation::silu : Activation::relu2};
 }
 
-Arithmetic make_arithmetic(const std::string& generation, const std::string& order, const std::string& compiler) {
+Arithmetic make_arithmetic(const std::string& generation, const std::string& order,
+                           const std::string& compiler) {
     const bool is_bitnet = generation == "bitnet.cpp";
     if (!is_bitnet && generation != "llama.cpp") {
         throw std::invalid_argument("generation '" + generation + "' is neither bitnet.cpp nor llama.cpp");
@@ -294,8 +294,7 @@ void register_session(py::module_& m) {
              py::kw_only(), arg("hyper"), arg("token_embd"), arg("head"), arg("output_norm"),
              arg("rope_factors"), arg("layers"), arg("context"), arg("threads"), arg("arithmetic"),
              arg("kernels"), arg("faults"))
-        .def("run", &BoundSession::run, arg("tokens").noconvert(), arg("only_last"),
-             arg("sink") = py::none())
+        .def("run", &BoundSession::run, arg("tokens").noconvert(), arg("only_last"), arg("sink") = py::none())
         .def("rollback", &BoundSession::rollback, arg("to"))
         .def("select_stages", &BoundSession::select_stages, arg("wanted"))
         .def_property_readonly("position", &BoundSession::position)

@@ -55,7 +55,8 @@ KvCache::KvCache(const HyperParameters& hyper, int context)
       n_head_(std::size_t(hyper.n_head_kv)),
       dim_(std::size_t(hyper.head_dim)),
       context_(std::size_t(context)),
-      stride_(std::size_t(padded(context, widest_padding) + widest_padding / 2)),  // not a power of two: columns would share cache sets
+      stride_(std::size_t(padded(context, widest_padding) +
+                          widest_padding / 2)),  // not a power of two: columns would share cache sets
       keys_(allocate(n_layer_ * n_head_ * context_ * dim_)),
       values_(allocate(n_layer_ * n_head_ * dim_ * stride_)) {}
 
@@ -149,8 +150,8 @@ void Attention::run_queries(const KvCache& cache, const AttentionCall& call, con
     const OrderedKernels& ordered = kernels_.in(arithmetic_.order);
     const bool in_tiles = call.batch >= fewest_tokens_of_tile(arithmetic_.order, Format::f16);
     const bool in_f32 = in_tiles && f16_tiles_take_f32(arithmetic_);
-    const bool tile_of_q = in_tiles && dim % tile_step(arithmetic_.order, Format::f16) == 0 &&
-                           (!in_f32 || hyper_.n_head == 1);
+    const bool tile_of_q =
+        in_tiles && dim % tile_step(arithmetic_.order, Format::f16) == 0 && (!in_f32 || hyper_.n_head == 1);
     gather(call, queries, !tile_of_q || !in_f32, scratch.q.data());
     const Activations q{.tokens = n, .stride = std::size_t(dim), .f32 = scratch.q.data()};
     (tile_of_q ? ordered.f16_tile : ordered.f16_dot)(k, q, scores, std::size_t(width));

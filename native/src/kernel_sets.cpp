@@ -27,7 +27,7 @@ KernelSet with_ternary(const KernelSet& base, const TernaryKernels& ternary) {
 
 // Kernels that a set has not written for its instructions are the portable ones.
 KernelSet with_portable_rest(KernelSet set) {
-    const auto fill_in = [&](auto KernelSet::*kernel) {
+    const auto fill_in = [&](auto KernelSet::* kernel) {
         if (set.*kernel == nullptr) set.*kernel = portable::kernels.*kernel;
     };
     fill_in(&KernelSet::quantize_q8_k_fused);

@@ -48,10 +48,10 @@ class CaptureQueue {
 public:
     explicit CaptureQueue(std::size_t limit_bytes) : limit_(limit_bytes) {}
     void open();
-    void push(Capture capture);     // waits while the queue is full; drops when closed
-    std::optional<Capture> pop();   // waits; nothing once it is closed and empty
-    void close();                   // what was pushed can still be read
-    void abandon();                 // nobody reads any more
+    void push(Capture capture);    // waits while the queue is full; drops when closed
+    std::optional<Capture> pop();  // waits; nothing once it is closed and empty
+    void close();                  // what was pushed can still be read
+    void abandon();                // nobody reads any more
 
 private:
     std::size_t limit_;

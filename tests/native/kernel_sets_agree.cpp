@@ -153,11 +153,13 @@ void compare_floats(Shape shape) {
     };
     for (const Order order : every_order) {
         const std::string name = " " + std::to_string(shape.cols) + " in order " + std::to_string(int(order));
-        const auto compare_both = [&](const char* what, Format format, MatMul OrderedKernels::*dot,
-                                      MatMul OrderedKernels::*tile) {
-            compare(what + (" dot" + name), [&](const KernelSet& set) { return run(set.in(order).*dot, format); });
+        const auto compare_both = [&](const char* what, Format format, MatMul OrderedKernels::* dot,
+                                      MatMul OrderedKernels::* tile) {
+            compare(what + (" dot" + name),
+                    [&](const KernelSet& set) { return run(set.in(order).*dot, format); });
             if (shape.cols % tile_step(order, format) != 0) return;
-            compare(what + (" tile" + name), [&](const KernelSet& set) { return run(set.in(order).*tile, format); });
+            compare(what + (" tile" + name),
+                    [&](const KernelSet& set) { return run(set.in(order).*tile, format); });
         };
         compare_both("f32", Format::f32, &OrderedKernels::f32_dot, &OrderedKernels::f32_tile);
         compare_both("f32 of gcc", Format::f32, &OrderedKernels::f32_dot_gcc, &OrderedKernels::f32_tile);

@@ -38,8 +38,10 @@ void add_in_rounds(ThreadPool& pool, int rounds) {
         expected_sum += count * (1 + round);
         expected_tasks += count;
         const int sum = std::accumulate(places.begin(), places.end(), 0);
-        require(sum == expected_sum, "a task did not run once, or its result was not there afterwards", threads);
-        if (round % 50 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));  // workers fall asleep
+        require(sum == expected_sum, "a task did not run once, or its result was not there afterwards",
+                threads);
+        if (round % 50 == 0)
+            std::this_thread::sleep_for(std::chrono::milliseconds(2));  // workers fall asleep
     }
     const int tasks = std::accumulate(tasks_of_thread.begin(), tasks_of_thread.end(), 0);
     require(tasks == expected_tasks, "two threads ran tasks under one number", threads);

@@ -53,8 +53,8 @@ struct AttentionCall {
 
 class Attention {
 public:
-    Attention(const HyperParameters& hyper, const KernelSet& kernels, const Arithmetic& arithmetic, const Faults& faults,
-              int threads, int context);
+    Attention(const HyperParameters& hyper, const KernelSet& kernels, const Arithmetic& arithmetic,
+              const Faults& faults, int threads, int context);
 
     void run(ThreadPool& pool, const KvCache& cache, const AttentionCall& call);
 

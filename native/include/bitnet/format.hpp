@@ -17,9 +17,9 @@ constexpr int tq2_0_bytes = 66;  // 64 bytes of four, F16 scale
 struct FormatRow {
     Format format;
     std::string_view name;
-    int block;            // weights; a row of a matrix has whole blocks
+    int block;  // weights; a row of a matrix has whole blocks
     int block_bytes;
-    bool has_one_scale;   // a float32 of the whole matrix, after its rows
+    bool has_one_scale;  // a float32 of the whole matrix, after its rows
 };
 
 constexpr FormatRow format_rows[] = {

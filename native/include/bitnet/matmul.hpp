@@ -22,7 +22,8 @@ struct MatMulPlan {
 };
 
 // batch: how many tokens the reference would have multiplied at once.
-MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, int batch, const Arithmetic& arithmetic);
+MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, int batch,
+                       const Arithmetic& arithmetic);
 
 // Some tokens' activations; each encoding is made when it is first asked for.
 class ActivationBuffer {

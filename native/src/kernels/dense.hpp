@@ -127,10 +127,11 @@ struct InFour {
             }
             for (int r = 0; r < R; ++r) {
                 for (int t = 0; t < T; ++t) {
-                    const auto lane = V::add(V::add(sum[0][r][t], sum[2][r][t]), V::add(sum[1][r][t], sum[3][r][t]));
-                    out[(token + t) * out_stride + row + r] =
-                        Weight::add_rest(add_lanes_of_four<V, Weight>(lane), at.weights[r] + whole * Weight::bytes,
-                                         at.values[t] + whole, w.cols - whole);
+                    const auto lane =
+                        V::add(V::add(sum[0][r][t], sum[2][r][t]), V::add(sum[1][r][t], sum[3][r][t]));
+                    out[(token + t) * out_stride + row + r] = Weight::add_rest(
+                        add_lanes_of_four<V, Weight>(lane), at.weights[r] + whole * Weight::bytes,
+                        at.values[t] + whole, w.cols - whole);
                 }
             }
         }
@@ -158,8 +159,8 @@ struct InFourByHalves {
             V::add_lanes_of_dots(&even[0][0], sums);
             for (int i = 0; i < R * T; ++i) {
                 out[(token + i % T) * out_stride + row + i / T] =
-                    Weight::add_rest(sums[i], at.weights[i / T] + whole * Weight::bytes, at.values[i % T] + whole,
-                                     w.cols - whole);
+                    Weight::add_rest(sums[i], at.weights[i / T] + whole * Weight::bytes,
+                                     at.values[i % T] + whole, w.cols - whole);
             }
         }
 
@@ -217,8 +218,8 @@ struct InTwo {
             }
             for (int r = 0; r < R; ++r) {
                 for (int t = 0; t < T; ++t) {
-                    const double both =
-                        double(V::add_lanes_by_halves(first[r][t])) + double(V::add_lanes_by_halves(second[r][t]));
+                    const double both = double(V::add_lanes_by_halves(first[r][t])) +
+                                        double(V::add_lanes_by_halves(second[r][t]));
                     out[(token + t) * out_stride + row + r] = add_rest_in_double<BF16>(
                         both, at.weights[r] + whole * BF16::bytes, at.values[t] + whole, w.cols - whole);
                 }

@@ -25,7 +25,7 @@ namespace bitnet::avx512 {
 extern const TernaryKernels ternary;  // the rest is that of avx2
 extern const OrderedKernels in_sixteen;
 extern const Bf16Kernels by_pairs;
-}
+}  // namespace bitnet::avx512
 namespace bitnet::neon {
 extern const KernelSet kernels;
 }

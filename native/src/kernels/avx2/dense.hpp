@@ -15,8 +15,8 @@ void multiply_f16_dot(const Rows& w, const Activations& x, float* out, std::size
     if (x.tokens == 1) return cover_in_streams<InFour<Eight, F16>::Tile, 4>(w, x, out);
     const int rest = x.tokens % 6, sixes = x.tokens - rest;
     cover<InFourByHalves<Eight, F16>::Tile, 1, 6>(w, part_of(x, w.cols, 0, sixes), out, out_stride);
-    cover<InFourByHalves<Eight, F16>::Tile, 3, 2>(w, part_of(x, w.cols, sixes, rest), out + sixes * out_stride,
-                                                  out_stride);
+    cover<InFourByHalves<Eight, F16>::Tile, 3, 2>(w, part_of(x, w.cols, sixes, rest),
+                                                  out + sixes * out_stride, out_stride);
 }
 
 // The same with accumulators of two registers.

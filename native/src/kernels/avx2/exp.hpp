@@ -58,8 +58,8 @@ __m256 exp_by_scaling(__m256 x) {
     const __m256 linear = _mm256_fmadd_ps(_mm256_set1_ps(0x1.ffffecp-1f), b, _mm256_set1_ps(1.0f));
     const __m256 p = _mm256_fmadd_ps(high_terms(b, u), u, linear);
     const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
-    const __m256 result = _mm256_mul_ps(_mm256_mul_ps(p, power_of_two(half)),
-                                        power_of_two(_mm256_sub_epi32(whole, half)));
+    const __m256 result =
+        _mm256_mul_ps(_mm256_mul_ps(p, power_of_two(half)), power_of_two(_mm256_sub_epi32(whole, half)));
     const __m256 is_beyond = _mm256_cmp_ps(magnitude(n), _mm256_set1_ps(192.0f), _CMP_GT_OQ);
     const __m256 is_negative = _mm256_cmp_ps(n, _mm256_setzero_ps(), _CMP_LE_OQ);
     const __m256 limit = select(is_negative, _mm256_setzero_ps(), _mm256_set1_ps(__builtin_inff()));

@@ -41,7 +41,8 @@ InStretches in_stretches(const Activations& x, int cols) {
         return true;
     };
     int stretch = blocks;
-    while (stretch > fewest_blocks && !fits(stretch)) stretch = stretch < 16 ? fewest_blocks : (stretch + 1) / 2;
+    while (stretch > fewest_blocks && !fits(stretch))
+        stretch = stretch < 16 ? fewest_blocks : (stretch + 1) / 2;
     return {x, stretch};
 }
 

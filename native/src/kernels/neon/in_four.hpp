@@ -29,8 +29,8 @@ struct EachAlone {
                         std::size_t out_stride) {
             for (int r = 0; r < R; ++r) {
                 for (int t = 0; t < T; ++t)
-                    out[(token + t) * out_stride + row + r] = Product::of(
-                        w.data + (row + r) * w.row_bytes, x.f32 + (token + t) * x.stride, w.cols);
+                    out[(token + t) * out_stride + row + r] =
+                        Product::of(w.data + (row + r) * w.row_bytes, x.f32 + (token + t) * x.stride, w.cols);
             }
         }
     };
@@ -78,8 +78,7 @@ struct InOne {
                 }
             }
             for (int r = 0; r < R; ++r) {
-                for (int t = 0; t < T; ++t)
-                    out[(token + t) * out_stride + row + r] = add_lanes(sum[r][t]);
+                for (int t = 0; t < T; ++t) out[(token + t) * out_stride + row + r] = add_lanes(sum[r][t]);
             }
         }
     };

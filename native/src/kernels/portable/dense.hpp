@@ -37,8 +37,7 @@ void for_each_float_dot(const Rows& w, const Activations& x, float* out, std::si
                         Product product) {
     for (int row = 0; row < w.rows; ++row) {
         for (int token = 0; token < x.tokens; ++token) {
-            out[token * out_stride + row] =
-                product(w.data + row * w.row_bytes, x.f32 + token * x.stride);
+            out[token * out_stride + row] = product(w.data + row * w.row_bytes, x.f32 + token * x.stride);
         }
     }
 }
