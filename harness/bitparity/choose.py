@@ -26,18 +26,19 @@ DEFAULT_PROMPT = (
 
 
 def choose_engine(name: str, **chosen: str | None) -> Engine:
-    """The engine of that name, or one that answers from the recording (.npz) of that name.
+    """The engine of that name, or one that answers from the recording (.npz) or the numbers (.npy, .npz)
+    of that name.
 
     chosen  what else was said of it, as `registry.configure` takes it
     """
-    engine = RecordedEngine(Path(name)) if name.endswith(".npz") else get_engine(name)
+    engine = RecordedEngine(Path(name)) if name.endswith((".npy", ".npz")) else get_engine(name)
     return configure(engine, **chosen)
 
 
 def choose_prompts(
-    texts: Sequence[str], file: Path | None, tokens: str | None, reference: Engine
+    texts: Sequence[str], file: Path | None, tokens: str | None, engines: Sequence[Engine]
 ) -> list[Prompt]:
-    """What was given in one of the three ways, else what a recorded reference has, else a text of our own."""
+    """What was given in one of the three ways, else what a recorded engine has, else a text of our own."""
     given = [bool(texts), file is not None, tokens is not None]
     if sum(given) > 1:
         raise BadInput("give the prompt in one way: --prompt, --prompts or --tokens")
@@ -47,8 +48,9 @@ def choose_prompts(
         return [parse_tokens(tokens)]
     if texts:
         return [text_prompt(text) for text in texts]
-    if isinstance(reference, RecordedEngine):
-        return reference.recording.prompts()
+    for engine in engines:
+        if isinstance(engine, RecordedEngine) and (recorded := engine.recording.prompts()):
+            return recorded
     return [text_prompt(DEFAULT_PROMPT)]
 
 

@@ -68,7 +68,12 @@ class Options:
 @click.option(
     "--reference", default="auto", show_default=True, help="Engine to trust, or a recording (.npz)."
 )
-@click.option("--candidate", default="native", show_default=True, help="Engine under test, or a recording.")
+@click.option(
+    "--candidate",
+    default="native",
+    show_default=True,
+    help="Engine under test, a recording, or its logits (.npy, .npz).",
+)
 @kernels_option("the candidate")
 @arithmetic_option("the candidate", "the reference's")
 @click.option(
@@ -144,9 +149,10 @@ def _compare(options: Options, reference: Engine, settings: Settings, command: s
 
 
 def _comparison(options: Options, reference: Engine, settings: Settings, command: str) -> Comparison:
-    prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, reference)
     candidate = choose_engine(options.candidate, kernels=options.kernels, arithmetic=options.arithmetic)
-    model = open_chosen(choose_model(options.model, [reference, candidate]), settings)
+    engines = [reference, candidate]
+    prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, engines)
+    model = open_chosen(choose_model(options.model, engines), settings)
     return Comparison(
         reference=Side(reference, _other(options.reference_model, model, settings)),
         candidate=Side(candidate, _other(options.candidate_model, model, settings)),
@@ -166,7 +172,7 @@ def _comparison(options: Options, reference: Engine, settings: Settings, command
 
 def _record(file: Path, options: Options, reference: Engine, settings: Settings) -> None:
     """Run the reference alone and keep its logits in a file."""
-    prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, reference)
+    prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, [reference])
     model = open_chosen(options.reference_model or choose_model(options.model, [reference]), settings)
     threads, device_id = options.threads, options.device_id
     recording = make_recording(
@@ -174,7 +180,7 @@ def _record(file: Path, options: Options, reference: Engine, settings: Settings)
     )
     save_recording(recording, file)
     click.echo(
-        f"recorded {sum(len(s.tokens) for s in recording.sequences)} positions of {reference.name}, "
+        f"recorded {sum(len(s.logits) for s in recording.sequences)} positions of {reference.name}, "
         f"prefill and decode, in {file}: {file.stat().st_size:,} bytes"
     )
 

@@ -112,7 +112,7 @@ def _record(options: Options, settings: Settings) -> Path:
         raise BadInput("there is no folder to write to: give --out, or set BITNET_TRACE_DIR")
     chunking = Chunking.parse(options.chunks)
     engine = choose_engine(options.engine, kernels=options.kernels, arithmetic=options.arithmetic)
-    prompt = choose_prompts([options.text] if options.text else [], None, options.tokens, engine)[0]
+    prompt = choose_prompts([options.text] if options.text else [], None, options.tokens, [engine])[0]
     model = open_chosen(choose_model(options.model, [engine]), settings)
     stages = StageFilter.parse(options.trace_filter, model.hyper.n_layer)
     window = _window(options, stages, model.hyper.n_layer)

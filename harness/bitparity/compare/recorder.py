@@ -53,7 +53,7 @@ def make_recording(
             threads=threads,
             device_id=device_id,
         )
-        floors = [measure(s.tokens) for s in sequences if s.chunks == CHUNKS[0]]
+        floors = [measure(s.tokens or ()) for s in sequences if s.chunks == CHUNKS[0]]
     return Recording(info, weights_digest(model), tuple(sequences), pool(floors))
 
 

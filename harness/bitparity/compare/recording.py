@@ -1,9 +1,11 @@
-"""A reference's logits, kept in a file, and an engine that answers from it.
+"""Logits that are kept in a file, and an engine that answers from it.
 
-The file is an .npz: `header` is JSON as bytes, `logits_0`, `logits_1`, ... are the float32 logits of each
-sequence with byte k of every value together (uint8 (4, positions, n_vocab)), which compresses better and
-loses nothing.  Every prompt is kept twice, as prefill and as decode, so that a recording has a noise floor;
-recorder.py makes it.
+A recording is made from a reference.  The file is an .npz: `header` is JSON as bytes, `logits_0`, `logits_1`,
+... are the float32 logits of each sequence with byte k of every value together (uint8 (4, positions,
+n_vocab)), which compresses better and loses nothing.  Every prompt is kept twice, as prefill and as decode,
+so that a recording has a noise floor; recorder.py makes it.
+
+Numbers that somebody saved (numbers.py) are a recording of which less is known.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
+from bitparity.compare.numbers import read_numbers
 from bitparity.compare.prompts import Prompt
 from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Role, Session, Sink
 from bitparity.errors import BadInput, NotCompared
@@ -27,6 +30,7 @@ from bitparity.model import open_model
 from bitparity.model.types import Model
 from bitparity.noise.floor import NoiseFloor
 from bitparity.output import writing
+from bitparity.runs import file_digest
 from bitparity.stages import StageFilter
 
 FORMAT = 1
@@ -35,34 +39,43 @@ CHUNKS = ("prefill", "decode")
 
 @dataclass(frozen=True)
 class RecordedSequence:
-    """One run over one prompt; logits are (positions, n_vocab)."""
+    """One run over one prompt; logits are (positions, n_vocab).
+
+    tokens  None if it is not known what was run: the rows then answer for any tokens
+    chunks  None if it is not known how it was run: the rows then answer for prefill and decode
+    """
 
     text: str | None
-    tokens: tuple[int, ...]
-    chunks: str
+    tokens: tuple[int, ...] | None
+    chunks: str | None
     logits: Floats
+
+    def holds(self, tokens: tuple[int, ...], chunks: str) -> bool:
+        """Whether it has the logits of these tokens, run in this way."""
+        is_this = self.tokens is None or self.tokens[: len(tokens)] == tokens
+        return is_this and self.chunks in (chunks, None) and len(tokens) <= len(self.logits)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What a reference gave.
+    """What an engine gave; of somebody's numbers only the sequences are known.
 
     info           of the session that was recorded, with its fingerprint
     weights_blake3 of the model's hyperparameters and packed tensors, see weights_digest
     noise          of the reference on these prompts
     """
 
-    info: ModelInfo
-    weights_blake3: str
+    info: ModelInfo | None
+    weights_blake3: str | None
     sequences: tuple[RecordedSequence, ...]
-    noise: NoiseFloor
+    noise: NoiseFloor | None
 
     def prompts(self) -> list[Prompt]:
-        """The recorded prompts, each once."""
+        """The recorded prompts, each once, as far as it is known what they were."""
         return [
             Prompt(text=s.text) if s.text is not None else Prompt(tokens=s.tokens)
             for s in self.sequences
-            if s.chunks == CHUNKS[0]
+            if s.chunks in (CHUNKS[0], None) and s.tokens is not None
         ]
 
 
@@ -76,7 +89,9 @@ def weights_digest(model: Model) -> str:
 
 
 def save_recording(recording: Recording, path: Path) -> None:
-    """Raises BadInput when the file cannot be written."""
+    """Write a recording of which all is known; raises BadInput when the file cannot be written."""
+    assert recording.info is not None
+    assert recording.noise is not None
     header = {
         "format": FORMAT,
         "info": asdict(recording.info),
@@ -91,24 +106,32 @@ def save_recording(recording: Recording, path: Path) -> None:
 
 
 def read_recording(path: Path) -> Recording:
-    """Raises BadInput for a file that is missing or is no recording."""
+    """Read a recording, or somebody's numbers; raises BadInput for a file that is missing or is neither."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return _from_arrays(arrays)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                if "header" in arrays:
+                    return _from_arrays(arrays)
     except FileNotFoundError:
         raise BadInput(f"{path}: there is no such recording") from None
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise BadInput(f"{path} is not a whole recording ({error}); make it again with --record") from None
+    logits, tokens = read_numbers(path)
+    return Recording(None, None, (RecordedSequence(None, tokens, None, logits),), None)
 
 
 class RecordedEngine:
-    """Answers from a recording as the engine did that was recorded, for the tokens that were."""
+    """Answers from a recording as the engine did that was recorded, for the tokens that were.
 
-    role: Role = "reference"
+    Numbers of which nobody knows what gave them have the name of their file, and are trusted by nobody
+    without being told to.
+    """
 
     def __init__(self, path: Path) -> None:
         self.recording = read_recording(path)
-        self.name = self.recording.info.fingerprint.engine
+        info = self.recording.info
+        self.role: Role = "candidate" if info is None else "reference"
+        self.name = path.name if info is None else info.fingerprint.engine
         self._path = path
 
     def availability(self) -> Availability:
@@ -116,26 +139,41 @@ class RecordedEngine:
 
     def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
         info = self.recording.info
+        if info is None:
+            return None
         if arch != info.arch:
             return f"{self._path} was recorded from a {info.arch} model, not {arch}"
         unknown = sorted(weight_formats.difference(info.weight_formats))
         return f"{self._path} was recorded from a model without {', '.join(unknown)}" if unknown else None
 
     def open(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> Session:
-        if weights_digest(open_model(model)) != self.recording.weights_blake3:
+        digest = self.recording.weights_blake3
+        opened = open_model(model)
+        if digest is not None and weights_digest(opened) != digest:
             raise BadInput(f"{self._path} was recorded from other weights than {model} has; record it again")
-        return RecordedSession(self.recording, self._path)
+        return RecordedSession(self.recording, self._info(opened, context), self._path)
+
+    def _info(self, model: Model, context: int) -> ModelInfo:
+        info = self.recording.info
+        if info is not None:
+            fingerprint = info.fingerprint
+            return replace(
+                info,
+                fingerprint=replace(
+                    fingerprint, details=fingerprint.details | {"recording": self._path.name}
+                ),
+            )
+        fingerprint = Fingerprint(self.name, "", "", "", "", 0, "", {"blake3": file_digest(self._path)[:16]})
+        n_vocab = self.recording.sequences[0].logits.shape[1]
+        return replace(ModelInfo.of(model, context, fingerprint), n_vocab=n_vocab)
 
 
 class RecordedSession:
     """One sequence; a decode is answered from the recorded decode, a prefill from the recorded prefill."""
 
-    def __init__(self, recording: Recording, path: Path) -> None:
-        self._recording, self._path = recording, path
+    def __init__(self, recording: Recording, info: ModelInfo, path: Path) -> None:
+        self._recording, self._info, self._path = recording, info, path
         self._tokens: list[int] = []
-        fingerprint = recording.info.fingerprint
-        details = fingerprint.details | {"recording": path.name}
-        self._info = replace(recording.info, fingerprint=replace(fingerprint, details=details))
 
     @property
     def info(self) -> ModelInfo:
@@ -147,8 +185,13 @@ class RecordedSession:
 
     def tokenize(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]:
         for sequence in self._recording.sequences:
-            if sequence.text == text:
+            if sequence.text == text and sequence.tokens is not None:
                 return list(sequence.tokens)
+        if not self._recording.prompts():
+            raise BadInput(
+                f"{self._path} does not say which tokens its rows belong to; give them with --tokens, or in "
+                f"the file {self._path.with_suffix('.tokens').name} beside it"
+            )
         raise NotCompared(
             f"{self._path} has no recording of this text; leave the prompt out to run what it has"
         )
@@ -182,10 +225,15 @@ class RecordedSession:
     def _rows(self, tokens: list[int], chunks: str) -> Floats:
         wanted = (*self._tokens, *tokens)
         for sequence in self._recording.sequences:
-            if sequence.chunks == chunks and sequence.tokens[: len(wanted)] == wanted:
+            if sequence.holds(wanted, chunks):
                 first = len(self._tokens)
                 self._tokens += tokens
                 return sequence.logits[first : first + len(tokens)]
+        if not self._recording.prompts():
+            rows = len(self._recording.sequences[0].logits)
+            raise NotCompared(
+                f"{self._path} has {rows} rows, too few for these {len(wanted)} tokens; give fewer"
+            )
         raise NotCompared(
             f"{self._path} has not recorded these {len(wanted)} tokens; "
             "leave the prompt out to run what it has"

@@ -14,7 +14,7 @@ from bitparity.compare.positions import check_tokens, compare_positions
 from bitparity.compare.prompts import tokenize
 from bitparity.compare.recording import RecordedEngine
 from bitparity.compare.result import ComparisonResult, ModelFile, PositionResult, PromptSpan
-from bitparity.errors import BadInput, BitparityError, EngineFailed
+from bitparity.errors import BadInput, BitparityError, EngineFailed, NotCompared
 from bitparity.guard import guard
 from bitparity.model.types import Model
 from bitparity.noise.criterion import Criterion, Exactness, FixedLimit, MeasuredNoise, UnknownNoise
@@ -229,6 +229,8 @@ class Run:
         comparison = self.comparison
         engine = comparison.reference.engine
         if isinstance(engine, RecordedEngine):
+            if engine.recording.noise is None:
+                raise NotCompared(f"{engine.name} holds numbers only, which tell nothing of their noise")
             return engine.recording.noise
         floors: list[NoiseFloor] = []
         positions = 0

@@ -66,17 +66,17 @@ def best_tokens(metrics: PositionMetrics) -> str:
 
 
 def describe_fingerprint(fingerprint: Mapping[str, Any], *, short: bool = False) -> str:
-    """One line: version, compiler, ISA, kernels, threads, KV type, and the details.
+    """One line: version, compiler, ISA, kernels, threads, KV type, and the details, as far as they are known.
 
     short  for a terminal, without the instruction sets that others of the list include
     """
     parts = [
-        f"{fingerprint['engine']} {fingerprint['version']}",
+        f"{fingerprint['engine']} {fingerprint['version']}".rstrip(),
         fingerprint["compiler"],
         short_isa(fingerprint["isa"]) if short else fingerprint["isa"],
-        f"kernels {fingerprint['kernels']}",
-        plural(fingerprint["threads"], "thread"),
-        f"KV {fingerprint['kv_type']}",
+        f"kernels {fingerprint['kernels']}" if fingerprint["kernels"] else "",
+        plural(fingerprint["threads"], "thread") if fingerprint["threads"] else "",
+        f"KV {fingerprint['kv_type']}" if fingerprint["kv_type"] else "",
         *(f"{key} {value}" for key, value in sorted(fingerprint["details"].items())),
     ]
     return ", ".join(part for part in parts if part)
