@@ -2,13 +2,13 @@
 
 What may be imported is imported from here; what lies behind may change without notice.
 
-    from bitparity import Comparison, Prompt, Side, compare_engines, get_engine, open_model, read_settings
+    from bitparity import Comparison, Prompt, Side, compare_engines, open_engine, open_model, read_settings
 
     model = open_model("model.gguf")
     result = compare_engines(
         Comparison(
-            reference=Side(get_engine("llama.cpp"), model),
-            candidate=Side(get_engine("native"), model),
+            reference=Side(open_engine("llama.cpp"), model),
+            candidate=Side(open_engine("native"), model),
             prompts=[Prompt(text="The capital of France is")],
             settings=read_settings(),
         )
@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from bitparity.engine import ModelInfo as ModelInfo
     from bitparity.engine import Session as Session
     from bitparity.engine import StageValue as StageValue
+    from bitparity.engines.ways import open_engine as open_engine
     from bitparity.errors import BadInput as BadInput
     from bitparity.errors import BitparityError as BitparityError
+    from bitparity.errors import CannotTokenize as CannotTokenize
     from bitparity.errors import EngineFailed as EngineFailed
     from bitparity.errors import EngineUnavailable as EngineUnavailable
     from bitparity.errors import NotCompared as NotCompared
@@ -51,7 +53,6 @@ if TYPE_CHECKING:
     from bitparity.model import open_model as open_model
     from bitparity.noise.verdict import Verdict as Verdict
     from bitparity.registry import engine_names as engine_names
-    from bitparity.registry import get_engine as get_engine
     from bitparity.runs import open_session as open_session
     from bitparity.settings import Settings as Settings
     from bitparity.settings import read_settings as read_settings
@@ -78,9 +79,11 @@ _NAMES = {
         "Session",
         "StageValue",
     ),
+    "engines.ways": ("open_engine",),
     "errors": (
         "BadInput",
         "BitparityError",
+        "CannotTokenize",
         "EngineFailed",
         "EngineUnavailable",
         "NotCompared",
@@ -91,7 +94,7 @@ _NAMES = {
     "formats.base": ("WeightFormat",),
     "model": ("Model", "open_model"),
     "noise.verdict": ("Verdict",),
-    "registry": ("engine_names", "get_engine"),
+    "registry": ("engine_names",),
     "runs": ("open_session",),
     "settings": ("Settings", "read_settings"),
     "stages": ("StageFilter",),

@@ -1,4 +1,4 @@
-"""What a run is made of, by the names that people give: engines, the model, prompts and the tokenizer."""
+"""What a run is made of, by the names that people give: the model, prompts and the tokenizer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from bitparity.errors import BadInput, NotCompared
 from bitparity.formats import MODEL_FORMATS
 from bitparity.model.bundled import ARCHS, bundled_model
 from bitparity.model.types import Model
-from bitparity.registry import configure, get_engine
 from bitparity.runs import refusal_of
 from bitparity.tokenizer import Tokenizer
 
@@ -23,16 +22,6 @@ DEFAULT_PROMPT = (
     "A dictionary maps keys to values, and the keys of a dictionary must be hashable. "
     "The class defines a method that takes two arguments and returns a string."
 )
-
-
-def choose_engine(name: str, **chosen: str | None) -> Engine:
-    """The engine of that name, or one that answers from the recording (.npz) or the numbers (.npy, .npz)
-    of that name.
-
-    chosen  what else was said of it, as `registry.configure` takes it
-    """
-    engine = RecordedEngine(Path(name)) if name.endswith((".npy", ".npz")) else get_engine(name)
-    return configure(engine, **chosen)
 
 
 def choose_prompts(

@@ -55,10 +55,12 @@ BITPARITY_EXPORT int32_t bitparity_n_vocab(const bitparity_session* session);
  * ids       n token ids; n = 1 is a decode step
  * position  where the first of them stands, counted from 0.  It is at most the number of tokens that the session
  *           holds; when it is smaller, every token from there on is forgotten first (rollback).
- * logits    out, float32 (n, n_vocab), C order: raw logits, not probabilities.  After bitparity_last_only it is
- *           (1, n_vocab), and n is always 1.
+ * logits    out, float32 (n, n_vocab), C order: raw logits, not probabilities
  *
- * Returns 0, or anything else when it failed; bitparity_error then says why.
+ * Returns 0, or anything else when it failed; bitparity_error then says why.  Ids outside the vocabulary and
+ * positions beyond the context are never asked for.  A row that is left unwritten is noticed.
+ *
+ * An engine that has logits of the last position only exports bitparity_forward_last instead.
  */
 BITPARITY_EXPORT int32_t bitparity_forward(bitparity_session* session, const int32_t* ids, int32_t n,
                                            int32_t position, float* logits);
@@ -74,11 +76,16 @@ BITPARITY_EXPORT uint32_t bitparity_version(void);
 /* Why the last call on this session failed. */
 BITPARITY_EXPORT const char* bitparity_error(const bitparity_session* session);
 
-/* Not 0 when the engine gives logits of the last position only; it is then run token by token. */
-BITPARITY_EXPORT int32_t bitparity_last_only(const bitparity_session* session);
+/* The same as bitparity_forward, but logits is (1, n_vocab): those of the last of the n positions.
+ *
+ * Called where nobody looks at the others.  A library that exports it and no bitparity_forward is run token by
+ * token where every position counts.
+ */
+BITPARITY_EXPORT int32_t bitparity_forward_last(bitparity_session* session, const int32_t* ids, int32_t n,
+                                                int32_t position, float* logits);
 
-/* What computes, a "key=value" a line: version, compiler, isa, kernels, kv_type, and arithmetic if it is known.
- * What is stated is shown, kept with the result and tested.
+/* What computes, a "key=value" a line: name (else the file's), version, compiler, isa, kernels, kv_type, and
+ * arithmetic if it is known.  What is stated is shown, kept with the result and tested.
  */
 BITPARITY_EXPORT const char* bitparity_about(const bitparity_session* session);
 

@@ -158,6 +158,12 @@ class Engine(Protocol):
         ...
 
 
+def typed_name(engine: Engine) -> str:
+    """What a user types for it: its name, unless it was made of something else (`given`), say of a file."""
+    given: str = getattr(engine, "given", engine.name)
+    return given
+
+
 def role_of(engine: Engine) -> Role:
     """What the engine says that it is for; one that says nothing is a candidate, which nobody trusts."""
     role: Role = getattr(engine, "role", "candidate")

@@ -23,6 +23,10 @@ class ShapeError(BadInput):
     """An array or tensor whose shape does not fit."""
 
 
+class CannotTokenize(BadInput):
+    """An engine that has no tokenizer was given text."""
+
+
 class TokenMismatch(BitparityError):
     """The engines do not tokenize the text to the same ids; nothing was run on it."""
 

@@ -35,8 +35,14 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bitparity", "parity of BitNet engines")
     group.addoption("--parity-model", help="GGUF file to compare on (default: a bundled model)")
-    group.addoption("--parity-reference", default="auto", help="engine to trust (default: auto)")
-    group.addoption("--parity-candidate", default="native", help="engine under test (default: native)")
+    group.addoption(
+        "--parity-reference", default="auto", help="engine to trust, by its name or file (default: auto)"
+    )
+    group.addoption(
+        "--parity-candidate",
+        default="native",
+        help="engine under test, by its name or file (default: native)",
+    )
     group.addoption("--parity-kernels", help="kernel set of the engine under test (default: its best)")
     group.addoption(
         "--require-reference",
@@ -72,11 +78,11 @@ def missing_reference(config: pytest.Config, reference: str, reason: str) -> NoR
 
 def require_engine(config: pytest.Config, reference: str) -> Engine:
     """The reference of that name; where it is missing, the test ends as missing_reference says."""
-    from bitparity.choose import choose_engine
+    from bitparity.engines.ways import open_engine
     from bitparity.runs import require_available
 
     try:
-        engine = choose_engine(reference)
+        engine = open_engine(reference)
         require_available(engine)
     except NotCompared as error:
         missing_reference(config, reference, str(error))
@@ -90,10 +96,10 @@ def reference_engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(scope="session")
 def candidate_engine(request: pytest.FixtureRequest) -> Engine:
-    from bitparity.choose import choose_engine
+    from bitparity.engines.ways import open_engine
 
     kernels = request.config.getoption("--parity-kernels")
-    return choose_engine(request.config.getoption("--parity-candidate"), kernels=kernels)
+    return open_engine(request.config.getoption("--parity-candidate"), kernels=kernels)
 
 
 @pytest.fixture(scope="session")
@@ -174,6 +180,7 @@ class Parity:
         from bitparity.compare.comparison import Comparison, Side
         from bitparity.compare.prompts import Prompt, text_prompt, tokenize
         from bitparity.compare.run import compare_engines
+        from bitparity.engine import typed_name
         from bitparity.report.failure import repeat_command
         from bitparity.settings import read_settings
 
@@ -183,7 +190,7 @@ class Parity:
         options += ["--limit", f"{limit:g}"] if limit is not None else []
         options += ["--blame"] if blame else []
         options += ["--kernels", self.kernels] if self.kernels is not None else []
-        names = (self.reference_engine.name, self.candidate_engine.name)
+        names = (typed_name(self.reference_engine), typed_name(self.candidate_engine))
         comparison = Comparison(
             reference=Side(self.reference_engine, self.model),
             candidate=Side(self.candidate_engine, self.model),

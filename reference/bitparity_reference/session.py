@@ -15,8 +15,9 @@ import numpy as np
 
 from bitparity.architectures.ggml_nodes import Node, NodeTable
 from bitparity.engine import Floats, ModelInfo, Sink, StageValue
+from bitparity.engines.graph_order import GraphOrder
 from bitparity.errors import BadInput
-from bitparity.stages import StageFilter, graph_order
+from bitparity.stages import StageFilter
 from bitparity.worker.shared_memory import new_memory
 from bitparity_reference.build import MODULE
 from bitparity_reference.build_arithmetic import with_arithmetic
@@ -111,7 +112,10 @@ class BridgeSession:
         self._core.open_captures()
         running = self._evaluator.submit(self._tapped, list(tokens), every)
         try:
-            _in_graph_order(self._captures(seq), self._sink)
+            ordered = GraphOrder(self._sink)
+            for value in self._captures(seq):
+                ordered(value)
+            ordered.flush()
         finally:
             self._core.abandon_captures()
         return running.result()
@@ -151,23 +155,3 @@ class BridgeSession:
         for index, token in enumerate(tokens):
             if not 0 <= token < self._info.n_vocab:
                 raise BadInput(f"token {index} has id {token}; the vocabulary has {self._info.n_vocab} ids")
-
-
-def _in_graph_order(values: Iterator[StageValue], sink: Sink) -> None:
-    """Sort within each block and pass on: q_rope may be computed before k_proj, but blocks in turn."""
-    block: list[StageValue] = []
-
-    def flush() -> None:
-        for value in sorted(block, key=lambda value: graph_order(value.layer, value.stage)):
-            sink(value)
-        block.clear()
-
-    for value in values:
-        if block and _block(value) != _block(block[0]):
-            flush()
-        block.append(value)
-    flush()
-
-
-def _block(value: StageValue) -> tuple[int, int, int]:
-    return (value.position, *graph_order(value.layer, value.stage)[:2])

@@ -31,6 +31,7 @@ COMMANDS = {
     "fuzz": "Search formats, kernels and sessions for inputs that break them.",
     "selftest": "Plant deliberate faults and see the harness find them.",
     "bench": "Time engines side by side.",
+    "include": "Print where a C compiler finds <bitparity/engine.h>.",
 }
 
 

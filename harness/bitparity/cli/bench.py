@@ -17,6 +17,7 @@ from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.repeat import command_line
 from bitparity.engine import Engine, role_of
+from bitparity.engines.ways import open_engine
 from bitparity.errors import BadInput, EngineFailed, EngineUnavailable, NotCompared
 from bitparity.model import open_model
 from bitparity.model.bundled import bundled_model
@@ -113,7 +114,7 @@ def _named_lanes(names: Sequence[str], model: str | None, chosen: Chosen) -> lis
     if doubled := next((name for name in names if names.count(name) > 1), None):
         raise BadInput(f"--engine {doubled} was given twice")
     parts = [name.partition("=") for name in names]
-    engines = configure_each([get_engine(name) for name, _, _ in parts], **chosen)
+    engines = configure_each([open_engine(name) for name, _, _ in parts], **chosen)
     sharing = [engine for engine, (_, _, file) in zip(engines, parts, strict=True) if not file]
     shared = open_model(choose_model(model, sharing)) if sharing else None
     lanes = make_lanes(

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from bitparity.blame.engines import BlameReport
-from bitparity.choose import choose_engine, choose_model, choose_prompts, choose_tokenizer
+from bitparity.choose import choose_model, choose_prompts, choose_tokenizer
 from bitparity.cli.engine import arithmetic_option, kernels_option
 from bitparity.cli.model_file import open_chosen
 from bitparity.cli.output import OutputFile
@@ -24,6 +24,7 @@ from bitparity.compare.recording import save_recording
 from bitparity.compare.result import ComparisonResult
 from bitparity.compare.run import compare_engines
 from bitparity.engine import Engine
+from bitparity.engines.ways import open_engine
 from bitparity.model.types import Model
 from bitparity.registry import resolve_reference
 from bitparity.report.blame import print_blame
@@ -66,13 +67,13 @@ class Options:
 @click.command("compare")
 @click.argument("model", required=False)
 @click.option(
-    "--reference", default="auto", show_default=True, help="Engine to trust, or a recording (.npz)."
+    "--reference",
+    default="auto",
+    show_default=True,
+    help="Engine to trust: a name, a shared library, a recording, or logits (.npy, .npz).",
 )
 @click.option(
-    "--candidate",
-    default="native",
-    show_default=True,
-    help="Engine under test, a recording, or its logits (.npy, .npz).",
+    "--candidate", default="native", show_default=True, help="Engine under test, as the reference is named."
 )
 @kernels_option("the candidate")
 @arithmetic_option("the candidate", "the reference's")
@@ -119,7 +120,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     options, settings = Options(**given), read_settings()
     name = resolve_reference(options.reference, bitnet_cpp_is_set=settings.bitnet_cpp_dir is not None)
-    reference = choose_engine(name)
+    reference = open_engine(name)
     if options.record is not None:
         _record(options.record, options, reference, settings)
     else:
@@ -149,7 +150,7 @@ def _compare(options: Options, reference: Engine, settings: Settings, command: s
 
 
 def _comparison(options: Options, reference: Engine, settings: Settings, command: str) -> Comparison:
-    candidate = choose_engine(options.candidate, kernels=options.kernels, arithmetic=options.arithmetic)
+    candidate = open_engine(options.candidate, kernels=options.kernels, arithmetic=options.arithmetic)
     engines = [reference, candidate]
     prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, engines)
     model = open_chosen(choose_model(options.model, engines), settings)

@@ -13,12 +13,13 @@ from typing import Any
 import click
 import numpy as np
 
-from bitparity.choose import choose_engine, choose_model, choose_tokenizer
+from bitparity.choose import choose_model, choose_tokenizer
 from bitparity.cli.engine import arithmetic_option, kernels_option
 from bitparity.cli.model_file import open_chosen
 from bitparity.compare.positions import check_tokens
 from bitparity.compare.prompts import Prompt, encode, parse_tokens, text_prompt
 from bitparity.engine import Session
+from bitparity.engines.ways import open_engine
 from bitparity.errors import BadInput
 from bitparity.model.types import Model
 from bitparity.runs import choose_context, open_session, tracing
@@ -70,7 +71,7 @@ def command(**given: Any) -> None:
     """
     options = Options(**given)
     settings = read_settings()
-    engine = choose_engine(options.engine, kernels=options.kernels, arithmetic=options.arithmetic)
+    engine = open_engine(options.engine, kernels=options.kernels, arithmetic=options.arithmetic)
     prompt = _choose_prompt(options)
     model = open_chosen(choose_model(options.model, [engine]), settings)
     external = choose_tokenizer(options.tokenizer, model)
@@ -85,7 +86,7 @@ def command(**given: Any) -> None:
         threads=options.threads,
         device_id=options.device_id,
     ) as session:
-        tokens = encode(prompt, session, external)
+        tokens = encode(prompt, session, external, lambda: tokenizer)
         check_tokens(tokens, session, steps=options.max_tokens)
         with tracing(session, settings, run=engine.name, stages=stages, tokens=tokens):
             _generate(session, tokenizer, tokens, options.max_tokens, _end_tokens(model))

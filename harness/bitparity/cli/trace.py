@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from bitparity.choose import choose_engine, choose_model, choose_prompts, choose_tokenizer
+from bitparity.choose import choose_model, choose_prompts, choose_tokenizer
 from bitparity.cli.engine import arithmetic_option, kernels_option
 from bitparity.cli.model_file import open_chosen
 from bitparity.cli.output import OutputFile
@@ -19,11 +20,13 @@ from bitparity.compare.chunking import Chunking
 from bitparity.compare.positions import check_tokens, logits_by_position
 from bitparity.compare.prompts import encode
 from bitparity.engine import Session
+from bitparity.engines.ways import open_engine
 from bitparity.errors import BadInput
 from bitparity.output import write_json
 from bitparity.runs import choose_context, file_digest, open_session
 from bitparity.settings import Settings, read_settings
 from bitparity.stages import StageFilter
+from bitparity.tokenizer import Tokenizer
 from bitparity.trace import TraceWriter, ValueWindow, read_trace
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -111,7 +114,7 @@ def _record(options: Options, settings: Settings) -> Path:
     if folder is None:
         raise BadInput("there is no folder to write to: give --out, or set BITNET_TRACE_DIR")
     chunking = Chunking.parse(options.chunks)
-    engine = choose_engine(options.engine, kernels=options.kernels, arithmetic=options.arithmetic)
+    engine = open_engine(options.engine, kernels=options.kernels, arithmetic=options.arithmetic)
     prompt = choose_prompts([options.text] if options.text else [], None, options.tokens, [engine])[0]
     model = open_chosen(choose_model(options.model, [engine]), settings)
     stages = StageFilter.parse(options.trace_filter, model.hyper.n_layer)
@@ -125,7 +128,7 @@ def _record(options: Options, settings: Settings) -> Path:
         threads=options.threads,
         device_id=options.device_id,
     ) as session:
-        tokens = encode(prompt, session, external)
+        tokens = encode(prompt, session, external, partial(Tokenizer.from_gguf, model.metadata))
         check_tokens(tokens, session, steps=options.steps)
         _check_positions(window, len(tokens) + options.steps)
         meta = {

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from bitparity.engine import Session
-from bitparity.errors import BadInput, TokenMismatch
+from bitparity.errors import BadInput, CannotTokenize, TokenMismatch
 
 
 @dataclass(frozen=True)
@@ -72,32 +72,65 @@ def parse_tokens(text: str) -> Prompt:
 
 
 def tokenize(
-    prompt: Prompt, reference: Session, candidate: Session, external: ExternalTokenizer | None = None
+    prompt: Prompt,
+    reference: Session,
+    candidate: Session,
+    external: ExternalTokenizer | None = None,
+    otherwise: Callable[[], ExternalTokenizer] | None = None,
 ) -> list[int]:
     """Turn a prompt into ids that both engines agree on; special tokens in the text are parsed, BOS is added.
 
-    Raises BadInput when their vocabularies are of unequal size, and TokenMismatch, with the first offset and
-    both pieces, when they do not agree.
+    An engine without a tokenizer runs the ids of the other one; where both have none, those of `otherwise`.
+
+    Raises BadInput when their vocabularies are of unequal size, TokenMismatch, with the first offset and both
+    pieces, when they do not agree, and CannotTokenize when nobody makes ids of a text.
     """
-    actual = encode(prompt, candidate, external)
     ours, theirs = candidate.info, reference.info
     if ours.n_vocab != theirs.n_vocab:
         raise BadInput(
             f"the models have vocabularies of unequal size: {theirs.n_vocab} tokens in "
-            f"{theirs.fingerprint.engine}, {ours.n_vocab} in {ours.fingerprint.engine}"
+            f"{theirs.fingerprint.engine}, {ours.n_vocab} in {ours.fingerprint.engine}; "
+            "an engine that pads its rows of logits must leave the padding out"
         )
-    expected = encode(prompt, reference, external)
+    actual, expected = (_encode_if_it_can(prompt, side, external) for side in (candidate, reference))
+    if expected is None or actual is None:
+        found = actual if expected is None else expected
+        return encode(prompt, reference, external, otherwise) if found is None else found
     if expected != actual:
         raise TokenMismatch(_explain_mismatch(reference, expected, candidate, actual))
     return expected
 
 
-def encode(prompt: Prompt, session: Session, external: ExternalTokenizer | None = None) -> list[int]:
-    """The ids of a prompt: its own, else those of the external tokenizer, else those of the session."""
+def encode(
+    prompt: Prompt,
+    session: Session,
+    external: ExternalTokenizer | None = None,
+    otherwise: Callable[[], ExternalTokenizer] | None = None,
+) -> list[int]:
+    """The ids of a prompt: its own, else those of the external tokenizer, else those of the session.
+
+    otherwise  makes the tokenizer that is taken where the session has none; else that is CannotTokenize
+    """
     if prompt.tokens is not None:
         return list(prompt.tokens)
-    tokenize = session.tokenize if external is None else external.encode
-    return tokenize(prompt.text or "", add_bos=True, parse_special=True)
+    text = prompt.text or ""
+    if external is not None:
+        return external.encode(text, add_bos=True, parse_special=True)
+    try:
+        return session.tokenize(text, add_bos=True, parse_special=True)
+    except CannotTokenize:
+        if otherwise is None:
+            raise
+        return otherwise().encode(text, add_bos=True, parse_special=True)
+
+
+def _encode_if_it_can(
+    prompt: Prompt, session: Session, external: ExternalTokenizer | None
+) -> list[int] | None:
+    try:
+        return encode(prompt, session, external)
+    except CannotTokenize:
+        return None
 
 
 def _explain_mismatch(

@@ -132,7 +132,7 @@ class RecordedEngine:
         info = self.recording.info
         self.role: Role = "candidate" if info is None else "reference"
         self.name = path.name if info is None else info.fingerprint.engine
-        self._path = path
+        self.given, self._path = str(path), path
 
     def availability(self) -> Availability:
         return Availability(True, f"recording {self._path} of {self.name}")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 
 from bitparity.blame.bisect import blame_sessions
 from bitparity.blame.engines import BlameReport
@@ -22,6 +23,7 @@ from bitparity.noise.floor import NoiseFloor, pool
 from bitparity.noise.measure import MAX_POSITIONS, measure_noise
 from bitparity.noise.verdict import Verdict, exit_code, judge_position, judge_run
 from bitparity.runs import file_digest, tracing
+from bitparity.tokenizer import Tokenizer
 
 Progress = Callable[[int, int], None]
 
@@ -190,7 +192,8 @@ class Run:
         comparison, sessions = self.comparison, (self.reference, self.candidate)
         if not comparison.prompts:
             raise BadInput("there is no prompt to compare; give --prompt, --prompts or --tokens")
-        tokens = [tokenize(prompt, *sessions, comparison.tokenizer) for prompt in comparison.prompts]
+        own = partial(Tokenizer.from_gguf, comparison.meant.metadata)
+        tokens = [tokenize(prompt, *sessions, comparison.tokenizer, own) for prompt in comparison.prompts]
         for ids in tokens:
             for session in sessions:
                 check_tokens(ids, session, steps=comparison.steps)
