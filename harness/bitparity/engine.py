@@ -177,7 +177,8 @@ class FollowsReference(Protocol):
     def following(self, reference: Fingerprint) -> Engine:
         """The same engine, computing in the arithmetic that a reference states of itself.
 
-        Itself when the reference states none, or when an arithmetic was chosen for the engine.
+        Itself when the reference states none, or one that the engine cannot compute, or when an arithmetic
+        was chosen for the engine.
         """
         ...
 

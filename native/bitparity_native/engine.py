@@ -78,7 +78,7 @@ class NativeEngine:
     def following(self, reference: Fingerprint) -> NativeEngine:
         """As bitparity.engine.FollowsReference says."""
         stated = reference.details.get("arithmetic")
-        if self._arithmetic != "auto" or stated is None:
+        if self._arithmetic != "auto" or stated is None or not arithmetic_named(stated).is_a_ggml_build:
             return self
         return self._changed(arithmetic=stated)
 

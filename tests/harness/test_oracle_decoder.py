@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitparity.engine import Fingerprint, StageValue
+from bitparity.engine import StageValue
 from bitparity.errors import BadInput
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
-from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, arithmetic_named, arithmetic_of
+from bitparity.oracle.arithmetic import LLAMA_CPP
 from bitparity.oracle.definition import Definition
 from bitparity.oracle.engine import OracleEngine, OracleSession
 from bitparity.stages import StageFilter, graph_order
@@ -141,22 +141,3 @@ def test_refusal_names_what_is_unknown() -> None:
     assert OracleEngine().refusal("bitnet", {"I2_S", "F32"}) is None
     assert "'gpt2'" in str(OracleEngine().refusal("gpt2", {"F32"}))
     assert "TL1" in str(OracleEngine().refusal("bitnet", {"TL1", "F32"}))
-
-
-def test_arithmetic_is_stated_or_known_by_name() -> None:
-    def fingerprint(engine: str, **details: str) -> Fingerprint:
-        return Fingerprint(engine, "", "", "", "", 1, "f16", details)
-
-    assert arithmetic_of(fingerprint("llama.cpp")) is LLAMA_CPP
-    assert arithmetic_of(fingerprint("a stranger")) is BITNET_CPP
-    assert arithmetic_of(fingerprint("native", arithmetic="llama.cpp")) is LLAMA_CPP
-    found = arithmetic_of(fingerprint("native", arithmetic="llama.cpp/avx512/clang"))
-    assert (found.generation, found.order, found.compiler) == ("llama.cpp", "avx512", "clang")
-    for stated in ("fast", "llama.cpp/sse", ""):
-        with pytest.raises(BadInput, match=f"native: arithmetic '{stated}'"):
-            arithmetic_of(fingerprint("native", arithmetic=stated))
-
-
-@pytest.mark.parametrize("name", ["llama.cpp/avx512_bf16/gcc", "bitnet.cpp/avx2/clang"])
-def test_an_arithmetic_has_the_name_that_it_was_asked_for_by(name: str) -> None:
-    assert arithmetic_named(name).name == name

@@ -139,8 +139,7 @@ def _matmul(of: Evaluated) -> Doubles:
 
 def _dense(matrix: Dense, of: Evaluated) -> Doubles:
     (x,) = of.inputs
-    round_f16 = of.definition.arithmetic.rounds_inputs(of.place.rows)
-    squares = round_dense_input(matrix, x, round_f16=round_f16) ** 2
+    squares = round_dense_input(matrix, x, of.definition.arithmetic, of.place.rows) ** 2
     allowed = np.empty_like(of.expected)
     for rows, values in matrix.chunks():
         terms = np.sqrt(squares @ (values * values).T)

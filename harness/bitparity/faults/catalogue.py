@@ -86,6 +86,6 @@ CATALOGUE: tuple[Fault, ...] = (
         "q_proj",
         "towards zero",
         switches={"truncate_codes": True},
-        definition=lambda d: variations.ActivationsRounded.like(d, np.trunc),
+        definition=lambda d: variations.with_arithmetic(d, rounding="zero"),
     ),
 )

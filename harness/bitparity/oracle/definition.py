@@ -14,7 +14,7 @@ from typing import Any, Self
 from bitparity.architectures.graph import GraphStage, Kind
 from bitparity.model.types import HyperParameters, Model
 from bitparity.oracle import ops
-from bitparity.oracle.arithmetic import BITNET_CPP, Arithmetic
+from bitparity.oracle.arithmetic import AS_STORED, BITNET_CPP, IN_ONE_ROW, Arithmetic
 from bitparity.oracle.ops import Doubles, Positions
 from bitparity.oracle.weights import Matrix, OracleWeights, Ternary, multiply
 
@@ -68,10 +68,13 @@ class Definition:
             "product": self.gate,
             "sum": self.add,
         }
-        return evaluate[stage.kind](stage, place, *(inputs[need] for need in stage.inputs))
+        out = evaluate[stage.kind](stage, place, *(inputs[need] for need in stage.inputs))
+        return ops.round_to(out, self.arithmetic.stages)
 
     def matrix(self, stage: GraphStage, layer: int) -> Matrix:
         """The matrix that a projection multiplies with."""
+        if stage.weight == "head":
+            return self.weights.head_kept_as(self.arithmetic.head.removesuffix(" weights"))
         return self.weights.matrix(layer, stage.weight)
 
     def other_readings(self, stage: str, place: Place) -> list[Definition]:
@@ -84,8 +87,8 @@ class Definition:
         matrix = self.matrix(row, place.layer) if row.kind == "projection" else None
         if isinstance(matrix, Ternary):
             other = replace(arithmetic, fused_quantiser=not arithmetic.fused_quantiser)
-        elif matrix is not None and place.reduced and arithmetic.inputs_to_f16 == "one row":
-            other = replace(arithmetic, inputs_to_f16="never")
+        elif matrix is not None and place.reduced and arithmetic.f16_inputs.endswith(IN_ONE_ROW):
+            other = replace(arithmetic, f16_inputs="f32")
         elif row.kind == "rotation":
             other = replace(arithmetic, rope_by_recurrence=not arithmetic.rope_by_recurrence)
         else:
@@ -93,7 +96,10 @@ class Definition:
         return [Definition(self.hyper, self.weights, other)]
 
     def rows(self, stage: GraphStage, place: Place, tokens: list[int]) -> Doubles:
-        return self.matrix(stage, place.layer).select(tokens)
+        """Embeddings, rounded to the type in which the engine keeps them."""
+        kept_as = self.arithmetic.embeddings
+        stored = self.matrix(stage, place.layer).select(tokens)
+        return stored if kept_as == AS_STORED else ops.round_to(stored, kept_as)
 
     def norm(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
         """A weight of one head's width norms every head alone."""
@@ -101,20 +107,20 @@ class Definition:
         return ops.rms_norm(x.reshape(len(x), -1, len(weight)), weight, self.hyper.norm_eps).reshape(x.shape)
 
     def project(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
-        round_f16 = self.arithmetic.rounds_inputs(place.rows)
-        fused = self.arithmetic.fused_quantiser
-        return multiply(self.matrix(stage, place.layer), x, round_f16=round_f16, fused=fused)
+        if stage.weight == "head" and self.arithmetic.head in ("int8", "q8_0"):
+            x = ops.round_to(x, self.arithmetic.head)
+        return multiply(self.matrix(stage, place.layer), x, self.arithmetic, place.rows)
 
     def rotate(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
         return ops.rotate(self.split_heads(x), self.angles(place), self.hyper.rope_pairs).reshape(x.shape)
 
     def softmax(self, stage: GraphStage, place: Place, q: Doubles, keys: Doubles) -> Doubles:
-        """Causal softmax of q.k over F16 keys; (n, n_head, positions)."""
+        """Causal softmax of q.k over cached keys; (n, n_head, positions)."""
         heads = self.split_heads(self.round_q(place, q))
         return ops.causal_softmax(ops.attention_scores(heads, self.cached_heads(keys)), place.positions)
 
     def context(self, stage: GraphStage, place: Place, probs: Doubles, values: Doubles) -> Doubles:
-        """Mean of F16 values, weighted by the softmax row."""
+        """Mean of cached values, weighted by the softmax row."""
         return ops.attention_context(self.round_probs(place, probs), self.cached_heads(values))
 
     def gate(self, stage: GraphStage, place: Place, gate: Doubles, up: Doubles) -> Doubles:
@@ -135,15 +141,19 @@ class Definition:
         return make(place.positions, hyper.rope_dim, hyper.rope_base, self.weights.rope_factors)
 
     def round_q(self, place: Place, q: Doubles) -> Doubles:
-        return ops.to_f16(q) if self.arithmetic.rounds_q(place.rows, self.hyper.n_head) else q
+        return ops.round_to(q, self.arithmetic.q_type(place.rows, self.hyper.n_head))
 
     def round_probs(self, place: Place, probs: Doubles) -> Doubles:
-        return ops.to_f16(probs) if self.arithmetic.rounds_probs(place.rows) else probs
+        return ops.round_to(probs, self.arithmetic.probs_type(place.rows))
 
     def split_heads(self, x: Doubles) -> Doubles:
         """(n, heads * head_dim) -> (n, heads, head_dim)."""
         return x.reshape(len(x), -1, self.hyper.head_dim)
 
     def cached_heads(self, kv: Doubles) -> Doubles:
-        """K or V as the F16 cache holds it, one head for every query head: (m, n_head, head_dim)."""
-        return ops.share_heads(self.split_heads(ops.to_f16(kv)), self.hyper.n_head)
+        """K or V as the cache holds it, one head for every query head: (m, n_head, head_dim)."""
+        return ops.share_heads(self.cached(kv), self.hyper.n_head)
+
+    def cached(self, kv: Doubles) -> Doubles:
+        """K or V in the type of the cache: (m, n_head_kv, head_dim)."""
+        return self.split_heads(ops.round_to(kv, self.arithmetic.kv))

@@ -29,7 +29,7 @@ MakeDefinition = Callable[[Model, Arithmetic], Definition]
 class OracleEngine:
     """Opens models in the oracle.
 
-    arithmetic       which engine's F16 roundings it takes on
+    arithmetic       which engine's roundings it takes on
     make_definition  another definition of the stages; the fault catalogue plants its faults here
     """
 
@@ -153,7 +153,7 @@ def _describe(model: Model, definition: Definition, context: int, threads: int) 
         isa="float64",
         kernels="numpy",
         threads=threads,
-        kv_type="f16",
-        details={"arithmetic": definition.arithmetic.generation},
+        kv_type=definition.arithmetic.kv,
+        details={"arithmetic": definition.arithmetic.name},
     )
     return ModelInfo.of(model, context, fingerprint)

@@ -15,8 +15,6 @@ import numpy as np
 from bitparity.architectures.graph import GraphStage
 from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.variations import (
-    ActivationsNotQuantised,
-    ActivationsRounded,
     EmbeddingTransposed,
     FirstKvHeadForAll,
     GateAndUpSwapped,
@@ -36,7 +34,6 @@ from bitparity.oracle.variations import (
     ShiftedPositions,
     StaleRow,
     WithoutUp,
-    half_away,
     with_arithmetic,
     with_hyper,
 )
@@ -45,6 +42,8 @@ from bitparity.oracle.weights import Dense, Matrix, Ternary
 EPSILONS = (1e-5, 1e-6, 1e-8, 1e-12, 0.0)
 ROPE_BASES = (10000.0, 500000.0, 1000000.0)
 SHIFTS = (1, -1, 2, -2)
+_F16_WHEN = {"always": "f16", "never": "f32"}
+_ROUNDINGS = {"away": "half away from zero", "zero": "towards zero", "down": "down"}
 
 
 @dataclass(frozen=True)
@@ -119,11 +118,11 @@ def _attention_mistakes(d: Definition, stage: GraphStage, length: int) -> Iterat
         yield Mistake("lets positions see later ones", SeesLaterPositions.like(d))
         for when in ("always", "never"):
             words = f"{'rounds' if when == 'always' else 'does not round'} Q to F16 before q.k"
-            yield Mistake(words, with_arithmetic(d, q_to_f16=when, one_head_q_to_f16=when))
+            yield Mistake(words, with_arithmetic(d, q=_F16_WHEN[when]))
     else:
         for when in ("always", "never"):
             words = f"{'rounds' if when == 'always' else 'does not round'} softmax rows to F16 before x V"
-            yield Mistake(words, with_arithmetic(d, probs_to_f16=when))
+            yield Mistake(words, with_arithmetic(d, probs=_F16_WHEN[when]))
     cache = "K" if stage.kind == "softmax" else "V"
     for row in range(length):
         for holds in (row - 1, -1) if row else (-1,):
@@ -135,19 +134,18 @@ def _attention_mistakes(d: Definition, stage: GraphStage, length: int) -> Iterat
 def _matmul_mistakes(d: Definition, stage: GraphStage, place: Place) -> Iterator[Mistake]:
     matrix = d.matrix(stage, place.layer)
     if isinstance(matrix, Ternary):
-        rounding = "int8 activations {} where half to even is defined"
-        yield Mistake(
-            "rounds " + rounding.format("half away from zero"), ActivationsRounded.like(d, half_away)
-        )
-        yield Mistake("rounds " + rounding.format("towards zero"), ActivationsRounded.like(d, np.trunc))
-        yield Mistake("rounds " + rounding.format("down"), ActivationsRounded.like(d, np.floor))
-        yield Mistake("does not quantise the activations", ActivationsNotQuantised.like(d))
+        for rounding, words in _ROUNDINGS.items():
+            yield Mistake(
+                f"rounds int8 activations {words} where half to even is defined",
+                with_arithmetic(d, rounding=rounding),
+            )
+        yield Mistake("does not quantise the activations", with_arithmetic(d, activations="none"))
     elif matrix.format == "F16":
         for when in ("always", "never"):
             words = (
                 f"{'rounds' if when == 'always' else 'does not round'} the input to F16 before the product"
             )
-            yield Mistake(words, with_arithmetic(d, inputs_to_f16=when))
+            yield Mistake(words, with_arithmetic(d, f16_inputs=_F16_WHEN[when]))
     for words, other in _other_matrices(d, stage, place):
         yield Mistake(words, OtherMatrix.like(d, other))
     if stage.weight == "head" and not d.weights.head_is_tied:

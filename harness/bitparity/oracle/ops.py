@@ -11,6 +11,9 @@ the weight formats' definition: the same product in float64 falls on the other s
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import gcd
 from typing import Literal
 
 import numpy as np
@@ -23,6 +26,7 @@ Positions = NDArray[np.int64]
 Pairs = Literal["neox", "norm"]
 
 Q8_K_BLOCK = 256  # activations that share a scale in TQ1_0 and TQ2_0 matmuls; ggml QK_K
+Q8_0_BLOCK = 32  # values that share an F16 scale in Q8_0
 SMALLEST_ABSMAX = 1e-5  # I2_S: a row of zeros gets a finite scale; bitnet.cpp quantize_row_i8_s
 
 
@@ -69,8 +73,12 @@ def _to_int8(codes: Doubles) -> Codes:
 
 
 def _round_half_even(x: Singles, s: Singles, fused: bool) -> Doubles:
+    return np.rint(_scaled(x, s, fused))
+
+
+def _scaled(x: Singles, s: Singles, fused: bool) -> Doubles:
     product = x.astype(np.float64) * s  # exact: 24 + 24 significant bits
-    return np.rint(product if fused else product.astype(np.float32).astype(np.float64))
+    return product if fused else product.astype(np.float32).astype(np.float64)
 
 
 def ternary_dot(v: Codes, codes: Codes) -> Doubles:
@@ -108,6 +116,94 @@ def ternary_matmul_q8_k(x: Singles, codes: Codes, scales: Singles, *, fused: boo
             ternary_dot(v[:, cols], codes[:, cols]) * d[:, b, None].astype(np.float64) * weight_scales[:, b]
         )
     return out
+
+
+def half_away(x: Doubles) -> Doubles:
+    """Round half away from zero."""
+    return np.sign(x) * np.floor(np.abs(x) + 0.5)
+
+
+ROUNDERS: dict[str, Callable[[Doubles], Doubles]] = {
+    "even": np.rint,
+    "away": half_away,
+    "zero": np.trunc,
+    "down": np.floor,
+}
+
+
+@dataclass(frozen=True)
+class Quantiser:
+    """A way to make int8 of activations: so many share a scale, the largest becomes `largest`.
+
+    block     values that share a scale; None is all of a row, 0 leaves the floats as they are
+    largest   127 or 128; codes are clipped to [-128, 127]
+    rounding  a key of ROUNDERS
+    """
+
+    block: int | None = None
+    largest: int = 127
+    rounding: str = "even"
+
+    def __call__(self, x: Singles, *, fused: bool = False) -> tuple[Doubles, Doubles]:
+        """Codes (n, cols), whole numbers in float64, and s (n, cols / block) with x ~ codes / s.
+
+        x (n, cols); fused as in quantise_per_token.
+        """
+        if self.block == 0:
+            return x.astype(np.float64), np.ones((len(x), 1))
+        blocks = x.reshape(len(x), -1, self.block or x.shape[-1])
+        absmax = np.max(np.abs(blocks), axis=-1, keepdims=True).astype(np.float64)
+        s = (self.largest / np.maximum(absmax, SMALLEST_ABSMAX)).astype(np.float32)
+        codes = ROUNDERS[self.rounding](_scaled(blocks, s, fused)).clip(-128, 127)
+        return codes.reshape(x.shape), s[..., 0].astype(np.float64)
+
+
+def ternary_matmul(
+    x: Singles, codes: Codes, scales: Singles, quantise: Quantiser, *, fused: bool = False
+) -> Doubles:
+    """A ternary product whose activations are quantised in any way.
+
+    x (n, cols), codes (rows, cols), scales (rows or 1, 1 or one a block of columns); returns (n, rows).
+    Integer sums are made where both the activations and the weights have one scale.
+    """
+    v, s = quantise(x, fused=fused)
+    cols = codes.shape[1]
+    width = gcd(cols // s.shape[1], cols // scales.shape[1])
+    out = np.zeros((len(x), len(codes)))
+    for first in range(0, cols, width):
+        part = slice(first, first + width)
+        dots = _dots(v[:, part], codes[:, part], exact=quantise.block != 0)
+        by_activations = s[:, first * s.shape[1] // cols, None]
+        by_weights = scales[:, first * scales.shape[1] // cols].astype(np.float64)
+        out += dots / by_activations * by_weights
+    return out
+
+
+def _dots(v: Doubles, codes: Codes, *, exact: bool) -> Doubles:
+    if exact:
+        return ternary_dot(v.astype(np.int8), codes)
+    floats: Doubles = v @ codes.astype(np.float64).T
+    return floats
+
+
+def round_to(x: Doubles, precision: str) -> Doubles:
+    """Float32 values as a type keeps them, rows of the last axis.
+
+    f32, f16, bf16   rounded half to even
+    q8_0             int8 codes and an F16 scale for every 32 values of a row: ggml quantize_row_q8_0 (SIMD)
+    int8             int8 codes and a float32 scale a row
+    """
+    if precision == "f32":
+        return x
+    if precision in ("f16", "bf16"):
+        return to_f16(x) if precision == "f16" else to_bf16(x)
+    block = Q8_0_BLOCK if precision == "q8_0" else x.shape[-1]
+    blocks = x.reshape(*x.shape[:-1], -1, block)
+    absmax = np.max(np.abs(blocks), axis=-1, keepdims=True)
+    codes = np.rint(blocks * np.divide(127.0, absmax, out=np.zeros_like(absmax), where=absmax > 0))
+    scale = absmax / 127
+    rounded: Doubles = codes * (to_f16(scale) if precision == "q8_0" else scale)
+    return rounded.reshape(x.shape)
 
 
 def to_f16(x: Doubles) -> Doubles:

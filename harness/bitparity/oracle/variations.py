@@ -11,7 +11,7 @@ from bitparity.architectures.graph import GraphStage
 from bitparity.oracle import ops
 from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.ops import Doubles
-from bitparity.oracle.weights import PER_TOKEN, Ternary, multiply
+from bitparity.oracle.weights import multiply
 
 
 class Variation(Definition):
@@ -31,9 +31,9 @@ def with_hyper(definition: Definition, **changes: Any) -> Definition:
     return Definition(replace(definition.hyper, **changes), definition.weights, definition.arithmetic)
 
 
-def with_arithmetic(definition: Definition, **changes: Any) -> Definition:
-    """The same definition with other roundings."""
-    return Definition(definition.hyper, definition.weights, replace(definition.arithmetic, **changes))
+def with_arithmetic(definition: Definition, **changes: str) -> Definition:
+    """The same definition with other options at some axes of its arithmetic."""
+    return Definition(definition.hyper, definition.weights, definition.arithmetic.having(**changes))
 
 
 class NormWithoutWeight(Variation):
@@ -74,7 +74,7 @@ class HeadsInterleaved(Variation):
     """Query head h reads KV head h mod n_head_kv instead of h // (n_head / n_head_kv)."""
 
     def cached_heads(self, kv: Doubles) -> Doubles:
-        heads = self.split_heads(ops.to_f16(kv))
+        heads = self.cached(kv)
         return np.tile(heads, (1, self.hyper.n_head // heads.shape[1], 1))
 
 
@@ -82,13 +82,13 @@ class HeadsShifted(Variation):
     """Query heads read the KV head that is `change` further on."""
 
     def cached_heads(self, kv: Doubles) -> Doubles:
-        shifted = np.roll(self.split_heads(ops.to_f16(kv)), -self.change, axis=1)
+        shifted = np.roll(self.cached(kv), -self.change, axis=1)
         return ops.share_heads(shifted, self.hyper.n_head)
 
 
 class FirstKvHeadForAll(Variation):
     def cached_heads(self, kv: Doubles) -> Doubles:
-        return np.repeat(self.split_heads(ops.to_f16(kv))[:, :1], self.hyper.n_head, axis=1)
+        return np.repeat(self.cached(kv)[:, :1], self.hyper.n_head, axis=1)
 
 
 class ScoresNotScaled(Variation):
@@ -123,31 +123,11 @@ class StaleRow(Variation):
         return stale
 
 
-class ActivationsRounded(Variation):
-    """int8 activations by another rounding.  change  a function of float64 values."""
-
-    def project(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
-        matrix = self.matrix(stage, place.layer)
-        if not isinstance(matrix, Ternary) or matrix.activations != PER_TOKEN:
-            return super().project(stage, place, x)
-        _, s = ops.quantise_per_token(x.astype(np.float32))
-        v = np.clip(self.change((x * s).astype(np.float32).astype(np.float64)), -128, 127)
-        scale = matrix.scales.astype(np.float64).reshape(1, -1)
-        out: Doubles = ops.ternary_dot(v.astype(np.int8), matrix.codes) / s * scale
-        return out
-
-
-class ActivationsNotQuantised(Variation):
-    def project(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
-        matrix = self.matrix(stage, place.layer)
-        return x @ matrix.select(list(range(matrix.rows))).T
-
-
 class OtherMatrix(Variation):
     """change  the matrix that is multiplied with instead."""
 
     def project(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
-        return multiply(self.change, x, round_f16=self.arithmetic.rounds_inputs(place.rows))
+        return multiply(self.change, x, self.arithmetic, place.rows)
 
 
 class WithoutUp(Variation):
@@ -194,8 +174,3 @@ class OtherToken(Variation):
 
     def rows(self, stage: GraphStage, place: Place, tokens: list[int]) -> Doubles:
         return super().rows(stage, place, [(t + self.change) % self.hyper.n_vocab for t in tokens])
-
-
-def half_away(x: Doubles) -> Doubles:
-    """Round half away from zero."""
-    return np.sign(x) * np.floor(np.abs(x) + 0.5)

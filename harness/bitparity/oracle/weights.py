@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,21 +13,28 @@ from bitparity.errors import BadInput
 from bitparity.formats import FLOATS, MULTIPLIED, ROWS, get_format, is_ternary
 from bitparity.model.types import Model, Tensor
 from bitparity.oracle import ops
+from bitparity.oracle.arithmetic import AS_STORED, BY_FORMAT, Arithmetic
 from bitparity.oracle.ops import Codes, Doubles, Singles
 
 PER_TOKEN = "I8_S"  # activations: int8 with a scale for each token
 # the product with ternary weights, by the format that activations are quantised to
 _PRODUCTS = {PER_TOKEN: ops.ternary_matmul_per_token, "Q8_K": ops.ternary_matmul_q8_k}
+_OWN_QUANTISERS = {PER_TOKEN: ops.Quantiser(), "Q8_K": ops.Quantiser(ops.Q8_K_BLOCK)}
 CHUNK = 1 << 22  # values of a dense matrix that are held as float64 at a time
 
 
 @dataclass(frozen=True)
 class Dense:
-    """A matrix of floats, (rows, cols), given out in chunks of rows so that a large head stays packed."""
+    """A matrix of floats, (rows, cols), given out in chunks of rows so that a large head stays packed.
+
+    transposed  the file holds (cols, rows)
+    kept_as     type that an engine turned the stored values into, as ops.round_to has it
+    """
 
     format: str
     tensor: Tensor
-    transposed: bool = False  # the file holds (cols, rows)
+    transposed: bool = False
+    kept_as: str = "f32"
 
     @property
     def rows(self) -> int:
@@ -37,7 +44,7 @@ class Dense:
         """Yield row ranges and their values."""
         rows, cols = self.tensor.shape
         if self.transposed:
-            yield slice(0, cols), self._small.T
+            yield slice(0, cols), self._small
             return
         step = max(1, CHUNK // cols)
         for start in range(0, rows, step):
@@ -47,14 +54,15 @@ class Dense:
     def select(self, rows: list[int]) -> Doubles:
         """Some rows, (len(rows), cols)."""
         if self.transposed:
-            return self._small.T[rows]
+            return self._small[rows]
         if self.tensor.shape[0] * self.tensor.shape[1] <= CHUNK:
             return self._small[rows]
         return np.concatenate([self._unpack(slice(row, row + 1)) for row in rows])
 
     @cached_property
     def _small(self) -> Doubles:
-        return self.tensor.values().astype(np.float64)
+        stored = self.tensor.values().astype(np.float64)
+        return ops.round_to(stored.T if self.transposed else stored, self.kept_as)
 
     def _unpack(self, rows: slice) -> Doubles:
         cols = self.tensor.shape[1]
@@ -62,7 +70,7 @@ class Dense:
         size = form.size(1, cols)
         count = rows.stop - rows.start
         packed = self.tensor.data[rows.start * size : rows.stop * size]
-        return form.unpack(packed, count, cols).astype(np.float64)
+        return ops.round_to(form.unpack(packed, count, cols).astype(np.float64), self.kept_as)
 
 
 @dataclass(frozen=True)
@@ -103,27 +111,40 @@ def load_matrix(tensor: Tensor, *, transposed: bool = False) -> Matrix:
     return Ternary(tensor.format, codes, np.asarray(scales, np.float32))
 
 
-def multiply(matrix: Matrix, x: Doubles, *, round_f16: bool, fused: bool = False) -> Doubles:
-    """x (n, cols) times the matrix, (n, rows), with the input rounding that the weight format asks for.
+def multiply(matrix: Matrix, x: Doubles, arithmetic: Arithmetic, rows: int) -> Doubles:
+    """x (n, cols) times the matrix, (n, rows of it), with the roundings that an arithmetic has at its input.
 
-    round_f16  F16 weights: round the input to F16 too (see arithmetic.py)
-    fused      ternary weights: as in ops.quantise_per_token
+    rows  of the batch that the engine multiplied together
     """
     if isinstance(matrix, Ternary):
-        product = _PRODUCTS[str(matrix.activations)]
-        return product(x.astype(np.float32), matrix.codes, matrix.scales, fused=fused)
-    rounded = round_dense_input(matrix, x, round_f16=round_f16)
+        return _multiply_ternary(matrix, x.astype(np.float32), arithmetic)
+    rounded = round_dense_input(matrix, x, arithmetic, rows)
     out = np.empty((len(x), matrix.rows))
-    for rows, values in matrix.chunks():
-        out[:, rows] = rounded @ values.T
+    for chosen, values in matrix.chunks():
+        out[:, chosen] = rounded @ values.T
     return out
 
 
-def round_dense_input(matrix: Dense, x: Doubles, *, round_f16: bool) -> Doubles:
+def round_dense_input(matrix: Dense, x: Doubles, arithmetic: Arithmetic, rows: int) -> Doubles:
     """The input of a dense matmul as it is multiplied."""
-    if matrix.format == "BF16":
-        return ops.to_bf16(x)
-    return ops.to_f16(x) if matrix.format == "F16" and round_f16 else x
+    return ops.round_to(x, arithmetic.input_type(matrix.format, rows))
+
+
+def _multiply_ternary(matrix: Ternary, x: Singles, arithmetic: Arithmetic) -> Doubles:
+    fused, own = arithmetic.fused_quantiser, str(matrix.activations)
+    quantiser = quantiser_of(matrix, arithmetic)
+    if quantiser == _OWN_QUANTISERS[own]:
+        return _PRODUCTS[own](x, matrix.codes, matrix.scales, fused=fused)
+    return ops.ternary_matmul(x, matrix.codes, matrix.scales, quantiser, fused=fused)
+
+
+def quantiser_of(matrix: Ternary, arithmetic: Arithmetic) -> ops.Quantiser:
+    """How an arithmetic makes int8 of the other operand of a ternary matrix."""
+    own = _OWN_QUANTISERS[str(matrix.activations)]
+    blocks = {BY_FORMAT: own.block, "token": None, "none": 0}
+    share = arithmetic.activations
+    block = blocks[share] if share in blocks else int(share.removeprefix("block "))
+    return ops.Quantiser(block, int(arithmetic.largest), arithmetic.rounding)
 
 
 class OracleWeights:
@@ -136,6 +157,7 @@ class OracleWeights:
         self._weights = model.weights
         self._keep = keep_layers or model.hyper.n_layer
         self._layers: OrderedDict[int, dict[str, Matrix | Doubles]] = OrderedDict()
+        self._heads: dict[str, Matrix] = {}
 
     def matrix(self, layer: int, role: str) -> Matrix:
         """A projection of a layer; head and token_embd are in layer -1."""
@@ -165,6 +187,13 @@ class OracleWeights:
     @cached_property
     def head(self) -> Matrix:
         return self.embedding if self.head_is_tied else load_matrix(self._weights.head)
+
+    def head_kept_as(self, precision: str) -> Matrix:
+        """The head in another type than that in which it is stored; a ternary one stays as it is."""
+        head = self.head
+        if precision == AS_STORED or isinstance(head, Ternary):
+            return head
+        return self._heads.setdefault(precision, replace(head, kept_as=precision))
 
     @cached_property
     def output_norm(self) -> Doubles:
