@@ -28,6 +28,7 @@ COMMANDS = {
     "quantize": "Convert a model to another weight format.",
     "make-model": "Write a synthetic model of any shape.",
     "verify-weights": "Prove that two files hold the same weights, whatever their formats.",
+    "check-engine": "Check that an engine keeps the contract of a session.",
     "fuzz": "Search formats, kernels and sessions for inputs that break them.",
     "selftest": "Plant deliberate faults and see the harness find them.",
     "bench": "Time engines side by side.",

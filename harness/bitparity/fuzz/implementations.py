@@ -7,7 +7,7 @@ An implementation is a table (operation, format) -> function.  The operations an
 | pack | (values (rows, cols) float32) -> uint8 | quantize by the format's rule |
 | unpack | (packed uint8, rows, cols) -> float32 (rows, cols) | the values that the bytes stand for |
 | multiply | (packed, rows, cols, x (tokens, cols) int8) -> int64 (tokens, rows) | sums of code x activation |
-| session | () -> sessions.EngineUnderTest | engines only |
+| session | () -> sessions.SessionsUnderTest | engines only |
 
 For `multiply` the packed weights carry the scale 1, and codes count as -1, 0, +1.
 Every function also takes `placement=`: where its buffers lie and with what its output is poisoned (see

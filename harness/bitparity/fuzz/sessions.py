@@ -68,23 +68,25 @@ class SessionCase:
         return SessionCase(self.seed, tuple(left))
 
 
-class EngineUnderTest:
-    """Opens sessions on synthetic models, and remembers the noise that the engine has with itself."""
+class SessionsUnderTest:
+    """Sessions to go random ways with, and how far the engine is from itself.
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self._folder = tempfile.TemporaryDirectory()
-        self._sessions: dict[tuple[str, str], Session] = {}
+    opened  weight format, and a name for what the session is used for -> a session at position 0, the same
+            one for the same two
+    """
+
+    def __init__(self, opened: Callable[[str, str], Session]) -> None:
+        self._opened = opened
         self._noise: dict[str, float] = {}
         self._spread: dict[str, float] = {}
 
     def session(self, weight_format: str) -> Session:
         """The session of this format that goes every way, at position 0."""
-        return self._session(weight_format, "walks")
+        return self._opened(weight_format, "walks")
 
     def clean_session(self, weight_format: str) -> Session:
         """Another session of the same model, at position 0."""
-        return self._session(weight_format, "clean")
+        return self._opened(weight_format, "clean")
 
     def noise(self, weight_format: str) -> float:
         """Largest relative L2 between a prefill and single decodes of the same tokens, over some texts."""
@@ -98,22 +100,6 @@ class EngineUnderTest:
         if weight_format not in self._spread:
             self._spread[weight_format] = max(self._cut(weight_format, seed) for seed in range(TEXTS))
         return self._spread[weight_format]
-
-    def close(self) -> None:
-        for session in self._sessions.values():
-            session.close()
-        self._sessions.clear()
-        self._folder.cleanup()
-
-    def _session(self, weight_format: str, use: str) -> Session:
-        if (weight_format, use) not in self._sessions:
-            path = Path(self._folder.name) / f"{weight_format}.gguf"
-            if not path.exists():
-                make_model(path, ModelSpec(weight_format=weight_format, n_layer=2, n_vocab=512))
-            self._sessions[weight_format, use] = self.engine.open(path, context=CONTEXT, threads=1)
-        session = self._sessions[weight_format, use]
-        session.rollback(0)
-        return session
 
     def _apart(self, weight_format: str, seed: int) -> float:
         session = self.clean_session(weight_format)
@@ -130,6 +116,32 @@ class EngineUnderTest:
         session.rollback(0)
         kept = 2 + seed
         return largest_relative_l2(longer[:kept], session.prefill(tokens[:kept]))
+
+
+class EngineUnderTest(SessionsUnderTest):
+    """Opens the sessions of an engine, on synthetic models."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(self._session)
+        self.engine = engine
+        self._folder = tempfile.TemporaryDirectory()
+        self._sessions: dict[tuple[str, str], Session] = {}
+
+    def close(self) -> None:
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+        self._folder.cleanup()
+
+    def _session(self, weight_format: str, use: str) -> Session:
+        if (weight_format, use) not in self._sessions:
+            path = Path(self._folder.name) / f"{weight_format}.gguf"
+            if not path.exists():
+                make_model(path, ModelSpec(weight_format=weight_format, n_layer=2, n_vocab=512))
+            self._sessions[weight_format, use] = self.engine.open(path, context=CONTEXT, threads=1)
+        session = self._sessions[weight_format, use]
+        session.rollback(0)
+        return session
 
 
 def largest_relative_l2(expected: NDArray[Any], actual: NDArray[Any]) -> float:

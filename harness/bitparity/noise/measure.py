@@ -53,7 +53,7 @@ from bitparity.compare.positions import logits_by_position
 from bitparity.engine import Engine, Session
 from bitparity.model import open_model
 from bitparity.model.types import Model
-from bitparity.noise.floor import Kind, Levels, NoiseFloor, SelfComparison
+from bitparity.noise.floor import Kind, Levels, NoiseFloor, SelfComparison, largest
 from bitparity.noise.perturb import STEPS, write_perturbed
 from bitparity.output import to_json
 from bitparity.runs import file_digest, open_session
@@ -100,6 +100,27 @@ def measure_noise(
     with suppress(OSError):  # what cannot be kept is measured again
         _write_whole(file, to_json(floor.as_dict()))
     return floor
+
+
+def measure_rounding(
+    session: Session,
+    engine: Engine,
+    model: Model,
+    tokens: Sequence[int],
+    *,
+    settings: Settings,
+    threads: int | None = None,
+    device_id: int | None = None,
+) -> Levels:
+    """How far rounding alone moves an engine's logits on these tokens: the comparisons of kind "rounding".
+
+    Arguments as for measure_noise.  Nothing is kept from run to run: an engine that is being written has the
+    same fingerprint from build to build.
+    """
+    bench = _Bench(
+        session, engine, model, list(tokens), settings, threads, device_id, None, lambda name: None
+    )
+    return largest(comparison.levels for comparison in bench.against_perturbed())
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from bitparity.compare.metrics import relative_l2
 from bitparity.formats import MODEL_FORMATS
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.properties.base import contract
-from bitparity.fuzz.sessions import EngineUnderTest, SessionCase, Step, walk
+from bitparity.fuzz.sessions import SessionCase, SessionsUnderTest, Step, walk
 from bitparity.fuzz.violation import expect
 
 # The noise of one text scatters around that of another; a wrong cache is off by the size of the logits (1).
@@ -35,7 +35,7 @@ def session_cases(weight_format: str) -> SearchStrategy[SessionCase]:
 def every_way_gives_the_straight_prefill(case: SessionCase, name: str, subject: Implementation) -> None:
     """Any prefills, decodes, rollbacks and resets leave the logits of one straight prefill, to the engine's
     noise."""
-    opened: EngineUnderTest = subject.run("session", name)
+    opened: SessionsUnderTest = subject.run("session", name)
     limit = NOISE_FACTOR * opened.noise(name)
     session = opened.session(name)
     seen = walk(session, case)
@@ -57,7 +57,7 @@ def every_way_gives_the_straight_prefill(case: SessionCase, name: str, subject: 
 def nothing_undone_leaves_a_trace(case: SessionCase, name: str, subject: Implementation) -> None:
     """What was rolled back leaves no trace: the logits are those of a session that only made the calls that
     are left, exactly, or to the spread of an engine whose own repetitions differ."""
-    opened: EngineUnderTest = subject.run("session", name)
+    opened: SessionsUnderTest = subject.run("session", name)
     limit = NOISE_FACTOR * opened.spread(name)
     clean = opened.clean_session(name)
     left = dict(walk(clean, case.without_what_was_undone()))
