@@ -18,6 +18,7 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from safetensors.torch import save_file
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 DOCS = Path("/usr/share/doc/python3.11/html/_sources")
 BOS, EOS = "<|begin_of_text|>", "<|end_of_text|>"
@@ -89,6 +92,8 @@ def train_tokenizer(documents: list[str], vocab: int) -> Tokenizer:
 def encode(tokenizer: Tokenizer, documents: list[str]) -> Tensor:
     """One stream of token ids: BOS, a document, EOS, and so on."""
     bos, eos = tokenizer.token_to_id(BOS), tokenizer.token_to_id(EOS)
+    assert bos is not None, BOS
+    assert eos is not None, EOS
     ids: list[int] = []
     for encoding in tokenizer.encode_batch(documents):
         ids += [bos, *encoding.ids, eos]
@@ -198,7 +203,7 @@ def learning_rate(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / (0.02 * steps), (steps - step) / (0.4 * steps))
 
 
-def batches(ids: Tensor, batch: int, tokens: int, seed: int):
+def batches(ids: Tensor, batch: int, tokens: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (inputs, targets) of shape (batch, tokens) at random offsets."""
     generator = torch.Generator().manual_seed(seed)
     while True:
@@ -219,7 +224,7 @@ def validate(model: nn.Module, ids: Tensor, tokens: int = 256, windows: int = 64
     return float(torch.stack(losses).mean())
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(Optimizer):
     """Momentum, orthogonalised by five Newton-Schulz steps (Jordan et al. 2024), in float32.
 
     torch.optim.Muon computes the steps in bfloat16, which CPUs without it emulate a hundred times slower.
@@ -248,14 +253,14 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     return x if wide is matrix else x.T
 
 
-def optimisers(model: TinyBitNet, steps: int):
+def optimisers(model: TinyBitNet, steps: int) -> tuple[list[Optimizer], list[LambdaLR]]:
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embd" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim < 2 or "embd" in name]
     chosen = [
         Muon(matrices, lr=0.02),
         torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0),
     ]
-    schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda s: learning_rate(s, steps)) for o in chosen]
+    schedules = [LambdaLR(o, lambda s: learning_rate(s, steps)) for o in chosen]
     return chosen, schedules
 
 

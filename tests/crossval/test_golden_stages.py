@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crossval.golden_stages import FOLDER, TOKENS, stage_digests
 
 from bitparity.model.bundled import bundled_model
 from bitparity.oracle.arithmetic import ORDERS
 from bitparity_native._core import kernels
 from bitparity_native.engine import NativeEngine
+from crossval.golden_stages import FOLDER, TOKENS, stage_digests
 
 GOLDEN = sorted(FOLDER.glob("*.json"))
 LARGEST = 1_000_000  # bytes of all of them: what a repository may carry
@@ -21,7 +21,7 @@ LARGEST = 1_000_000  # bytes of all of them: what a repository may carry
 def every_case() -> Iterator[tuple[Path, str]]:
     """Every file with the best kernel set, and one of each arithmetic with each of the others.
 
-    That all sets give the same bits is proved kernel by kernel (tests/native/test_kernels.py).
+    That all sets give the same bits is proved kernel by kernel (tests/native/test_kernels_*.py).
     """
     best, *others = [name for name, _, runs in kernels.kernel_sets() if runs]
     seen: set[str] = set()

@@ -16,6 +16,7 @@ import pytest
 from bitparity import registry
 from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Role, Sink
 from bitparity.errors import EngineFailed
+from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.stages import StageFilter
 
 N_VOCAB = 64
@@ -120,6 +121,21 @@ class FakeSession:
         return self.engine.alter(self.position - 1, row)
 
 
+@pytest.fixture(scope="session")
+def path_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A synthetic model of two layers with the given fields of ModelSpec, made once."""
+    folder = tmp_path_factory.mktemp("models")
+
+    def make(**fields: Any) -> Path:
+        spec = ModelSpec(n_layer=2, n_ff=512, n_vocab=320, **fields)
+        path = folder / f"{abs(hash(spec))}.gguf"
+        if not path.exists():
+            make_model(path, spec)
+        return path
+
+    return make
+
+
 @pytest.fixture
 def fake_engine() -> type[FakeEngine]:
     return FakeEngine
@@ -140,7 +156,7 @@ def announce(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
     """Make an engine known by its name, as an installed package does."""
 
     def announce(engine: Any) -> None:
-        found = registry.entry_points
+        found: Callable[..., Any] = vars(registry)["entry_points"]
         point = SimpleNamespace(name=engine.name, value="fake", load=lambda: lambda: engine)
 
         def entry_points(*, group: str, name: str | None = None) -> list[Any]:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -92,7 +92,7 @@ def _refuse() -> None:
     raise BadInput("token 9 is not in the vocabulary")
 
 
-FAILURES = {
+FAILURES: dict[int, Callable[[], object]] = {
     0: os.abort,
     1: lambda: os.kill(os.getpid(), signal.SIGSEGV),
     2: lambda: os._exit(7),

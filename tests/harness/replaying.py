@@ -36,7 +36,8 @@ def compile_replay(folder: Path, *defines: str, name: str = "libreplay.so") -> P
 
     include = Path(bitparity.__file__).parent.parent
     library = folder / name
+    files = [str(SOURCES / "replay.c"), "-o", str(library)]
     flags = ["-std=c99", "-O1", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", f"-I{include}"]
-    command = ["cc", *flags, *(f"-D{define}" for define in defines), SOURCES / "replay.c", "-o", library]
+    command = ["cc", *flags, *(f"-D{define}" for define in defines), *files]
     subprocess.run(command, check=True)
     return library

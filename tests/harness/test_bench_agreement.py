@@ -49,7 +49,8 @@ def test_equal_outputs_are_told_in_a_sentence(model: Model, fake_engine: Any) ->
 def test_engine_is_timed_in_the_arithmetic_that_it_was_compared_in(model: Model, fake_engine: Any) -> None:
     lanes = lanes_of(model, fake_engine)
     follower = fake_engine(name="native")
-    lanes[0].engine.following = lambda reference: follower if reference.engine == "reference" else None
+    native: Any = lanes[0].engine
+    native.following = lambda reference: follower if reference.engine == "reference" else None
     agreement = require_agreement(lanes, TOKENS, settings=read_settings())
     assert [lane.engine for lane in agreement.lanes] == [follower, lanes[1].engine]
 

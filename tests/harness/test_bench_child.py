@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,7 @@ def started(engine: Any, model: Model) -> Iterator[ChildTimer]:
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    import fake_bench_engines
-
-    return fake_bench_engines.FailingEngine
+    return import_module("fake_bench_engines").FailingEngine
 
 
 def test_child_runs_every_call_in_another_process(model: Model) -> None:

@@ -24,13 +24,18 @@ def ends() -> tuple[Channel, Channel]:
 
 def test_channel_keeps_objects_and_arrays_of_any_size(ends: tuple[Channel, Channel]) -> None:
     here, there = ends
-    message = ("stage", {"a": np.arange(12.0).reshape(3, 4)[:, ::2], "b": np.zeros((0, 3)), "c": None})
+    every_other = np.arange(12.0).reshape(3, 4)[:, ::2]
     large = np.arange(LARGE, dtype=np.float32)
-    sender = threading.Thread(target=lambda: (here.send(message), here.send(large)))
+
+    def send() -> None:
+        here.send(("stage", {"a": every_other, "b": np.zeros((0, 3)), "c": None}))
+        here.send(large)
+
+    sender = threading.Thread(target=send)
     sender.start()
     kind, received = there.receive(5)
     assert kind == "stage"
-    assert received["a"].tolist() == message[1]["a"].tolist()
+    assert received["a"].tolist() == every_other.tolist()
     assert received["b"].shape == (0, 3)
     assert np.array_equal(there.receive(5), large)
     sender.join()

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,6 @@ def test_no_reference_exits_4(
 
 def only(*names: str) -> Callable[..., list[Any]]:
     """entry_points of these engines alone."""
-    from bitparity.registry import entry_points
 
     def found(*, group: str) -> list[Any]:
         return [point for point in entry_points(group=group) if point.name in names]

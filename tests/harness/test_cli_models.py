@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,16 @@ import pytest
 from bitparity.cli import main
 from bitparity.model import open_model
 
+Run = Callable[..., tuple[object, str, str]]
+
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """run("inspect", path) -> (exit code, standard output, standard error)"""
 
-    def run(*arguments: object) -> tuple[int, str, str]:
+    def run(*arguments: object) -> tuple[object, str, str]:
         monkeypatch.setattr(sys, "argv", ["bitparity", *map(str, arguments)])
-        code = 0
+        code: object = 0
         try:
             main()
         except SystemExit as stop:
@@ -29,12 +32,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.fixture
-def model(tmp_path: Path, run) -> Path:
+def model(tmp_path: Path, run: Run) -> Path:
     assert run("make-model", tmp_path / "x.gguf", "--layers", 1)[0] == 0
     return tmp_path / "x.gguf"
 
 
-def test_inspect_prints_shape_mapping_and_tensors(model: Path, run) -> None:
+def test_inspect_prints_shape_mapping_and_tensors(model: Path, run: Run) -> None:
     code, out, _ = run("inspect", model)
     assert code == 0
     assert "bitnet, 1 layers" in out
@@ -45,7 +48,7 @@ def test_inspect_prints_shape_mapping_and_tensors(model: Path, run) -> None:
     assert "checked:" not in out
 
 
-def test_inspect_show_kv_prints_metadata_but_not_whole_arrays(model: Path, run) -> None:
+def test_inspect_show_kv_prints_metadata_but_not_whole_arrays(model: Path, run: Run) -> None:
     _, out, _ = run("inspect", model, "--show-kv")
     assert "bitnet.block_count = 1" in out
     assert "tokenizer.ggml.pre = 'llama-bpe'" in out
@@ -54,14 +57,14 @@ def test_inspect_show_kv_prints_metadata_but_not_whole_arrays(model: Path, run) 
 
 
 def test_inspect_checks_the_mapping_under_debug_logits(
-    model: Path, run, monkeypatch: pytest.MonkeyPatch
+    model: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BITNET_DEBUG_LOGITS", "1")
     _, out, _ = run("inspect", model)
     assert "checked: 5 vectors and the first and last row of 7 matrices are finite" in out
 
 
-def test_inspect_json_has_everything(model: Path, tmp_path: Path, run) -> None:
+def test_inspect_json_has_everything(model: Path, tmp_path: Path, run: Run) -> None:
     assert run("inspect", model, "--json", tmp_path / "x.json")[0] == 0
     result = json.loads((tmp_path / "x.json").read_text())
     assert result["hyperparameters"]["n_embd"] == 256
@@ -72,14 +75,14 @@ def test_inspect_json_has_everything(model: Path, tmp_path: Path, run) -> None:
     assert (up["shape"], up["format"], up["bytes"]) == ([768, 256], "I2_S", 768 * 256 // 4 + 32)
 
 
-def test_bad_file_is_one_sentence_and_exit_code_2(tmp_path: Path, run) -> None:
+def test_bad_file_is_one_sentence_and_exit_code_2(tmp_path: Path, run: Run) -> None:
     (tmp_path / "x.gguf").write_text("Once upon a time")
     code, out, err = run("inspect", tmp_path / "x.gguf")
     assert (code, out) == (2, "")
     assert err == "bitparity: x.gguf: is not a GGUF file: it begins with b'Once' instead of b'GGUF'\n"
 
 
-def test_quantize_converts_and_reports(model: Path, tmp_path: Path, run) -> None:
+def test_quantize_converts_and_reports(model: Path, tmp_path: Path, run: Run) -> None:
     target = tmp_path / "y.gguf"
     code, out, _ = run(
         "quantize", model, target, "--to", "TQ2_0", "--head", "F32", "--json", tmp_path / "y.json"
@@ -97,7 +100,7 @@ def test_quantize_converts_and_reports(model: Path, tmp_path: Path, run) -> None
 
 
 @pytest.mark.parametrize("name", ["bitnet", "bitnet-b1.58"])
-def test_bundled_models_are_known_by_name(tmp_path: Path, run, name: str) -> None:
+def test_bundled_models_are_known_by_name(tmp_path: Path, run: Run, name: str) -> None:
     code, out, _ = run("inspect", name)
     assert code == 0
     assert f"tiny-{name}.gguf: {name}, " in out
@@ -106,17 +109,17 @@ def test_bundled_models_are_known_by_name(tmp_path: Path, run, name: str) -> Non
     assert (code, out.startswith("the same: ")) == (0, True)
 
 
-def test_inspect_without_a_model_takes_the_bundled_one(run) -> None:
+def test_inspect_without_a_model_takes_the_bundled_one(run: Run) -> None:
     assert run("inspect")[1] == run("inspect", "bitnet")[1]
 
 
-def test_quantize_to_an_unknown_format_is_exit_code_2(model: Path, tmp_path: Path, run) -> None:
+def test_quantize_to_an_unknown_format_is_exit_code_2(model: Path, tmp_path: Path, run: Run) -> None:
     code, _, err = run("quantize", model, tmp_path / "y.gguf", "--to", "I3_S")
     assert code == 2
     assert "no weight format is named 'I3_S'" in err
 
 
-def test_make_model_takes_every_part_of_the_shape(tmp_path: Path, run) -> None:
+def test_make_model_takes_every_part_of_the_shape(tmp_path: Path, run: Run) -> None:
     options = "--arch llama --layers 2 --width 512 --heads 8 --kv-heads 2 --ff 768 --vocab 300 --context 99"
     others = "--to TQ1_0 --head-format F32 --dedicated --embedding-transposed --rope-base 5e5 --seed 3"
     assert run("make-model", tmp_path / "x.gguf", *options.split(), *others.split())[0] == 0
@@ -130,7 +133,7 @@ def test_make_model_takes_every_part_of_the_shape(tmp_path: Path, run) -> None:
 
 
 def test_make_model_takes_its_seed_from_bitnet_seed(
-    tmp_path: Path, run, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("make-model", tmp_path / "expected.gguf", "--layers", 1, "--seed", 7)
     monkeypatch.setenv("BITNET_SEED", "7")
@@ -138,7 +141,7 @@ def test_make_model_takes_its_seed_from_bitnet_seed(
     assert (tmp_path / "actual.gguf").read_bytes() == (tmp_path / "expected.gguf").read_bytes()
 
 
-def test_make_model_with_an_unknown_preset_names_those_there_are(tmp_path: Path, run) -> None:
+def test_make_model_with_an_unknown_preset_names_those_there_are(tmp_path: Path, run: Run) -> None:
     code, _, err = run("make-model", tmp_path / "x.gguf", "--preset", "3b")
     assert code == 2
     assert "no preset is named '3b'; there are tiny, small, 2b-4t" in err

@@ -283,6 +283,7 @@ def test_recording_brings_its_own_noise(fake_engine: Make, model: Model, recorde
         read_settings(),
     )
     result = compare_engines(comparison)
+    assert engine.recording.noise is not None
     assert result.noise_floor == engine.recording.noise.as_dict()
     assert result.verdict is Verdict.DIVERGED
 
@@ -328,5 +329,6 @@ def test_made_recording_has_prefill_decode_and_noise(
         (IDS.tokens, "prefill"),
         (IDS.tokens, "decode"),
     ]
+    assert made.noise is not None
     assert made.noise.comparisons
     assert made.noise.relative_l2 == 0

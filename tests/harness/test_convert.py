@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import gguf
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from bitparity.errors import BadInput
-from bitparity.formats import I2_S
+from bitparity.formats.i2_s import I2_S
 from bitparity.model import open_model
 from bitparity.model.convert import convert
 from bitparity.model.gguf_file import GgufFile
@@ -46,8 +47,7 @@ def test_metadata_and_alignment_stay(tmp_path: Path) -> None:
     fields = {key: file.raw_field(key) for key in file.metadata}
     fields |= {"general.alignment": alignment, "general.author": string_field("somebody")}
     plans = [
-        TensorPlan(t.name, t.shape, t.format, lambda data=t.data: [data])
-        for t in file.packed_tensors.values()
+        TensorPlan(t.name, t.shape, t.format, partial(list, [t.data])) for t in file.packed_tensors.values()
     ]
     write_gguf(tmp_path / "aligned", fields, plans, alignment=128)
     convert(tmp_path / "aligned", tmp_path / "target", "TQ2_0")
@@ -67,7 +67,7 @@ def with_matrix(path: Path, name: str, weight_format: str, packed: np.ndarray) -
     for t in file.packed_tensors.values():
         new = t.name == name
         data = packed if new else t.data
-        plans.append(TensorPlan(t.name, t.shape, weight_format if new else t.format, lambda d=data: [d]))
+        plans.append(TensorPlan(t.name, t.shape, weight_format if new else t.format, partial(list, [data])))
     write_gguf(path.with_name("x.gguf"), fields, plans)
     return path.with_name("x.gguf")
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness.replaying import FAULT_AT, TOKENS, TOKENS_TYPED, compile_replay, replayed_model
 
 from bitparity import cli, open_engine
 from bitparity.engine import Session, StageValue
 from bitparity.errors import BadInput, CannotTokenize, EngineFailed
 from bitparity.stages import StageFilter
+from harness.replaying import FAULT_AT, TOKENS, TOKENS_TYPED, compile_replay, replayed_model
 
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler (cc) is on the PATH")
@@ -45,7 +45,7 @@ def session(full_library: Path, model: Path) -> Iterator[Session]:
     session.close()
 
 
-def bitparity(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
+def bitparity(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     """Type a command in this process; returns the exit code."""
     monkeypatch.setattr(sys, "argv", ["bitparity", *map(str, words)])
     try:

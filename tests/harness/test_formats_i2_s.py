@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bitparity.errors import BadInput, ShapeError
-from bitparity.formats import I2_S
+from bitparity.formats.i2_s import I2_S
 
 SHAPES = [(1, 128), (3, 256), (5, 384), (2, 6912)]
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from bitparity.errors import BadInput, ShapeError
-from bitparity.formats import TQ1_0, TQ2_0
 from bitparity.formats.tq import TqFormat
+from bitparity.formats.tq1_0 import TQ1_0
+from bitparity.formats.tq2_0 import TQ2_0
 
 FORMATS = [TQ1_0, TQ2_0]
 SHAPES = [(1, 256), (3, 512), (5, 768)]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bitparity.engine import Floats
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.properties import PROPERTIES
 from bitparity.fuzz.properties.base import Property
@@ -95,7 +96,10 @@ def test_trace_of_a_rollback_is_found_however_small_beside_the_noise(fake_engine
 def test_engine_whose_repetitions_differ_is_given_their_spread(fake_engine: Any) -> None:
     def unsteady(session: Any) -> None:
         rng, prefill, decode = np.random.default_rng(0), session.prefill, session.decode
-        shaken = lambda rows: rows * np.float32(1 + 1e-6 * rng.uniform(-1, 1))  # noqa: E731
+
+        def shaken(rows: Floats) -> Floats:
+            return rows * np.float32(1 + 1e-6 * rng.uniform(-1, 1))
+
         session.prefill = lambda tokens, **o: shaken(prefill(tokens, **o))
         session.decode = lambda token, **o: shaken(decode(token, **o))
 
@@ -139,7 +143,13 @@ def test_logits_that_are_not_finite_are_found(fake_engine: Any) -> None:
 
 
 def test_walk_cuts_steps_at_the_context_and_at_the_start(fake_session: Any) -> None:
-    steps = (("rollback", 5), ("prefill", CONTEXT + 9), ("decode", 1), ("rollback", 2), ("decode", 1))
+    steps: tuple[Step, ...] = (
+        ("rollback", 5),
+        ("prefill", CONTEXT + 9),
+        ("decode", 1),
+        ("rollback", 2),
+        ("decode", 1),
+    )
     seen = walk(fake_session(context=CONTEXT), SessionCase(0, steps))
     assert [position for position, _ in seen] == [*range(CONTEXT), CONTEXT - 2]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -170,8 +171,7 @@ def copy_with(
     file = GgufFile(folder / "good.gguf")
     fields = {key: file.raw_field(key) for key in file.metadata if key != dropped} | changed
     plans = [
-        TensorPlan(t.name, t.shape, t.format, lambda data=t.data: [data])
-        for t in file.packed_tensors.values()
+        TensorPlan(t.name, t.shape, t.format, partial(list, [t.data])) for t in file.packed_tensors.values()
     ]
     write_gguf(folder / "bad.gguf", fields, plans + ([extra] if extra else []))
     return folder / "bad.gguf"

@@ -120,8 +120,8 @@ def test_bitparity_error_of_an_engine_passes(fake_session: Any) -> None:
     with pytest.raises(EngineFailed, match=r"aborted \(SIGABRT\)"):
         session.decode(1)
     assert session.has_failed
-    refusing = SimpleNamespace(rollback=lambda to: (_ for _ in ()).throw(BadInput("too far")))
-    guarded = guard(refusing, "fake")  # type: ignore[arg-type]
+    refusing: Any = SimpleNamespace(rollback=lambda to: (_ for _ in ()).throw(BadInput("too far")))
+    guarded = guard(refusing, "fake")
     with pytest.raises(BadInput, match="too far"):
         guarded.rollback(9)
     assert not guarded.has_failed

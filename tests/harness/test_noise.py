@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bitparity.compare.metrics import compare_logits
-from bitparity.engine import Availability, Fingerprint, ModelInfo, StageValue
+from bitparity.engine import Availability, Fingerprint, ModelInfo, Role, Sink, StageValue
 from bitparity.errors import BadInput
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
@@ -44,7 +44,7 @@ class FakeSession:
     threads: int
     is_perturbed: bool
     position: int = 0
-    sink: Any = None
+    sink: Sink | None = None
 
     @property
     def info(self) -> ModelInfo:
@@ -54,11 +54,17 @@ class FakeSession:
     def rollback(self, to: int) -> None:
         self.position = to
 
-    def tap(self, stages: StageFilter, sink: Any) -> Any:
+    def tap(self, stages: StageFilter, sink: Sink) -> AbstractContextManager[None]:
         self.sink = sink
         return nullcontext()
 
     def close(self) -> None: ...
+
+    def tokenize(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]:
+        raise NotImplementedError
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        raise NotImplementedError
 
     def prefill(self, tokens: Sequence[int], *, logits: str = "all") -> np.ndarray:
         return np.stack([self._row(batched=True) for _ in tokens])
@@ -77,6 +83,7 @@ class FakeSession:
 
 class FakeEngine:
     name = "fake"
+    role: Role = "reference"
 
     def __init__(self, model: Model, deviation: Deviation) -> None:
         self.model, self.deviation, self.opened = model, deviation, 0

@@ -104,8 +104,9 @@ def test_every_option_changes_logits_where_it_applies(path_of: MakePath, axis: s
 def test_rounding_in_one_row_is_that_of_decode_and_none_of_prefill(path_of: MakePath, axis: str) -> None:
     path = path_of("I2_S", "F16")
     in_one_row, always = (PLAIN.having(**{axis: o}) for o in ("f16 in one row", "f16"))
-    np.testing.assert_array_equal(*(run(path, a, prefill=False) for a in (in_one_row, always)))
-    np.testing.assert_array_equal(*(run(path, a, prefill=True) for a in (in_one_row, PLAIN)))
+    for other, prefill in ((always, False), (PLAIN, True)):
+        expected, actual = (run(path, a, prefill=prefill) for a in (other, in_one_row))
+        np.testing.assert_array_equal(actual, expected)
 
 
 def test_a_general_quantiser_gives_what_the_formats_own_gives() -> None:

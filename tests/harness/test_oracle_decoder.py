@@ -11,7 +11,6 @@ import pytest
 from bitparity.engine import StageValue
 from bitparity.errors import BadInput
 from bitparity.model import open_model
-from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.oracle.arithmetic import LLAMA_CPP
 from bitparity.oracle.definition import Definition
 from bitparity.oracle.engine import OracleEngine, OracleSession
@@ -20,20 +19,6 @@ from bitparity.stages import StageFilter, graph_order
 TOKENS = [(37 * i + 11) % 320 for i in range(10)]
 CASES = [("bitnet", "I2_S"), ("bitnet-b1.58", "TQ1_0"), ("bitnet-25", "TQ2_0"), ("llama", "F16")]
 MakePath = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def path_of(tmp_path_factory: pytest.TempPathFactory) -> MakePath:
-    folder = tmp_path_factory.mktemp("oracle")
-
-    def make(**fields: object) -> Path:
-        spec = ModelSpec(n_layer=2, n_ff=512, n_vocab=320, **fields)  # type: ignore[arg-type]
-        path = folder / f"{abs(hash(spec))}.gguf"
-        if not path.exists():
-            make_model(path, spec)
-        return path
-
-    return make
 
 
 def open_oracle(path: Path, context: int = 16) -> OracleSession:

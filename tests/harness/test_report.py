@@ -220,7 +220,7 @@ def test_blame_fits_80_columns_whole() -> None:
         )
         for name in ("bitnet.cpp", "bitnet.cpp")
     ]
-    report = BlameReport(*engines, (Difference(0, "attn_sub_norm", 1e-3, 1e-4, 3),))
+    report = BlameReport(engines[0], engines[1], (Difference(0, "attn_sub_norm", 1e-3, 1e-4, 3),))
     out = io.StringIO()
     print_blame(report, Console(file=out, width=80))
     lines = out.getvalue().splitlines()
@@ -250,8 +250,13 @@ def test_page_stands_alone_and_shows_every_position() -> None:
 
 
 def test_every_metric_of_the_table_is_in_every_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = {"title": "new metric", "heading": "new col", "in_reasons": True}
-    new = replace(METRICS[0], text=lambda value: f"<{value:.6f}>", **shown)
+    new = replace(
+        METRICS[0],
+        title="new metric",
+        heading="new col",
+        in_reasons=True,
+        text=lambda value: f"<{value:.6f}>",
+    )
     for module in (terminal, html, verdict):
         monkeypatch.setattr(module, "METRICS", (*METRICS, new))
     result = result_of([0.1])

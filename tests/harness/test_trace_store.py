@@ -109,7 +109,7 @@ def test_stage_of_any_name_is_recorded(tmp_path: Path) -> None:
 def test_record_of_non_finite_values_counts_them_and_measures_the_rest(n: int) -> None:
     values = np.tile(np.array([[np.nan, np.inf, -np.inf, 3, 1e30]], np.float32), (n, 1))
     record = RecordMaker("native", "native").records([StageValue(0, "ffn_out", 0, 0, values)])[0]
-    assert (record.non_finite, record.min, record.max) == (3, 3, np.float32(1e30))
+    assert (record.non_finite, record.min, record.max) == (3, 3, float(np.float32(1e30)))
     assert record.rms == pytest.approx(1e30 / np.sqrt(2))
 
 

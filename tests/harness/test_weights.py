@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def rewritten(
     file = GgufFile(folder / "x.gguf")
     fields = {key: file.raw_field(key) for key in file.metadata if key != dropped} | changed
     plans = {
-        t.name: TensorPlan(t.name, t.shape, t.format, lambda data=t.data: [data])
+        t.name: TensorPlan(t.name, t.shape, t.format, partial(list, [t.data]))
         for t in file.packed_tensors.values()
     }
     plans |= {plan.name: plan for plan in tensors}
@@ -63,7 +64,7 @@ def test_hyperparameters_are_read(tmp_path: Path) -> None:
     hyper = made(tmp_path, spec).hyper
     assert (hyper.n_layer, hyper.n_embd, hyper.n_head, hyper.n_head_kv, hyper.head_dim) == (3, 256, 4, 1, 64)
     assert (hyper.n_ff, hyper.n_vocab, hyper.context_length, hyper.rope_dim) == (512, 300, 77, 64)
-    assert (hyper.rope_base, hyper.norm_eps, hyper.n_embd_kv) == (5e5, np.float32(1e-5), 64)
+    assert (hyper.rope_base, hyper.norm_eps, hyper.n_embd_kv) == (5e5, float(np.float32(1e-5)), 64)
 
 
 @pytest.mark.parametrize(

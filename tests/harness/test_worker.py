@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +28,7 @@ def fakes_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def open_fake(name: str = "open_fake") -> WorkerSession:
-    import fake_sessions
-
-    return WorkerSession("fake", getattr(fake_sessions, name), {}, time_limit=60.0)
+    return WorkerSession("fake", getattr(import_module("fake_sessions"), name), {}, time_limit=60.0)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from bitparity.oracle.arithmetic import arithmetic_named
 from bitparity.oracle.definition import Definition, Place
 from bitparity.stages import StageFilter
 from bitparity_native.engine import NativeEngine
+from native.models import ModelOf
 
 LIMIT = 8 * 2.0**-24  # relative L2; a value is rounded a few times, by at most 2^-24 each
 N = 10  # tokens of the prefill; then one decode step
@@ -43,10 +44,10 @@ def record(session: Any) -> tuple[Values, Values]:
 
 def inputs_of(
     needs: tuple[str, ...], layer: int, n_layer: int, call: Values, before: Values, ids: list[int]
-) -> dict:
+) -> dict[str, Any]:
     """What a stage takes, as the engine recorded it; `before` holds the call before this one."""
     last_block = n_layer - 1 if layer == -1 else layer - 1
-    made = {"tokens": ids}
+    made: dict[str, Any] = {"tokens": ids}
     made["block_input"] = call[-1, "embeddings"] if last_block < 0 else call[last_block, "layer_out"]
     for name, stage in (("keys", "k_rope"), ("values", "v_proj")):
         if name in needs:
@@ -81,7 +82,9 @@ def check(path: Any, arithmetic: str) -> None:
 @pytest.mark.parametrize("arithmetic", ["bitnet.cpp", "llama.cpp", "llama.cpp/neon"])
 @pytest.mark.parametrize("weight_format", ["I2_S", "TQ1_0", "TQ2_0", "F16", "BF16", "F32"])
 @pytest.mark.parametrize("arch", ["bitnet", "bitnet-25", "bitnet-b1.58", "llama"])
-def test_every_stage_of_every_arch_and_format(model_of, arch, weight_format, arithmetic):
+def test_every_stage_of_every_arch_and_format(
+    model_of: ModelOf, arch: str, weight_format: str, arithmetic: str
+) -> None:
     check(model_of(arch=arch, weight_format=weight_format), arithmetic)
 
 
@@ -102,7 +105,9 @@ def test_every_stage_of_every_arch_and_format(model_of, arch, weight_format, ari
     ids=lambda fields: ",".join(f"{k}={v}" for k, v in fields.items()),
 )
 @pytest.mark.parametrize("arithmetic", ["bitnet.cpp", "llama.cpp"])
-def test_every_stage_of_other_shapes_and_heads(model_of, fields, arithmetic):
+def test_every_stage_of_other_shapes_and_heads(
+    model_of: ModelOf, fields: dict[str, object], arithmetic: str
+) -> None:
     check(model_of(**fields), arithmetic)
 
 
@@ -118,7 +123,9 @@ def with_norm_of_heads(after: str) -> Architecture:
 
 
 @pytest.mark.parametrize("after", ["q_proj", "k_proj", "attn_ctx"])
-def test_norm_of_every_head_needs_nothing_but_the_list(model_of, monkeypatch, after):
+def test_norm_of_every_head_needs_nothing_but_the_list(
+    model_of: ModelOf, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
     architecture = with_norm_of_heads(after)
     monkeypatch.setitem(ARCHITECTURES, architecture.name, architecture)
     path = model_of(arch=architecture.name)
@@ -127,13 +134,13 @@ def test_norm_of_every_head_needs_nothing_but_the_list(model_of, monkeypatch, af
     check(path, "llama.cpp")
 
 
-def test_norm_where_the_core_has_no_place_for_one_is_refused(monkeypatch):
+def test_norm_where_the_core_has_no_place_for_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     architecture = with_norm_of_heads("v_proj")
     monkeypatch.setitem(ARCHITECTURES, architecture.name, architecture)
     assert str(NativeEngine().refusal(architecture.name, {"F32"})).endswith("llama, not 'v_proj-norm'")
 
 
-def test_a_fault_is_over_the_limit(model_of):
+def test_a_fault_is_over_the_limit(model_of: ModelOf) -> None:
     """The check sees what it is for: F16 activations of the other arithmetic are 1e-4 away."""
     path = model_of(weight_format="F16")
     session = NativeEngine(arithmetic="bitnet.cpp").open(path, context=64, threads=1)

@@ -12,6 +12,7 @@ from bitparity.oracle.arithmetic import ORDERS
 from bitparity.pytest_plugin import require_engine
 from bitparity.stages import StageFilter
 from bitparity_native.engine import NativeEngine
+from native.models import ModelOf
 
 IDS = [int(t) for t in np.random.default_rng(0).integers(0, 512, 40)]
 STEPS = 4
@@ -62,7 +63,9 @@ def record(session: Session) -> dict[tuple[int, str, int], np.ndarray]:
     CASES,
     ids=lambda case: case if isinstance(case, str) else "-".join(map(str, case.values())),
 )
-def test_every_stage_equals_the_reference_to_the_bit(model_of, reference, fields, pytestconfig):
+def test_every_stage_equals_the_reference_to_the_bit(
+    model_of: ModelOf, reference: str, fields: dict[str, object], pytestconfig: pytest.Config
+) -> None:
     """In the arithmetic that the reference's build reports of itself, whatever CPU it was built for."""
     path = model_of(**fields)
     session = require_engine(pytestconfig, reference).open(path, context=64, threads=1)

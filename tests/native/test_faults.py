@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from bitparity.engine import StageValue
 from bitparity.faults.models import without_inner_norms
 from bitparity.stages import StageFilter
 from bitparity_native import _core
 from bitparity_native.engine import NativeEngine
+from native.models import ModelOf
 
 IDS = [3, 1, 4, 1, 5, 9, 2, 6]
 
 
-def first_difference(path, engine: NativeEngine) -> tuple[int, str] | None:
+def first_difference(path: Path, engine: NativeEngine) -> tuple[int, str] | None:
     """Where a prefill and a decode step of this engine first part from a sound one's."""
-    records = []
+    records: list[list[StageValue]] = []
     for each in (NativeEngine(), engine):
-        values = []
+        values: list[StageValue] = []
         session = each.open(path, context=32, threads=1)
         with session.tap(StageFilter.parse("*:*"), values.append):
             session.prefill(IDS)
@@ -31,11 +35,11 @@ def first_difference(path, engine: NativeEngine) -> tuple[int, str] | None:
     return None
 
 
-def altered(**hyper) -> NativeEngine:
+def altered(**hyper: Any) -> NativeEngine:
     return NativeEngine(alter=lambda model: replace(model, hyper=replace(model.hyper, **hyper)))
 
 
-def faulty(**faults) -> NativeEngine:
+def faulty(**faults: Any) -> NativeEngine:
     return NativeEngine(faults=_core.Faults(**faults))
 
 
@@ -55,14 +59,16 @@ def faulty(**faults) -> NativeEngine:
     ],
     ids=["none", "no faults", "activation", "pairs", "eps", "base", "kv head", "stale", "shift", "rounding"],
 )
-def test_fault_shows_first_in_its_own_stage(model_of, engine, place):
+def test_fault_shows_first_in_its_own_stage(
+    model_of: ModelOf, engine: NativeEngine, place: tuple[int, str] | None
+) -> None:
     assert first_difference(model_of(arch="bitnet-b1.58"), engine) == place
 
 
-def test_missing_sub_norm_leaves_the_stage_out(model_of):
+def test_missing_sub_norm_leaves_the_stage_out(model_of: ModelOf) -> None:
     engine = NativeEngine(alter=without_inner_norms)
     session = engine.open(model_of(arch="bitnet-b1.58"), context=32, threads=1)
-    stages = set()
+    stages: set[str] = set()
     with session.tap(StageFilter.parse("*:*"), lambda value: stages.add(value.stage)):
         session.prefill(IDS)
     assert not stages & {"attn_sub_norm", "ffn_sub_norm"}

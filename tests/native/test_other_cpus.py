@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ ON_AARCH64 = {"neon_dotprod.cpp": ("-march=armv8.2-a+dotprod", SHARED_HEADERS)}
 needs_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="emulates AVX-512 on x86-64")
 
 
-def build(compiler: str, folder: Path, flags_of: dict[str, tuple[str, ...]]) -> Path:
+def build(compiler: str, folder: Path, flags_of: Mapping[str, tuple[str, ...]]) -> Path:
     """Compile every source with its own flags, as native/CMakeLists.txt does, and link the checker."""
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not installed")
@@ -70,29 +71,29 @@ def emulator() -> str:
     return found
 
 
-def test_neon_compiles_without_warnings(aarch64_program: Path):
+def test_neon_compiles_without_warnings(aarch64_program: Path) -> None:
     assert aarch64_program.exists()
 
 
-def test_neon_equals_portable_to_the_bit(aarch64_program: Path):
+def test_neon_equals_portable_to_the_bit(aarch64_program: Path) -> None:
     done = run(emulator(), "-cpu", "max", aarch64_program)
     assert done.stdout.splitlines() == ["neon_dotprod runs", "neon runs", "portable runs"]
     assert done.returncode == 0
 
 
-def test_dotprod_is_left_alone_by_a_cpu_without_it(aarch64_program: Path):
+def test_dotprod_is_left_alone_by_a_cpu_without_it(aarch64_program: Path) -> None:
     done = run(emulator(), "-cpu", "cortex-a53", aarch64_program)
     assert done.stdout.splitlines() == ["neon_dotprod", "neon runs", "portable runs"]
     assert done.returncode == 0
 
 
 @needs_x86_64
-def test_avx512_compiles_without_warnings(tmp_path: Path):
+def test_avx512_compiles_without_warnings(tmp_path: Path) -> None:
     assert run(build("g++", tmp_path, ON_X86_64)).returncode == 0
 
 
 @needs_x86_64
-def test_avx512_equals_portable_to_the_bit_when_emulated(tmp_path: Path):
+def test_avx512_equals_portable_to_the_bit_when_emulated(tmp_path: Path) -> None:
     if "avx2" not in Path("/proc/cpuinfo").read_text().split():
         pytest.skip("this CPU has no AVX2, which SIMDe leaves as it is")
     if not Path("/usr/include/simde/x86/avx512.h").exists():

@@ -38,7 +38,7 @@ READ = """
 import sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
-from conftest import Guarded
+from guarded import Guarded
 from bitparity_native import _planted_errors
 guarded = Guarded()
 array = guarded.copy(np.arange(21, dtype=np.uint8), offset=3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,20 +12,23 @@ import pytest
 
 from bitparity.engine import Fingerprint, Floats
 from bitparity.errors import BadInput
-from bitparity.fuzz.sessions import SessionCase, walk
+from bitparity.fuzz.sessions import SessionCase, Step, walk
+from bitparity.model.types import Model
 from bitparity_native.engine import NativeEngine, NativeSession
+from native.models import ModelOf
 
 FORMATS = ("I2_S", "TQ1_0", "TQ2_0", "F16", "BF16", "F32")
 MAPS = Path("/proc/self/maps")
-ModelOf = Callable[..., Path]
 
 
 def tokens(n: int, seed: int = 0, n_vocab: int = 512) -> list[int]:
     return [int(t) for t in np.random.default_rng(seed).integers(0, n_vocab, n)]
 
 
-def open_native(path: Path, threads: int = 1, context: int = 640, **engine: str) -> NativeSession:
-    return NativeEngine(**engine).open(path, context=context, threads=threads)  # type: ignore[arg-type]
+def open_native(
+    path: Path, threads: int = 1, context: int = 640, kernels: str = "auto", arithmetic: str = "auto"
+) -> NativeSession:
+    return NativeEngine(kernels=kernels, arithmetic=arithmetic).open(path, context=context, threads=threads)
 
 
 def step_by_step(session: NativeSession, ids: list[int]) -> Floats:
@@ -38,7 +40,7 @@ def same_bits(actual: Floats, expected: Floats) -> bool:
 
 
 @pytest.mark.parametrize("weight_format", FORMATS)
-def test_kernel_sets_give_the_same_logits(model_of: ModelOf, kernel_set: str, weight_format: str):
+def test_kernel_sets_give_the_same_logits(model_of: ModelOf, kernel_set: str, weight_format: str) -> None:
     path = model_of(weight_format=weight_format, n_vocab=515)
     ids = tokens(11)
     expected, actual = (open_native(path, kernels=name) for name in ("portable", kernel_set))
@@ -49,10 +51,17 @@ def test_kernel_sets_give_the_same_logits(model_of: ModelOf, kernel_set: str, we
 @pytest.mark.parametrize("weight_format", ["I2_S", "TQ1_0", "TQ2_0", "F16"])
 def test_kernel_sets_give_the_same_logits_on_every_way(
     model_of: ModelOf, kernel_set: str, weight_format: str
-):
+) -> None:
     """A tile and what is left of it, decodes, rollbacks into both, a start from 0, and two threads."""
     path = model_of(weight_format=weight_format, n_layer=1, n_embd=256, n_ff=256, n_vocab=258)
-    steps = (("prefill", 17), ("decode", 1), ("rollback", 3), ("decode", 1), ("rollback", 9), ("prefill", 5))
+    steps: tuple[Step, ...] = (
+        ("prefill", 17),
+        ("decode", 1),
+        ("rollback", 3),
+        ("decode", 1),
+        ("rollback", 9),
+        ("prefill", 5),
+    )
     case = SessionCase(seed=1, steps=(*steps, ("reset", 0), ("decode", 1), ("prefill", 3)))
     expected, actual = (
         walk(open_native(path, threads=threads, context=64, kernels=name), case)
@@ -66,7 +75,7 @@ def test_kernel_sets_give_the_same_logits_on_every_way(
 
 @pytest.mark.parametrize("threads", [2, 3, 7])
 @pytest.mark.parametrize("weight_format", ["I2_S", "TQ2_0", "F16"])
-def test_number_of_threads_changes_no_bit(model_of: ModelOf, weight_format: str, threads: int):
+def test_number_of_threads_changes_no_bit(model_of: ModelOf, weight_format: str, threads: int) -> None:
     path = model_of(weight_format=weight_format)
     ids = tokens(37)
     expected, actual = open_native(path), open_native(path, threads=threads)
@@ -78,7 +87,7 @@ def test_number_of_threads_changes_no_bit(model_of: ModelOf, weight_format: str,
 
 
 @pytest.mark.parametrize("threads", [2, 3, 4, 7])
-def test_heads_that_threads_cannot_share_evenly_change_no_bit(model_of: ModelOf, threads: int):
+def test_heads_that_threads_cannot_share_evenly_change_no_bit(model_of: ModelOf, threads: int) -> None:
     """Five KV heads of four heads each, as in 2B-4T: what is left over is split."""
     path, ids = model_of(n_embd=640, n_head=20, n_head_kv=5), tokens(16)
     expected, actual = open_native(path), open_native(path, threads=threads)
@@ -87,7 +96,9 @@ def test_heads_that_threads_cannot_share_evenly_change_no_bit(model_of: ModelOf,
 
 
 @pytest.mark.parametrize("arithmetic", ["bitnet.cpp", "llama.cpp"])
-def test_batches_of_any_cut_are_equal_where_the_order_is_that_of_a_batch(model_of: ModelOf, arithmetic: str):
+def test_batches_of_any_cut_are_equal_where_the_order_is_that_of_a_batch(
+    model_of: ModelOf, arithmetic: str
+) -> None:
     path, ids = model_of(), tokens(600)
     whole = open_native(path, arithmetic=arithmetic).prefill(ids)  # longer than the engine works on at once
     for cut in (2, 128, 129, 511, 512, 513):
@@ -95,7 +106,7 @@ def test_batches_of_any_cut_are_equal_where_the_order_is_that_of_a_batch(model_o
         assert same_bits(np.concatenate([session.prefill(ids[:cut]), session.prefill(ids[cut:])]), whole)
 
 
-def test_decode_is_a_batch_of_one(model_of: ModelOf):
+def test_decode_is_a_batch_of_one(model_of: ModelOf) -> None:
     path, ids = model_of(), tokens(6)
     assert same_bits(
         step_by_step(open_native(path), ids),
@@ -103,7 +114,7 @@ def test_decode_is_a_batch_of_one(model_of: ModelOf):
     )
 
 
-def test_last_logits_are_the_last_of_all(model_of: ModelOf):
+def test_last_logits_are_the_last_of_all(model_of: ModelOf) -> None:
     path = model_of(n_embd=256)
     for n in (1, 2, 129, 512, 513, 640):
         every = open_native(path).prefill(tokens(n))
@@ -114,7 +125,7 @@ def test_last_logits_are_the_last_of_all(model_of: ModelOf):
 
 
 @pytest.mark.parametrize("weight_format", ["I2_S", "F16"])
-def test_rollback_equals_a_fresh_session(model_of: ModelOf, weight_format: str):
+def test_rollback_equals_a_fresh_session(model_of: ModelOf, weight_format: str) -> None:
     path, ids = model_of(weight_format=weight_format), tokens(40)
     used = open_native(path)
     used.prefill(tokens(90, seed=1))
@@ -128,7 +139,7 @@ def test_rollback_equals_a_fresh_session(model_of: ModelOf, weight_format: str):
     assert same_bits(used.decode(7), fresh.decode(7))
 
 
-def test_rollback_of_a_value_that_is_not_finite_leaves_no_trace(model_of: ModelOf):
+def test_rollback_of_a_value_that_is_not_finite_leaves_no_trace(model_of: ModelOf) -> None:
     """Cache columns beyond the end meet probabilities of zero, so they may not stay infinite."""
     path = model_of(weight_format="F16")
     session, fresh = open_native(path), open_native(path)
@@ -145,7 +156,7 @@ def test_rollback_of_a_value_that_is_not_finite_leaves_no_trace(model_of: ModelO
     assert same_bits(session.decode(5), fresh.decode(5))
 
 
-def _with_huge_values(model):
+def _with_huge_values(model: Model) -> Model:
     layer = model.weights.layers[0]
     halves = layer["v"].data.view(np.float16)
     huge = np.where(halves == 0, np.float16(0), np.float16(60000))
@@ -154,7 +165,7 @@ def _with_huge_values(model):
     return replace(model, weights=replace(model.weights, layers=layers))
 
 
-def test_info_describes_the_model_and_the_engine(model_of: ModelOf):
+def test_info_describes_the_model_and_the_engine(model_of: ModelOf) -> None:
     info = open_native(model_of(n_vocab=515, n_layer=3, tied=False), threads=2, context=77).info
     assert (info.arch, info.n_vocab, info.n_layer, info.n_embd) == ("bitnet", 515, 3, 256)
     assert (info.n_head, info.n_head_kv, info.n_ff, info.context) == (4, 2, 768, 77)
@@ -173,11 +184,13 @@ def test_info_describes_the_model_and_the_engine(model_of: ModelOf):
         ({"weight_format": "TQ2_0", "arch": "bitnet-b1.58"}, "bitnet.cpp/avx2/clang"),
     ],
 )
-def test_arithmetic_is_that_of_a_reference_that_runs_such_a_model(model_of: ModelOf, fields, arithmetic: str):
+def test_arithmetic_is_that_of_a_reference_that_runs_such_a_model(
+    model_of: ModelOf, fields: dict[str, str], arithmetic: str
+) -> None:
     assert open_native(model_of(**fields)).info.fingerprint.details["arithmetic"] == arithmetic
 
 
-def test_arithmetic_is_taken_from_the_reference_unless_one_was_chosen(model_of: ModelOf):
+def test_arithmetic_is_taken_from_the_reference_unless_one_was_chosen(model_of: ModelOf) -> None:
     def stated(engine: NativeEngine, **details: str) -> str:
         reference = Fingerprint("a reference", "", "", "", "", 1, "f16", details)
         session = engine.following(reference).open(model_of(), context=8, threads=1)
@@ -191,7 +204,7 @@ def test_arithmetic_is_taken_from_the_reference_unless_one_was_chosen(model_of: 
     assert stated(chosen, arithmetic="llama.cpp/avx512") == "bitnet.cpp/avx512_bf16/clang"
 
 
-def test_bad_input_is_one_sentence(model_of: ModelOf):
+def test_bad_input_is_one_sentence(model_of: ModelOf) -> None:
     path = model_of()
     session = open_native(path, context=8)
     with pytest.raises(
@@ -214,7 +227,7 @@ def test_bad_input_is_one_sentence(model_of: ModelOf):
         NativeEngine().open(path, context=8, threads=0)
 
 
-def test_context_can_be_filled_to_the_last_position(model_of: ModelOf):
+def test_context_can_be_filled_to_the_last_position(model_of: ModelOf) -> None:
     session = open_native(model_of(), context=33)
     session.prefill(tokens(32))
     session.decode(1)
@@ -223,7 +236,7 @@ def test_context_can_be_filled_to_the_last_position(model_of: ModelOf):
         session.decode(1)
 
 
-def test_closed_session_says_so(model_of: ModelOf):
+def test_closed_session_says_so(model_of: ModelOf) -> None:
     session = open_native(model_of())
     session.close()
     with pytest.raises(BadInput, match="the session is closed"):
@@ -233,7 +246,7 @@ def test_closed_session_says_so(model_of: ModelOf):
 
 
 @pytest.mark.skipif(not MAPS.exists(), reason="this system has no /proc/self/maps")
-def test_closed_session_lets_go_of_the_file(model_of: ModelOf, tmp_path: Path):
+def test_closed_session_lets_go_of_the_file(model_of: ModelOf, tmp_path: Path) -> None:
     path = Path(shutil.copy(model_of(), tmp_path))
     session = open_native(path)
     session.tokenize("abc", add_bos=False, parse_special=False)
@@ -242,12 +255,12 @@ def test_closed_session_lets_go_of_the_file(model_of: ModelOf, tmp_path: Path):
     assert str(path) not in MAPS.read_text()
 
 
-def test_text_goes_to_ids_and_back(model_of: ModelOf):
+def test_text_goes_to_ids_and_back(model_of: ModelOf) -> None:
     session = open_native(model_of())
     assert session.detokenize(session.tokenize("abc abc", add_bos=False, parse_special=False)) == "abc abc"
 
 
-def test_weights_are_used_from_the_map_and_the_cache_is_lazy(model_of: ModelOf, sanitizer: str):
+def test_weights_are_used_from_the_map_and_the_cache_is_lazy(model_of: ModelOf, sanitizer: str) -> None:
     """Opening with a context of a million positions takes no memory to speak of."""
     if sanitizer:
         pytest.skip("sanitizers keep notes of all memory")
@@ -259,8 +272,8 @@ def test_weights_are_used_from_the_map_and_the_cache_is_lazy(model_of: ModelOf, 
     assert grown < 200_000  # KiB; the cache alone would be 1 GB
 
 
-def test_inner_norm_that_does_not_fit_its_stage_is_refused(model_of):
-    def shortened(model):
+def test_inner_norm_that_does_not_fit_its_stage_is_refused(model_of: ModelOf) -> None:
+    def shortened(model: Model) -> Model:
         layer = model.weights.layers[0]
         short = replace(layer["ffn_sub_norm"], shape=(500,), data=layer["ffn_sub_norm"].data[: 500 * 4])
         layers = (layer | {"ffn_sub_norm": short}, *model.weights.layers[1:])

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bitparity.architectures import ARCHITECTURES
-from bitparity.engine import StageValue
+from bitparity.engine import Floats, StageValue
 from bitparity.model import open_model
 from bitparity.stages import POSITIONS_SO_FAR, StageFilter, graph_order, stage_named
 from bitparity.trace import TraceWriter, read_trace
-from bitparity_native.engine import NativeEngine
+from bitparity_native.engine import NativeEngine, NativeSession
+from native.models import ModelOf
 
 IDS = [3, 1, 4, 1, 5, 9, 2, 6]
 
 
-def record(session, text: str, run) -> list[StageValue]:
+def record(session: NativeSession, text: str, run: Callable[[NativeSession], object]) -> list[StageValue]:
     values: list[StageValue] = []
     with session.tap(StageFilter.parse(text), values.append):
         run(session)
@@ -25,12 +27,14 @@ def record(session, text: str, run) -> list[StageValue]:
 
 
 @pytest.fixture
-def session(model_of):
+def session(model_of: ModelOf) -> NativeSession:
     return NativeEngine().open(model_of(arch="bitnet-b1.58"), context=640, threads=2)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_stages_arrive_in_the_order_and_shapes_that_the_architecture_tells(model_of, arch):
+def test_stages_arrive_in_the_order_and_shapes_that_the_architecture_tells(
+    model_of: ModelOf, arch: str
+) -> None:
     """The core and the list are two tellings of one graph; this holds them together."""
     path = model_of(arch=arch)
     hyper, n = open_model(path).hyper, len(IDS)
@@ -48,7 +52,7 @@ def test_stages_arrive_in_the_order_and_shapes_that_the_architecture_tells(model
         assert (value.seq, value.position) == (0, 0)
 
 
-def test_stages_have_the_shapes_of_the_contract(session):
+def test_stages_have_the_shapes_of_the_contract(session: NativeSession) -> None:
     shapes = {v.stage: v.values.shape for v in record(session, "*:*", lambda s: s.prefill(IDS))}
     n, widths = len(IDS), {"k_proj": 128, "v_proj": 128, "k_rope": 128, "logits": 512}
     for stage in ("ffn_gate", "ffn_up", "ffn_act", "ffn_sub_norm"):
@@ -57,14 +61,14 @@ def test_stages_have_the_shapes_of_the_contract(session):
     assert shapes == {stage: (n, widths.get(stage, 256)) for stage in shapes}
 
 
-def test_sub_norms_are_absent_where_the_architecture_has_none(model_of):
+def test_sub_norms_are_absent_where_the_architecture_has_none(model_of: ModelOf) -> None:
     session = NativeEngine().open(model_of(arch="llama"), context=32, threads=1)
     stages = {v.stage for v in record(session, "*:*", lambda s: s.prefill(IDS))}
     assert stages
     assert not stages & {"attn_sub_norm", "ffn_sub_norm"}
 
 
-def test_probabilities_are_causal_and_sum_to_one(session):
+def test_probabilities_are_causal_and_sum_to_one(session: NativeSession) -> None:
     for v in record(session, "*:attn_probs", lambda s: s.prefill(IDS)):
         rows = v.values.astype(np.float64)
         assert np.allclose(rows.sum(axis=2), 1, atol=1e-6)
@@ -72,7 +76,7 @@ def test_probabilities_are_causal_and_sum_to_one(session):
         assert (np.tril(np.moveaxis(rows, 1, 0)) > 0).sum() == 4 * 8 * 9 // 2
 
 
-def test_decode_steps_are_numbered_and_see_all_positions(session):
+def test_decode_steps_are_numbered_and_see_all_positions(session: NativeSession) -> None:
     session.prefill(IDS)
     values = record(session, "1:attn_probs,-1:logits", lambda s: [s.decode(t) for t in (7, 8, 9)])
     assert [(v.stage, v.seq, v.position, v.values.shape) for v in values] == [
@@ -85,7 +89,7 @@ def test_decode_steps_are_numbered_and_see_all_positions(session):
     ]
 
 
-def test_long_prefill_is_one_value_a_stage(session, model_of):
+def test_long_prefill_is_one_value_a_stage(session: NativeSession, model_of: ModelOf) -> None:
     ids = IDS * 75  # longer than the engine works on at once
     values = {(v.layer, v.stage): v.values for v in record(session, "*:*", lambda s: s.prefill(ids))}
     assert values[1, "attn_probs"].shape == (600, 4, 600)
@@ -97,8 +101,8 @@ def test_long_prefill_is_one_value_a_stage(session, model_of):
         assert np.array_equal(whole[..., :150] if pair[1] == "attn_probs" else whole, value), pair
 
 
-def test_logits_stage_is_what_the_call_returns(session):
-    logits = {}
+def test_logits_stage_is_what_the_call_returns(session: NativeSession) -> None:
+    logits: dict[str, Floats] = {}
     values = record(session, "-1:logits", lambda s: logits.update(all=s.prefill(IDS)))
     assert np.array_equal(values[0].values, logits["all"])
     values = record(session, "-1:*", lambda s: logits.update(last=s.prefill(IDS, logits="last")))
@@ -110,9 +114,9 @@ def test_logits_stage_is_what_the_call_returns(session):
     assert np.array_equal(values[2].values, logits["last"])
 
 
-def test_recording_changes_no_bit_and_ends_with_the_tap(session, model_of):
+def test_recording_changes_no_bit_and_ends_with_the_tap(session: NativeSession, model_of: ModelOf) -> None:
     plain = NativeEngine().open(model_of(arch="bitnet-b1.58"), context=640, threads=2).prefill(IDS)
-    tapped = {}
+    tapped: dict[str, Floats] = {}
     values = record(session, "*:*", lambda s: tapped.update(logits=s.prefill(IDS)))
     assert np.array_equal(tapped["logits"], plain)
     count = len(values)
@@ -120,7 +124,7 @@ def test_recording_changes_no_bit_and_ends_with_the_tap(session, model_of):
     assert len(values) == count
 
 
-def test_stages_arrive_while_the_call_runs(session):
+def test_stages_arrive_while_the_call_runs(session: NativeSession) -> None:
     """So a consumer can keep up, and no call has to be kept in memory whole."""
     seen: list[int] = []
     with session.tap(StageFilter.parse("*:ffn_out"), lambda value: seen.append(session.position)):
@@ -129,7 +133,9 @@ def test_stages_arrive_while_the_call_runs(session):
     assert session.position == len(IDS)
 
 
-def test_what_a_sink_raises_is_raised_after_the_call_and_leaves_the_session_usable(session, model_of):
+def test_what_a_sink_raises_is_raised_after_the_call_and_leaves_the_session_usable(
+    session: NativeSession, model_of: ModelOf
+) -> None:
     seen: list[StageValue] = []
 
     def full(value: StageValue) -> None:
@@ -146,7 +152,9 @@ def test_what_a_sink_raises_is_raised_after_the_call_and_leaves_the_session_usab
 
 
 @pytest.mark.parametrize("n_prefill", [6, 517], ids=["one chunk", "two chunks"])
-def test_trace_of_a_session_has_a_record_of_every_stage_and_position(session, tmp_path: Path, n_prefill: int):
+def test_trace_of_a_session_has_a_record_of_every_stage_and_position(
+    session: NativeSession, tmp_path: Path, n_prefill: int
+) -> None:
     ids = [int(i) for i in np.random.default_rng(3).integers(0, 500, n_prefill)]
     with (
         TraceWriter(tmp_path, "native") as writer,
@@ -163,7 +171,7 @@ def test_trace_of_a_session_has_a_record_of_every_stage_and_position(session, tm
     assert {record.batch for record in trace} == {1, 2, n_prefill}
 
 
-def test_two_taps_each_get_their_own_stages(session):
+def test_two_taps_each_get_their_own_stages(session: NativeSession) -> None:
     outer: list[StageValue] = []
     with session.tap(StageFilter.parse("0:*"), outer.append):
         inner = record(session, "*:ffn_act", lambda s: s.prefill(IDS))

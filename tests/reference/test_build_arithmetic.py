@@ -25,7 +25,7 @@ GCC, CLANG = "GCC: (Debian 12.2.0-14) 12.2.0", "clang version 14.0.6"
         ("bitnet.cpp", "neon+sve+arm_fma+fp16_va", CLANG, "bitnet.cpp/neon_fp16/clang"),
     ],
 )
-def test_arithmetic_is_named_after_the_build(engine: str, isa: str, compiler: str, expected: str):
+def test_arithmetic_is_named_after_the_build(engine: str, isa: str, compiler: str, expected: str) -> None:
     fingerprint = Fingerprint(engine, "", compiler, isa, kernels="", threads=1, kv_type="f16", details={})
     stated = with_arithmetic(fingerprint).details["arithmetic"]
     assert stated == expected

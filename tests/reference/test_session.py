@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitparity.engine import ModelInfo
+from bitparity.engine import Floats, ModelInfo
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.model import open_model
 from bitparity.settings import read_settings
@@ -22,7 +22,7 @@ from bitparity_reference.llama_engine import LlamaEngine
 from bitparity_reference.session import open_bridge
 
 TOKENS = [(i * 37) % 256 for i in range(24)]
-RUNS = {
+RUNS: dict[str, dict[str, tuple[str, ...]]] = {
     "llama.cpp": {
         "bitnet": ("F32", "F16", "BF16", "TQ1_0", "TQ2_0"),
         "llama": ("F32", "F16", "BF16", "TQ1_0", "TQ2_0"),
@@ -137,12 +137,13 @@ def test_session_info_is_the_model_and_the_library(session: WorkerSession, engin
 
 
 def test_session_repeats_itself_bit_for_bit(engine: LlamaEngine, model_file: Callable[..., Path]) -> None:
-    runs = []
+    runs: list[Floats] = []
     for threads in (1, 2):
         session = engine.open(model_file(weight_format="TQ2_0"), context=64, threads=threads)
         runs.append(session.prefill(TOKENS[:8]))
         session.close()
-    assert np.array_equal(*runs)
+    first, second = runs
+    assert np.array_equal(first, second)
 
 
 def test_engine_runs_each_arch_and_format_it_claims(

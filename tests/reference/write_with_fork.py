@@ -28,7 +28,7 @@ def main(package: str, metadata_file: str, arrays_file: str, name: str, target: 
     types = gguf.GGMLQuantizationType
     for key in json.loads(str(arrays["order"])):
         if key + " packed" in arrays:
-            shape, scale = arrays[key + " shape"].tolist(), np.float32(arrays[key + " scale"])
+            shape, scale = arrays[key + " shape"].tolist(), arrays[key + " scale"].astype(np.float32)
             writer.add_tensor(key, arrays[key + " packed"], raw_shape=shape, raw_dtype=types[name])
             writer.add_tensor(key + "_scale", scale, raw_dtype=types.F32)
         else:
