@@ -142,7 +142,9 @@ class Engine(Protocol):
     """
 
     name: str
-    role: Role
+
+    @property
+    def role(self) -> Role: ...
 
     def availability(self) -> Availability: ...
 
@@ -180,6 +182,15 @@ class FollowsReference(Protocol):
         Itself when the reference states none, or one that the engine cannot compute, or when an arithmetic
         was chosen for the engine.
         """
+        ...
+
+
+@runtime_checkable
+class TimeLimited(Protocol):
+    """What an engine has besides whose sessions live in processes of their own."""
+
+    def with_time_limit(self, seconds: float) -> Engine:
+        """The same engine, which counts as hung after so many seconds of one call without a sign of life."""
         ...
 
 

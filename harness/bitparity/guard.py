@@ -1,4 +1,6 @@
-"""What an engine raises is the engine's failure, whoever wrote it: EngineFailed, with its name and its words.
+"""What an engine raises in this process is its failure, whoever wrote it: EngineFailed in its name.
+
+One in a worker process comes through unchanged: worker/ says the same of whatever happens there.
 
 A BitparityError passes as it is, for engine.py says which of them an engine may raise; and so does what a
 sink of the harness raises while an engine hands it values.
@@ -12,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Literal, TypeVar
 
 from bitparity.engine import Floats, ModelInfo, Session, Sink
+from bitparity.engines.returns import check_logits
 from bitparity.errors import BitparityError, EngineFailed
 from bitparity.stages import StageFilter
 
@@ -62,10 +65,11 @@ class GuardedSession:
         return self._call(self._session.detokenize, ids)
 
     def prefill(self, tokens: Sequence[int], *, logits: Literal["all", "last"] = "all") -> Floats:
-        return self._logits(self._call(self._session.prefill, tokens, logits=logits), 2)
+        rows = len(tokens) if logits == "all" else 1
+        return self._logits(self._call(self._session.prefill, tokens, logits=logits), (rows,))
 
     def decode(self, token: int) -> Floats:
-        return self._logits(self._call(self._session.decode, token), 1)
+        return self._logits(self._call(self._session.decode, token), ())
 
     def rollback(self, to: int) -> None:
         self._call(self._session.rollback, to)
@@ -86,14 +90,12 @@ class GuardedSession:
             self.has_failed = True
             raise
 
-    def _logits(self, logits: Floats, axes: int) -> Floats:
-        """The same logits; raises EngineFailed unless the last of so many axes is the vocabulary."""
-        shape: tuple[int, ...] = getattr(logits, "shape", ())
-        n_vocab = self.info.n_vocab
-        if len(shape) == axes and shape[-1] == n_vocab:
-            return logits
-        self.has_failed = True
-        raise EngineFailed(self._engine, f"returned logits of shape {shape} for a vocabulary of {n_vocab}")
+    def _logits(self, logits: Floats, rows: tuple[int, ...]) -> Floats:
+        try:
+            return check_logits(self._engine, logits, (*rows, self.info.n_vocab))
+        except EngineFailed:
+            self.has_failed = True
+            raise
 
     def _passing(self, sink: Callable[[T], None]) -> Callable[[T], None]:
         """The sink, of which it is remembered what it raised."""

@@ -45,6 +45,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--parity-kernels", help="kernel set of the engine under test (default: its best)")
     group.addoption(
+        "--parity-time-limit",
+        type=float,
+        help="seconds after which an engine that gives no sign of life counts as hung (default: 600)",
+    )
+    group.addoption(
         "--require-reference",
         action="append",
         default=[],
@@ -82,7 +87,7 @@ def require_engine(config: pytest.Config, reference: str) -> Engine:
     from bitparity.runs import require_available
 
     try:
-        engine = open_engine(reference)
+        engine = open_engine(reference, time_limit=config.getoption("--parity-time-limit"))
         require_available(engine)
     except NotCompared as error:
         missing_reference(config, reference, str(error))
@@ -99,7 +104,8 @@ def candidate_engine(request: pytest.FixtureRequest) -> Engine:
     from bitparity.engines.ways import open_engine
 
     kernels = request.config.getoption("--parity-kernels")
-    return open_engine(request.config.getoption("--parity-candidate"), kernels=kernels)
+    time_limit = request.config.getoption("--parity-time-limit")
+    return open_engine(request.config.getoption("--parity-candidate"), time_limit=time_limit, kernels=kernels)
 
 
 @pytest.fixture(scope="session")

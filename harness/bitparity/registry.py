@@ -4,17 +4,21 @@ A stranger's engine is a class with the methods of `bitparity.engine.Engine`, an
 
     [project.entry-points."bitparity.engines"]
     my-engine = "my_package.engine:MyEngine"
+
+It is run in worker processes (engines/python.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from bitparity.engine import Configurable, Engine
-from bitparity.errors import BadInput, BitparityError, EngineUnavailable
+from bitparity.engines.python import Announced, PythonEngine
+from bitparity.errors import BadInput
 
 ENTRY_POINT_GROUP = "bitparity.engines"
+_OURS = "bitparity"  # the distribution
 DEFAULT_CANDIDATE = "native"
 # choice, which is also its option -> what one of its names is called
 CHOICES = {"kernels": "kernel set", "arithmetic": "arithmetic"}
@@ -28,17 +32,14 @@ def engine_names() -> list[str]:
 def get_engine(name: str) -> Engine:
     """Return the engine of that name.
 
-    Raises BadInput when none is announced, EngineUnavailable when it cannot load.
+    Raises BadInput when none is announced, EngineUnavailable when one of ours cannot load; another's says so
+    when it is asked for anything.
     """
     found = list(entry_points(group=ENTRY_POINT_GROUP, name=name))
     if not found:
         raise BadInput(f"no engine is named {name!r}; there are {', '.join(engine_names())}")
-    try:
-        engine: Engine = found[0].load()()
-    except BitparityError:
-        raise
-    except Exception as error:
-        raise EngineUnavailable(f"engine {name!r} cannot be loaded from {found[0].value}: {error}") from error
+    announced = Announced(name, _version(found[0]), found[0])
+    engine: Engine = announced.make() if _is_ours(found[0]) else PythonEngine(announced)
     return engine
 
 
@@ -82,6 +83,15 @@ def with_every_kernel_set(engine: Engine) -> dict[str, Engine]:
     sets = _choices_of(engine).get("kernels", ())
     every = {f"{engine.name}/{name}": configure(engine, kernels=name) for name in sets}
     return every or {engine.name: engine}
+
+
+def _is_ours(point: EntryPoint) -> bool:
+    """Whether bitparity brings the engine: it is run in this process, or takes care of itself."""
+    return point.dist is not None and point.dist.name == _OURS
+
+
+def _version(point: EntryPoint) -> str:
+    return "" if point.dist is None else point.dist.version
 
 
 def _configure_what_it_has(engine: Engine, chosen: Mapping[str, str | None]) -> Engine:

@@ -32,6 +32,10 @@ class LlamaEngine(ABC):
     def __init__(self, time_limit: float = TIME_LIMIT) -> None:
         self._time_limit = time_limit
 
+    def with_time_limit(self, seconds: float) -> LlamaEngine:
+        """As bitparity.engine.TimeLimited says."""
+        return type(self)(time_limit=seconds)
+
     @abstractmethod
     def find(self) -> Library:
         """The library to run; EngineUnavailable says what to type."""

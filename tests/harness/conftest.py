@@ -92,7 +92,7 @@ class FakeSession:
         self.engine.come_to("prefill")
         self.calls.append(("prefill", len(tokens)))
         rows = np.stack([self._next(t) for t in tokens])
-        return rows[: len(rows) - self.engine.lose_rows]
+        return rows[-1:] if logits == "last" else rows[: len(rows) - self.engine.lose_rows]
 
     def decode(self, token: int) -> Floats:
         self.engine.come_to("decode")
@@ -153,11 +153,12 @@ def fake_session() -> Callable[..., FakeSession]:
 
 @pytest.fixture
 def announce(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
-    """Make an engine known by its name, as an installed package does."""
+    """Make an engine known by its name, as if bitparity brought it: it is run in this process."""
 
     def announce(engine: Any) -> None:
         found: Callable[..., Any] = vars(registry)["entry_points"]
-        point = SimpleNamespace(name=engine.name, value="fake", load=lambda: lambda: engine)
+        dist = SimpleNamespace(name="bitparity", version="1")
+        point = SimpleNamespace(name=engine.name, value="fake", load=lambda: lambda: engine, dist=dist)
 
         def entry_points(*, group: str, name: str | None = None) -> list[Any]:
             points = [*found(group=group), *([point] if group == registry.ENTRY_POINT_GROUP else [])]

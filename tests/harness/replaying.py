@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from bitparity import open_engine
 from bitparity.compare.chunking import Chunking
@@ -41,3 +45,19 @@ def compile_replay(folder: Path, *defines: str, name: str = "libreplay.so") -> P
     command = ["cc", *flags, *(f"-D{define}" for define in defines), *files]
     subprocess.run(command, check=True)
     return library
+
+
+def announce_replay(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Announce the class of engines/replay.py, as another package does; returns the engine's name."""
+    from bitparity import registry
+
+    found: Callable[..., Any] = vars(registry)["entry_points"]
+    point = EntryPoint("replay-class", "replay:Replay", registry.ENTRY_POINT_GROUP)
+
+    def entry_points(*, group: str, name: str | None = None) -> list[EntryPoint]:
+        points = [*found(group=group), *([point] if group == point.group else [])]
+        return [p for p in points if name in (None, p.name)]
+
+    monkeypatch.setattr(registry, "entry_points", entry_points)
+    monkeypatch.syspath_prepend(str(SOURCES))
+    return point.name

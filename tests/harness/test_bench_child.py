@@ -30,7 +30,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 @contextmanager
 def started(engine: Any, model: Model) -> Iterator[ChildTimer]:
-    child = ChildTimer(Lane(engine.name, engine, model), context=16, settings=read_settings(), threads=1)
+    child = ChildTimer(
+        Lane(engine.name, engine, model), context=16, settings=read_settings(), threads=1, time_limit=60.0
+    )
     with closing(child) as timer:
         timer.load()
         yield timer

@@ -105,9 +105,12 @@ def test_nan_on_both_sides_is_not_agreement(fake_engine: Make, model: Model) -> 
     assert run(broken, broken, model).exit_code == 1
 
 
-def test_fewer_positions_than_asked_are_not_compared(fake_engine: Make, model: Model) -> None:
-    with pytest.raises(NotCompared, match="4 of 5 positions"):
-        run(fake_engine(), fake_engine(lose_rows=1), model)
+def test_fewer_rows_than_tokens_are_a_failure_of_the_engine(fake_engine: Make, model: Model) -> None:
+    result = run(fake_engine(), fake_engine(lose_rows=1), model)
+    assert result.exit_code == 5
+    assert result.failure == (
+        "fake returned logits of shape (4, 64) where a float32 array of shape (5, 64) is needed"
+    )
 
 
 def test_no_prompt_is_refused(fake_engine: Make, model: Model) -> None:

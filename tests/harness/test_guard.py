@@ -136,7 +136,10 @@ def test_logits_of_another_vocabulary_are_the_failure_of_the_engine(fake_session
     narrow = fake_session()
     narrow.engine.alter = lambda position, row: row[:-1]
     session = guard(narrow, "fake")
-    with pytest.raises(EngineFailed, match=r"fake returned logits of shape \(2, 63\) for a vocabulary of 64"):
+    with pytest.raises(
+        EngineFailed,
+        match=r"fake returned logits of shape \(2, 63\) where a float32 array of shape \(2, 64\) is needed",
+    ):
         session.prefill([1, 2])
     with pytest.raises(EngineFailed, match=r"shape \(63,\)"):
         session.decode(3)

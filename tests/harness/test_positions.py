@@ -12,7 +12,7 @@ import pytest
 from bitparity.compare.chunking import LARGEST_PREFILL, Chunking
 from bitparity.compare.positions import compare_positions, logits_by_position
 from bitparity.compare.prompts import Prompt, parse_tokens, read_prompts, text_prompt, tokenize
-from bitparity.errors import BadInput, NotCompared, TokenMismatch
+from bitparity.errors import BadInput, TokenMismatch
 
 MakeSession = Callable[..., Any]
 PLANS = ["prefill", "decode", "mixed", "1", "3", "600"]
@@ -59,11 +59,6 @@ def test_a_stream_holds_one_chunk(fake_session: MakeSession) -> None:
     for _ in range(4):
         next(stream)
     assert session.position == 4
-
-
-def test_missing_rows_are_not_compared(fake_session: MakeSession) -> None:
-    with pytest.raises(NotCompared, match="2 of 3 positions"):
-        list(logits_by_position(fake_session(lose_rows=1), [1, 2, 3], Chunking("prefill")))
 
 
 @pytest.mark.parametrize(

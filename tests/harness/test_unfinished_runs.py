@@ -164,8 +164,11 @@ def test_answer_that_is_too_short_keeps_what_was_compared_before(fake_engine: Ma
     opened = reference.open(model.path, context=16, threads=1), loses_rows
     result = compare_engines(comparison, limit=1e-4, sessions=opened)
     assert verdicts(result) == ["agree"] * 3
-    assert (result.verdict, result.exit_code) == (Verdict.NOT_COMPARED, 4)
-    assert "candidate gave logits for 1 of 2 positions from position 3" in headline(result)
+    assert (result.verdict, result.exit_code) == (Verdict.ENGINE_FAILED, 5)
+    assert headline(result).startswith(
+        "candidate returned logits of shape (1, 64) where a float32 array of shape (2, 64) is needed; "
+        "an engine that has one row only has forward_last instead of forward; 3 of 5 positions were compared"
+    )
 
 
 def test_engine_that_fails_when_it_is_closed_keeps_the_result(fake_engine: Make, model: Model) -> None:

@@ -105,7 +105,7 @@ def test_worker_survives_what_its_sink_raises(worker: WorkerSession, error: Exce
         (0, "aborted (SIGABRT)"),
         (1, "crashed (SIGSEGV)"),
         (2, "exited with code 7"),
-        (6, "was killed (SIGKILL)"),
+        (6, "was killed (SIGKILL), as Linux does when memory runs out"),
     ],
 )
 def test_worker_death_is_named_with_its_last_words(worker: WorkerSession, token: int, how: str) -> None:

@@ -14,7 +14,7 @@ from bitparity.model import open_model
 from bitparity.settings import Settings
 from bitparity.worker.worker import Worker
 
-TIME_LIMIT = 900.0  # seconds of one call; beyond that of a reference's worker, which says more when it ends
+PATIENCE = 1.5  # time limits of a call; an engine's own worker says more when it ends, so it must end first
 
 
 class ChildTimer:
@@ -23,7 +23,9 @@ class ChildTimer:
     Every method may raise EngineFailed.  The engine must be picklable, by the module that defines it.
     """
 
-    def __init__(self, lane: Lane, *, context: int, settings: Settings, threads: int | None) -> None:
+    def __init__(
+        self, lane: Lane, *, context: int, settings: Settings, threads: int | None, time_limit: float
+    ) -> None:
         arguments = {
             "engine": lane.engine,
             "path": lane.model.path,
@@ -31,7 +33,7 @@ class ChildTimer:
             "settings": settings,
             "threads": threads,
         }
-        self.worker = Worker(lane.label, _stopwatch, arguments, time_limit=TIME_LIMIT)
+        self.worker = Worker(lane.label, _stopwatch, arguments, time_limit=PATIENCE * time_limit)
 
     def load(self) -> float:
         return cast(float, self.worker.call("load"))

@@ -20,6 +20,7 @@ from bitparity.errors import BadInput, EngineFailed
 from bitparity.processors import usable_processors
 from bitparity.runs import file_digest
 from bitparity.settings import Settings
+from bitparity.worker.worker import TIME_LIMIT
 
 SETTLE_SECONDS = (
     0.25  # LLVM's OpenMP lets threads spin for 0.2 s after a call, on the next engine's processors
@@ -119,12 +120,14 @@ def bench(
     *,
     settings: Settings,
     threads: int | None = None,
+    time_limit: float = TIME_LIMIT,
     progress: Progress | None = None,
     command: str = "",
 ) -> BenchResult:
     """Compare the outputs of all lanes, then time them side by side, each in a process of its own.
 
-    text  token ids that every engine runs, repeated as often as it takes
+    text        token ids that every engine runs, repeated as often as it takes
+    time_limit  seconds of silence after which an engine that has no limit of its own counts as hung
 
     Raises OutputsDisagree before anything is timed, BadInput when the plan does not fit a model, and
     EngineFailed when an engine does not load.  One that ends later is the result's failure.
@@ -132,7 +135,9 @@ def bench(
     plan.check(lanes)
     load_average = os.getloadavg()[0]
     agreement = require_agreement(lanes, text, settings=settings, threads=threads)
-    open_child = partial(ChildTimer, context=plan.context, settings=settings, threads=threads)
+    open_child = partial(
+        ChildTimer, context=plan.context, settings=settings, threads=threads, time_limit=time_limit
+    )
     with ExitStack() as opened:
         timers = {lane.label: opened.enter_context(closing(open_child(lane))) for lane in agreement.lanes}
         bandwidth = opened.enter_context(ReadBandwidth())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -12,12 +13,12 @@ from bitparity.bench.lane import Lane, make_lanes
 from bitparity.bench.run import Plan, bench
 from bitparity.bench.table import print_bench
 from bitparity.choose import DEFAULT_PROMPT, bundled_choices, choose_model, refuses
-from bitparity.cli.engine import arithmetic_option, kernels_option
+from bitparity.cli.engine import arithmetic_option, kernels_option, time_limit_option
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.repeat import command_line
 from bitparity.engine import Engine, role_of
-from bitparity.engines.ways import open_engine
+from bitparity.engines.ways import limited, open_engine
 from bitparity.errors import BadInput, EngineFailed, EngineUnavailable, NotCompared
 from bitparity.model import open_model
 from bitparity.model.bundled import bundled_model
@@ -47,6 +48,7 @@ DEPTHS = (0, 1024, 4096)
 @click.option("--decode-tokens", type=click.IntRange(1), default=16, show_default=True, help="At each depth.")
 @click.option("--repetitions", type=click.IntRange(1), default=5, show_default=True, help="After a warm-up.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of each engine.")
+@time_limit_option
 @click.option("--json", "json_file", type=OutputFile(), help="Write it here.")
 @click.pass_context
 def command(
@@ -60,6 +62,7 @@ def command(
     decode_tokens: int,
     repetitions: int,
     threads: int | None,
+    time_limit: float,
     json_file: Path | None,
 ) -> None:
     """Time engines side by side on the same tokens.
@@ -72,7 +75,8 @@ def command(
     Exits with 1 when they diverge, 4 when nothing could be compared, and 5 when an engine failed.
     """
     chosen = {"kernels": kernels, "arithmetic": arithmetic}
-    lanes = _named_lanes(engines, model, chosen) if engines else default_lanes(model, chosen)
+    named = _named_lanes(engines, model, chosen) if engines else default_lanes(model, chosen)
+    lanes = [replace(lane, engine=limited(lane.engine, time_limit)) for lane in named]
     room = min(lane.model.hyper.context_length for lane in lanes)
     plan = Plan(
         prefill=_numbers("--prefill", prefill, least=1) or tuple(n for n in PREFILL if n <= room),
@@ -87,6 +91,7 @@ def command(
             _text(lanes[0].model),
             settings=read_settings(),
             threads=threads,
+            time_limit=time_limit,
             progress=progress,
             command=command_line(ctx),
         )

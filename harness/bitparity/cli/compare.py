@@ -12,7 +12,7 @@ import click
 
 from bitparity.blame.engines import BlameReport
 from bitparity.choose import choose_model, choose_prompts, choose_tokenizer
-from bitparity.cli.engine import arithmetic_option, kernels_option
+from bitparity.cli.engine import arithmetic_option, kernels_option, time_limit_option
 from bitparity.cli.model_file import open_chosen
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
@@ -56,6 +56,7 @@ class Options:
     context: int | None
     threads: int | None
     device_id: int | None
+    time_limit: float
     limit: float | None
     blame: bool
     trace_filter: str
@@ -95,6 +96,7 @@ class Options:
 @click.option("--context", type=click.IntRange(1), help="Positions to make room for.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of each engine.")
 @click.option("--device-id", type=int, help="Device of each engine.")
+@time_limit_option
 @click.option(
     "--limit",
     type=click.FloatRange(0),
@@ -120,7 +122,7 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     """
     options, settings = Options(**given), read_settings()
     name = resolve_reference(options.reference, bitnet_cpp_is_set=settings.bitnet_cpp_dir is not None)
-    reference = open_engine(name)
+    reference = open_engine(name, time_limit=options.time_limit)
     if options.record is not None:
         _record(options.record, options, reference, settings)
     else:
@@ -150,7 +152,12 @@ def _compare(options: Options, reference: Engine, settings: Settings, command: s
 
 
 def _comparison(options: Options, reference: Engine, settings: Settings, command: str) -> Comparison:
-    candidate = open_engine(options.candidate, kernels=options.kernels, arithmetic=options.arithmetic)
+    candidate = open_engine(
+        options.candidate,
+        time_limit=options.time_limit,
+        kernels=options.kernels,
+        arithmetic=options.arithmetic,
+    )
     engines = [reference, candidate]
     prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, engines)
     model = open_chosen(choose_model(options.model, engines), settings)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import click
 
+from bitparity.worker.worker import TIME_LIMIT
+
 
 def kernels_option(whose: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
     """The option --kernels, of the engine or engines that `whose` names in its help."""
@@ -21,3 +23,14 @@ def arithmetic_option(whose: str, default: str) -> Callable[[Callable[..., objec
         metavar="NAME",
         help=f"Roundings and order of sums of {whose}, say llama.cpp/avx512; {default} if not given.",
     )
+
+
+def time_limit_option(command: Callable[..., object]) -> Callable[..., object]:
+    """The option --time-limit."""
+    return click.option(
+        "--time-limit",
+        type=click.FloatRange(0, min_open=True),
+        default=TIME_LIMIT,
+        show_default=True,
+        help="Seconds after which an engine that gives no sign of life counts as hung.",
+    )(command)

@@ -14,7 +14,7 @@ import click
 import numpy as np
 
 from bitparity.choose import choose_model, choose_tokenizer
-from bitparity.cli.engine import arithmetic_option, kernels_option
+from bitparity.cli.engine import arithmetic_option, kernels_option, time_limit_option
 from bitparity.cli.model_file import open_chosen
 from bitparity.compare.positions import check_tokens
 from bitparity.compare.prompts import Prompt, encode, parse_tokens, text_prompt
@@ -46,6 +46,7 @@ class Options:
     context: int | None
     threads: int | None
     device_id: int | None
+    time_limit: float
     trace_filter: str
 
 
@@ -62,6 +63,7 @@ class Options:
 @click.option("--context", type=click.IntRange(1), help="Positions to make room for.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the engine.")
 @click.option("--device-id", type=int, help="Device of the engine.")
+@time_limit_option
 @click.option("--trace-filter", default="*:*", show_default=True, help="layer:stage for BITNET_TRACE_DIR.")
 def command(**given: Any) -> None:
     """Generate text with one engine, greedily, and print it as it comes.
@@ -71,7 +73,9 @@ def command(**given: Any) -> None:
     """
     options = Options(**given)
     settings = read_settings()
-    engine = open_engine(options.engine, kernels=options.kernels, arithmetic=options.arithmetic)
+    engine = open_engine(
+        options.engine, time_limit=options.time_limit, kernels=options.kernels, arithmetic=options.arithmetic
+    )
     prompt = _choose_prompt(options)
     model = open_chosen(choose_model(options.model, [engine]), settings)
     external = choose_tokenizer(options.tokenizer, model)

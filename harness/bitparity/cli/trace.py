@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from bitparity.choose import choose_model, choose_prompts, choose_tokenizer
-from bitparity.cli.engine import arithmetic_option, kernels_option
+from bitparity.cli.engine import arithmetic_option, kernels_option, time_limit_option
 from bitparity.cli.model_file import open_chosen
 from bitparity.cli.output import OutputFile
 from bitparity.compare.chunking import Chunking
@@ -54,6 +54,7 @@ class Options:
     context: int | None
     threads: int | None
     device_id: int | None
+    time_limit: float
 
 
 @click.command("trace")
@@ -75,6 +76,7 @@ class Options:
 @click.option("--context", type=click.IntRange(1), help="Positions to make room for.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the engine.")
 @click.option("--device-id", type=int, help="Device of the engine.")
+@time_limit_option
 @click.option("--json", "json_file", type=OutputFile(), help="Write what was recorded here.")
 def command(json_file: Path | None, **given: Any) -> None:
     """Record an engine's stages into OUT/RUN, one JSON line a record.
@@ -114,7 +116,9 @@ def _record(options: Options, settings: Settings) -> Path:
     if folder is None:
         raise BadInput("there is no folder to write to: give --out, or set BITNET_TRACE_DIR")
     chunking = Chunking.parse(options.chunks)
-    engine = open_engine(options.engine, kernels=options.kernels, arithmetic=options.arithmetic)
+    engine = open_engine(
+        options.engine, time_limit=options.time_limit, kernels=options.kernels, arithmetic=options.arithmetic
+    )
     prompt = choose_prompts([options.text] if options.text else [], None, options.tokens, [engine])[0]
     model = open_chosen(choose_model(options.model, [engine]), settings)
     stages = StageFilter.parse(options.trace_filter, model.hyper.n_layer)

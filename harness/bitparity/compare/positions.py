@@ -12,7 +12,7 @@ import numpy as np
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.metrics import PositionMetrics, compare_logits
 from bitparity.engine import Floats, Session
-from bitparity.errors import BadInput, NotCompared
+from bitparity.errors import BadInput
 from bitparity.processors import usable_processors
 
 
@@ -36,8 +36,8 @@ def logits_by_position(session: Session, tokens: Sequence[int], chunking: Chunki
 def logits_by_chunk(session: Session, tokens: Sequence[int], chunking: Chunking) -> Iterator[Floats]:
     """Forget what the session holds, run tokens, and yield (n positions, n_vocab) float32 a chunk, in order.
 
-    Raises, before anything runs, BadInput for no tokens, more than the context holds, or an id outside the
-    vocabulary; and NotCompared when the session answers with fewer rows than it was given tokens.
+    Raises BadInput, before anything runs, for no tokens, more than the context holds, or an id outside the
+    vocabulary.
     """
     check_tokens(tokens, session)
     session.rollback(0)
@@ -46,13 +46,7 @@ def logits_by_chunk(session: Session, tokens: Sequence[int], chunking: Chunking)
         if chunk.decode:
             yield session.decode(ids[0])[np.newaxis]
             continue
-        rows = session.prefill(ids)
-        if len(rows) != len(ids):
-            raise NotCompared(
-                f"{session.info.fingerprint.engine} gave logits for {len(rows)} of {len(ids)} positions "
-                f"from position {chunk.first}"
-            )
-        yield rows
+        yield session.prefill(ids)
 
 
 def check_tokens(tokens: Sequence[int], session: Session, *, steps: int = 0) -> None:

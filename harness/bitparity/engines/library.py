@@ -43,6 +43,10 @@ class LibraryEngine:
     def availability(self) -> Availability:
         return Availability(True, f"the library {self.given}")
 
+    def with_time_limit(self, seconds: float) -> LibraryEngine:
+        """As bitparity.engine.TimeLimited says."""
+        return LibraryEngine(Path(self.given), time_limit=seconds)
+
     def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
         """A library says what it cannot run when it opens it."""
         return None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bitparity.compare.recording import RecordedEngine
-from bitparity.engine import Engine
+from bitparity.engine import Engine, TimeLimited
 from bitparity.engines.library import LibraryEngine, names_library
 from bitparity.registry import configure, get_engine
 
@@ -17,13 +17,21 @@ _WAYS: tuple[tuple[Callable[[str], bool], Callable[[str], Engine]], ...] = (
 )
 
 
-def open_engine(name: str, **chosen: str | None) -> Engine:
+def open_engine(name: str, *, time_limit: float | None = None, **chosen: str | None) -> Engine:
     """The engine of that name: announced by a package, a shared library, or a recording
     (.npz) or logits (.npy, .npz).
 
-    chosen  what else was said of it, as `registry.configure` takes it
+    time_limit  seconds after which an engine that gives no sign of life counts as hung; None is its own limit
+    chosen      what else was said of it, as `registry.configure` takes it
 
     Raises BadInput when there is none, EngineUnavailable when it cannot load.
     """
     make = next((make for is_meant, make in _WAYS if is_meant(name)), get_engine)
-    return configure(make(name), **chosen)
+    return configure(limited(make(name), time_limit), **chosen)
+
+
+def limited(engine: Engine, time_limit: float | None) -> Engine:
+    """The engine with this time limit, where it has one: an engine of our own runs in this process."""
+    if time_limit is None or not isinstance(engine, TimeLimited):
+        return engine
+    return engine.with_time_limit(time_limit)

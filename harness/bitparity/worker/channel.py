@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import mmap
 import pickle
-import select
 import socket
 import struct
 from typing import Any
 
 from bitparity.worker.shared_memory import memory_of, receive_memory, send_memory
 
-_HEAD = struct.Struct("<QI")  # bytes of the pickle, number of buffers
+_MAGIC = b"bitparity"
+_HEAD = struct.Struct("<9sQI")  # the magic, bytes of the pickle, number of buffers
 _BUFFER = struct.Struct("<Q?")  # bytes of a buffer, whether it is shared memory
+
+
+class NoMessage(Exception):
+    """What came is no object that the other end sent."""
 
 
 class Channel:
@@ -34,7 +38,7 @@ class Channel:
         views = [buffer.raw() for buffer in buffers]
         memories = [memory_of(view) for view in views]
         heads = (_BUFFER.pack(v.nbytes, m is not None) for v, m in zip(views, memories, strict=True))
-        self._socket.sendall(_HEAD.pack(len(data), len(views)) + b"".join(heads) + data)
+        self._socket.sendall(_HEAD.pack(_MAGIC, len(data), len(views)) + b"".join(heads) + data)
         for view, memory in zip(views, memories, strict=True):
             if memory is None:
                 self._socket.sendall(view)
@@ -44,12 +48,13 @@ class Channel:
     def receive(self, time_limit: float | None = None) -> Any:
         """Receive one object.
 
-        Raises TimeoutError when nothing begins to arrive for time_limit seconds, and EOFError when the
-        other end is gone.
+        Raises TimeoutError when nothing arrives for time_limit seconds, and EOFError when the other end is
+        gone, and NoMessage when somebody else wrote into the connection.
         """
-        if not select.select([self._socket], [], [], time_limit)[0]:
-            raise TimeoutError
-        size, count = _HEAD.unpack(self._read(_HEAD.size))
+        self._socket.settimeout(time_limit)
+        magic, size, count = _HEAD.unpack(self._read(_HEAD.size))
+        if magic != _MAGIC:
+            raise NoMessage
         heads = [_BUFFER.unpack(self._read(_BUFFER.size)) for _ in range(count)]
         data = self._read(size)
         return pickle.loads(data, buffers=[self._buffer(*head) for head in heads])

@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from bitparity.errors import BitparityError, EngineFailed
@@ -20,6 +22,7 @@ from bitparity.worker.worker import Sender
 def main(fd: int) -> None:
     """Serve one object over the socket with this file descriptor; worker.py says what is sent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes the channel
+    _go_first_when_memory_runs_out()
     channel = Channel(socket.socket(fileno=fd))
     requests = _requests(channel)
     name, make, arguments = requests.get()
@@ -32,6 +35,12 @@ def main(fd: int) -> None:
         channel.send(("answer", _called(name, getattr(made, method), *args, **options)))
 
 
+def _go_first_when_memory_runs_out() -> None:
+    """Else Linux might choose the parent, and what it has measured would be lost."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
 def _called(
     name: str, function: Callable[..., Any], *args: Any, **options: Any
 ) -> tuple[Any, float, Exception | None]:
@@ -39,10 +48,10 @@ def _called(
     started = time.perf_counter()
     try:
         value, error = function(*args, **options), None
-    except BitparityError as raised:
-        value, error = None, raised
-    except Exception as raised:  # of a class that the parent may not know
-        value, error = None, EngineFailed.raised(name, raised)
+    except Exception as raised:
+        # The parent may not know the classes of others.
+        is_ours = isinstance(raised, BitparityError) and type(raised).__module__ == BitparityError.__module__
+        value, error = None, raised if is_ours else EngineFailed.raised(name, raised)
     return value, time.perf_counter() - started, error
 
 

@@ -14,7 +14,11 @@ from bitparity.worker.channel import Channel
 
 _LAST_LINES = 3
 _FRAME = re.compile(r"^\s*(#?\d+[: ]\s*0x|.*\[0x[0-9a-f]+\]$|\[New LWP|\[Thread debugging|\[Inferior)")
-_SIGNALS = {signal.SIGABRT: "aborted (SIGABRT)", signal.SIGSEGV: "crashed (SIGSEGV)"}
+_SIGNALS = {
+    signal.SIGABRT: "aborted (SIGABRT)",
+    signal.SIGSEGV: "crashed (SIGSEGV)",
+    signal.SIGKILL: "was killed (SIGKILL), as Linux does when memory runs out",
+}
 
 
 class WorkerProcess:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, cast
 
 from bitparity.engine import Floats, ModelInfo, Session, Sink
+from bitparity.engines.returns import check_logits
 from bitparity.errors import BadInput
 from bitparity.stages import StageFilter
 from bitparity.worker.worker import TIME_LIMIT, Send, Worker
@@ -36,7 +37,7 @@ class WorkerSession:
         time_limit: float = TIME_LIMIT,
     ) -> None:
         self._engine = engine
-        opening = {"opener": opener, "arguments": dict(arguments)}
+        opening = {"engine": engine, "opener": opener, "arguments": dict(arguments)}
         self.worker = Worker(engine, _SessionInWorker, opening, time_limit=time_limit)
         self.call_seconds = self.worker.call_seconds
         self._info = cast(ModelInfo, self.worker.call("info"))
@@ -55,13 +56,13 @@ class WorkerSession:
         return self.worker.process_id
 
     def tokenize(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]:
-        return cast(list[int], self._call("tokenize", text, add_bos=add_bos, parse_special=parse_special))
+        return cast(list[int], self._call("tokenize", text, add_bos, parse_special))
 
     def detokenize(self, ids: Sequence[int]) -> str:
         return cast(str, self._call("detokenize", list(ids)))
 
     def prefill(self, tokens: Sequence[int], *, logits: Literal["all", "last"] = "all") -> Floats:
-        return cast(Floats, self._call("prefill", list(tokens), logits=logits))
+        return cast(Floats, self._call("prefill", list(tokens), logits))
 
     def decode(self, token: int) -> Floats:
         return cast(Floats, self._call("decode", token))
@@ -86,8 +87,8 @@ class WorkerSession:
         """End the worker; harmless when it is gone."""
         self.worker.close()
 
-    def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
-        value, self._position = self.worker.call("call", method, arguments, options)
+    def _call(self, method: str, *arguments: Any) -> Any:
+        value, self._position = self.worker.call(method, *arguments)
         self.call_seconds = self.worker.call_seconds
         return value
 
@@ -95,8 +96,8 @@ class WorkerSession:
 class _SessionInWorker:
     """The other end of WorkerSession, in the worker."""
 
-    def __init__(self, opener: Callable[..., Session], arguments: Mapping[str, Any]) -> None:
-        self._session = opener(**arguments)
+    def __init__(self, engine: str, opener: Callable[..., Session], arguments: Mapping[str, Any]) -> None:
+        self._engine, self._session = engine, opener(**arguments)
         self._send: Send
         self._tap: AbstractContextManager[None] | None = None
 
@@ -106,9 +107,24 @@ class _SessionInWorker:
     def info(self) -> ModelInfo:
         return self._session.info
 
-    def call(self, method: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, int]:
-        """What the session's method returns, and its position then."""
-        return getattr(self._session, method)(*arguments, **options), self._session.position
+    def prefill(self, tokens: list[int], logits: Literal["all", "last"]) -> tuple[Floats, int]:
+        """As of the session, and its position then; so are the methods below."""
+        rows = len(tokens) if logits == "all" else 1
+        return self._logits(self._session.prefill(tokens, logits=logits), (rows,)), self._session.position
+
+    def decode(self, token: int) -> tuple[Floats, int]:
+        return self._logits(self._session.decode(token), ()), self._session.position
+
+    def rollback(self, to: int) -> tuple[None, int]:
+        self._session.rollback(to)
+        return None, self._session.position
+
+    def tokenize(self, text: str, add_bos: bool, parse_special: bool) -> tuple[list[int], int]:
+        ids = self._session.tokenize(text, add_bos=add_bos, parse_special=parse_special)
+        return [int(token) for token in ids], self._session.position
+
+    def detokenize(self, ids: list[int]) -> tuple[str, int]:
+        return str(self._session.detokenize(ids)), self._session.position
 
     def start_tap(self, stages: StageFilter) -> None:
         self._tap = self._session.tap(stages, self._send)
@@ -118,3 +134,7 @@ class _SessionInWorker:
         assert self._tap is not None
         self._tap.__exit__(None, None, None)
         self._tap = None
+
+    def _logits(self, returned: object, rows: tuple[int, ...]) -> Floats:
+        """Checked here, so that nothing crosses over whose class the parent does not know."""
+        return check_logits(self._engine, returned, (*rows, self._session.info.n_vocab))

@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from bitparity.errors import EngineFailed
+from bitparity.worker.channel import NoMessage
 from bitparity.worker.process import WorkerProcess
 
 TIME_LIMIT = 600.0
+_LEAST_TO_START = 60.0  # seconds; Python itself takes some on a busy machine
 
 Send = Callable[[Any], None]
 
@@ -33,7 +35,8 @@ class Worker:
     name          of the engine, for messages
     make          called in the worker with the arguments, returns the object; pickle must find it by its
                   module and name
-    time_limit    seconds of silence within one call after which the worker is killed; may be changed
+    time_limit    seconds of silence within one call after which the worker is killed, though to start it has
+                  a minute at least; may be changed
     hear          gets what the object sends during a call; None drops it.  What it raises, the call raises
     call_seconds  what the last call took in the worker (before any: making the object), transport not counted
 
@@ -55,7 +58,7 @@ class Worker:
         self.failure: EngineFailed | None = None
         self._process = WorkerProcess()
         try:
-            self._ask((name, make, dict(arguments)))
+            self._ask((name, make, dict(arguments)), max(time_limit, _LEAST_TO_START))
         except BaseException:
             self.close()
             raise
@@ -68,22 +71,25 @@ class Worker:
         """Call a method of the object; raises what it raised."""
         if self.failure is not None:
             raise self.failure
-        return self._ask((method, arguments, options))
+        return self._ask((method, arguments, options), self.time_limit)
 
     def close(self) -> None:
         """End the worker; harmless when it is gone."""
         self._process.close()
         self.failure = self.failure or EngineFailed(self._name, "is closed")
 
-    def _ask(self, request: Any) -> Any:
+    def _ask(self, request: Any, time_limit: float) -> Any:
         try:
             self._process.send(request)
-            (value, self.call_seconds, error), trouble = self._listen()
+            (value, self.call_seconds, error), trouble = self._listen(time_limit)
         except TimeoutError:
             self._process.kill()
-            raise self._failed(f"gave no answer in {self.time_limit:g} s") from None
+            raise self._failed(f"gave no answer in {time_limit:g} s") from None
         except (EOFError, OSError):
             raise self._failed() from None
+        except NoMessage:
+            self._process.kill()
+            raise self._failed("wrote into files that it had not opened") from None
         except (KeyboardInterrupt, SystemExit):
             self._process.kill()  # an answer is still under way; nobody could tell it from the next one
             self.failure = EngineFailed(self._name, "was interrupted")
@@ -94,11 +100,11 @@ class Worker:
             raise trouble
         return value
 
-    def _listen(self) -> tuple[Any, Exception | None]:
+    def _listen(self, time_limit: float) -> tuple[Any, Exception | None]:
         """The answer, and what `hear` raised on the way."""
         trouble: Exception | None = None
         while True:
-            kind, value = self._process.receive(self.time_limit)
+            kind, value = self._process.receive(time_limit)
             if kind == "answer":
                 return value, trouble
             try:

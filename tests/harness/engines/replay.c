@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define FAULT_AT 17
@@ -65,18 +66,32 @@ const char* bitparity_error(const bitparity_session* session) {
     return "the disk\nis gone";
 }
 
+/* As if the machine had 1 GB. */
+static void exceed_memory(void) {
+    struct rlimit limit = {1UL << 30, 1UL << 30};
+    setrlimit(RLIMIT_AS, &limit);
+    for (;;) memset(malloc(1 << 26), 1, 1 << 26);
+}
+
+/* Into every file that it has not opened. */
+static void write_rubbish(void) {
+    char rubbish[64];
+    memset(rubbish, 'x', sizeof rubbish);
+    for (int file = 0; file < 64; file++) {
+        if (write(file, rubbish, sizeof rubbish) < 0) continue;
+    }
+}
+
 /* Whether the call fails with a code; what kills the process does not return. */
-static int fail(bitparity_session* session, float* logits) {
+static int fail(float* logits) {
     fprintf(stderr, "about to fail\n");
     if (is_fault("segv")) raise(SIGSEGV);
     if (is_fault("abort")) abort();
     if (is_fault("exit")) _exit(3);
     if (is_fault("hang")) sleep(600);
     if (is_fault("nan")) logits[5] = NAN;
-    if (is_fault("memory")) {
-        for (;;) memset(malloc(1 << 24), 1, 1 << 24);
-    }
-    (void)session;
+    if (is_fault("memory")) exceed_memory();
+    if (is_fault("rubbish")) write_rubbish();
     return is_fault("code");
 }
 
@@ -97,7 +112,7 @@ static int32_t forward(bitparity_session* session, int32_t n, int32_t position, 
         long offset = (long)(sizeof(int32_t) + width * (size_t)(position + i) * sizeof(float));
         if (fseek(session->file, offset, SEEK_SET) != 0) return 2;
         if (fread(logits, sizeof(float), width, session->file) != width) return 3;
-        if (position + i == FAULT_AT && fail(session, logits)) return 4;
+        if (position + i == FAULT_AT && fail(logits)) return 4;
         tell(session, position + i, 1, logits);
         logits += width;
     }

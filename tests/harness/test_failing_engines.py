@@ -1,0 +1,104 @@
+"""Whatever an engine does at position 17 is one sentence and exit 5; the positions before are judged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitparity import cli
+from harness.replaying import FAULT_AT, TOKENS_TYPED, announce_replay, compile_replay, replayed_model
+
+needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler (cc) is on the PATH")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Beside it, as a reference that costs no time, the logits as numbers."""
+    path = replayed_model(tmp_path_factory.mktemp("models"))
+    data = Path(f"{path}.logits").read_bytes()
+    np.save(path.with_name("expected.npy"), np.frombuffer(data[4:], "<f4").reshape(-1, 512))
+    return path
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_replay(tmp_path_factory.mktemp("library"))
+
+
+Compare = Callable[..., tuple[int, str, dict[str, object]]]
+
+
+@pytest.fixture
+def compare(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Compare:
+    """Compare a candidate that has a fault with the right numbers; exit code, what was said, the result."""
+
+    def compare(candidate: str | Path, fault: str, *more: str) -> tuple[int, str, dict[str, object]]:
+        monkeypatch.setenv("REPLAY_FAULT", fault)
+        result = tmp_path / "result.json"
+        words = ["--reference", str(model.with_name("expected.npy")), "--candidate", str(candidate)]
+        words += ["--tokens", TOKENS_TYPED, "--json", str(result), *more]
+        monkeypatch.setattr(sys, "argv", ["bitparity", "compare", str(model), *words])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        said = capsys.readouterr()
+        assert "Traceback" not in said.out + said.err
+        found = json.loads(result.read_text()) if result.is_file() else {}
+        return int(stop.value.code or 0), " ".join((said.out + said.err).split()), found
+
+    return compare
+
+
+def check(outcome: tuple[int, str, dict[str, object]], sentence: str) -> None:
+    """Exit 5 with this sentence; every position before the fault was compared, and agrees."""
+    code, said, found = outcome
+    assert found["failure"] == sentence
+    assert code == 5
+    assert f"; {FAULT_AT} of 24 positions were compared before ({FAULT_AT} agree)" in said
+    positions = found["positions"]
+    assert isinstance(positions, list)
+    assert [row["verdict"] for row in positions] == ["agree"] * FAULT_AT
+
+
+ENDS = {
+    "segv": "crashed (SIGSEGV); its last words: about to fail",
+    "abort": "aborted (SIGABRT); its last words: about to fail",
+    "exit": "exited with code 3; its last words: about to fail",
+    "hang": "gave no answer in 1 s; its last words: about to fail",
+}
+OF_A_LIBRARY = {
+    **ENDS,
+    "code": "failed with code 4 at position 17; its last words: the disk | is gone",
+    "memory": "crashed (SIGSEGV); its last words: about to fail",
+    "rubbish": "wrote into files that it had not opened; its last words: about to fail | " + "x" * 128,
+}
+OF_A_CLASS = {
+    **ENDS,
+    "quit": "exited with code 0; its last words: about to fail",
+    "raise": "raised ValueError; its last words: a bug",
+    "memory": "raised MemoryError",
+    "rubbish": "wrote into files that it had not opened; its last words: about to fail | " + "x" * 128,
+}
+
+
+@needs_cc
+@pytest.mark.parametrize("fault", OF_A_LIBRARY)
+def test_library_that_fails_keeps_the_positions_before(fault: str, library: Path, compare: Compare) -> None:
+    outcome = compare(library, fault, "--chunks", "decode", "--time-limit", "1" if fault == "hang" else "60")
+    check(outcome, f"replay {OF_A_LIBRARY[fault]}")
+
+
+@pytest.mark.parametrize("fault", OF_A_CLASS)
+def test_class_that_fails_keeps_the_positions_before(
+    fault: str, compare: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = announce_replay(monkeypatch)
+    outcome = compare(name, fault, "--chunks", "decode", "--time-limit", "1" if fault == "hang" else "60")
+    check(outcome, f"{name} {OF_A_CLASS[fault]}")
