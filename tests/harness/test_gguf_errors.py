@@ -70,7 +70,11 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "big-endian": (lambda d: d[:4] + b"\0\0\0\x03" + d[8:], "is a big-endian GGUF file"),
     "duplicate-key": (
         lambda d: renamed(d, "bitnet.rope.freq_base", "bitnet.context_length"),
-        "Duplicate bitnet.context_length",
+        "metadata key bitnet.context_length occurs twice",
+    ),
+    "name-of-no-text": (
+        lambda d: d.replace(b"general.name", b"general.nam\xff"),
+        "the header has a name that is not UTF-8 at byte 70",
     ),
     "value-type": (
         lambda d: d.replace(b"general.name\x08", b"general.name\x4d"),
@@ -99,6 +103,10 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "offset-misaligned": (
         lambda d: patched(d, "blk.0.ffn_up.weight", 24, "<Q", 33),
         "tensor blk.0.ffn_up.weight begins at byte .* or no multiple of 32",
+    ),
+    "too-many-axes": (
+        lambda d: patched(d, "blk.0.ffn_up.weight", 0, "<I", 5),
+        "tensor blk.0.ffn_up.weight has 5 axes, and 4 are the most there are",
     ),
     "axes": (
         lambda d: patched(d, "blk.0.ffn_up.weight", 4, "<Q", 0),
@@ -149,6 +157,8 @@ METADATA: dict[str, tuple[Fields, str]] = {
         {"general.architecture": string_field("mamba")},
         "the architecture 'mamba' is none of bitnet, bitnet-25, bitnet-b1.58, llama",
     ),
+    "alignment": ({"general.alignment": uint32_field(48)}, "general.alignment is 48, not a power of two"),
+    "alignment-text": ({"general.alignment": string_field("32")}, "general.alignment is '32', not a power"),
     "yarn": ({"bitnet.rope.scaling.type": string_field("yarn")}, "rope.scaling.type is 'yarn'"),
     "rope-factor": ({"bitnet.rope.scaling.factor": float32_field(4)}, r"rope.scaling.factor is 4\.0"),
     "rope-factor-old": ({"bitnet.rope.scale_linear": float32_field(2)}, r"rope.scale_linear is 2\.0"),

@@ -8,30 +8,30 @@ Source: bitnet.cpp utils/convert-hf-to-gguf-bitnet.py; gguf_writer.py of its lla
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
-
-from gguf import ReaderField
 
 from bitparity.errors import BadInput
 from bitparity.formats import format_of_type
 from bitparity.formats.table_lookup import TableLookupFormat
 from bitparity.model.types import Tensor
 
-_MAX_AXES = 4  # GGML_MAX_DIMS
 _SUFFIX = "_scale"
 
 
+@dataclass(frozen=True)
 class TensorInfo:
-    """name, type, shape (outermost axis first; empty for a single value) and start (from byte 0)."""
+    """A tensor as the header of its file lists it.
 
-    def __init__(self, field: ReaderField, data_start: int) -> None:
-        _, _, _, dims, ggml_type, offset = field.parts
-        self.name = field.name
-        self.shape = tuple(int(n) for n in reversed(dims))
-        self.ggml_type = int(ggml_type[0])
-        self.start = data_start + int(offset[0])
-        if len(self.shape) > _MAX_AXES or 0 in self.shape:
-            raise BadInput(f"tensor {self.name} has the shape {list(self.shape)}; download it again")
+    shape  outermost axis first, the other way round than in the file; empty for a single value
+    start  its first byte, counted from the start of the file
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    ggml_type: int
+    start: int
 
     @property
     def weight_name(self) -> str:
@@ -39,7 +39,7 @@ class TensorInfo:
         return self.name.removesuffix(_SUFFIX)
 
 
-def without_tail_scales(infos: list[TensorInfo]) -> tuple[list[TensorInfo], list[TensorInfo]]:
+def without_tail_scales(infos: Sequence[TensorInfo]) -> tuple[list[TensorInfo], list[TensorInfo]]:
     """Tensors, and the scales of TL1 and TL2 tensors that were listed as tensors."""
     tiled = {info.name for info in infos if isinstance(format_of_type(info.ggml_type), TableLookupFormat)}
     is_scale = [info.name.endswith(_SUFFIX) and info.weight_name in tiled for info in infos]
