@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bitparity.engine import Fingerprint as Fingerprint
     from bitparity.engine import FollowsReference as FollowsReference
     from bitparity.engine import ModelInfo as ModelInfo
+    from bitparity.engine import Perturbable as Perturbable
     from bitparity.engine import Session as Session
     from bitparity.engine import StageValue as StageValue
     from bitparity.engines.ways import open_engine as open_engine
@@ -76,6 +77,7 @@ _NAMES = {
         "Fingerprint",
         "FollowsReference",
         "ModelInfo",
+        "Perturbable",
         "Session",
         "StageValue",
     ),

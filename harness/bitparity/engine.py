@@ -195,6 +195,15 @@ class TimeLimited(Protocol):
 
 
 @runtime_checkable
+class Perturbable(Protocol):
+    """What an engine may have besides, so that its noise can be measured without copying a model's file."""
+
+    def perturbed(self, seed: int) -> Engine:
+        """The same engine, with what norms give moved as bitparity.noise.perturb says; seed decides how."""
+        ...
+
+
+@runtime_checkable
 class Configurable(Protocol):
     """What an engine may have besides: choices that a user makes by name; `registry.configure` makes them."""
 

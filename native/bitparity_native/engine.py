@@ -18,6 +18,7 @@ from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Role,
 from bitparity.errors import BadInput, EngineUnavailable
 from bitparity.model import open_model
 from bitparity.model.types import Model
+from bitparity.noise.perturb import with_norms_moved
 from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, Arithmetic, arithmetic_named, arithmetic_names
 from bitparity.stages import StageFilter
 from bitparity.tokenizer import Tokenizer
@@ -74,6 +75,11 @@ class NativeEngine:
     ) -> NativeEngine:
         """The same engine made faulty on purpose (bitparity.faults); switches are fields of _core.Faults."""
         return self._changed(alter=alter, faults=_core.Faults(**switches))
+
+    def perturbed(self, seed: int) -> NativeEngine:
+        """As bitparity.engine.Perturbable says."""
+        alter = self._alter or (lambda model: model)
+        return self._changed(alter=lambda model: with_norms_moved(alter(model), seed))
 
     def following(self, reference: Fingerprint) -> NativeEngine:
         """As bitparity.engine.FollowsReference says."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Self
 
 from bitparity.architectures.ggml_nodes import NodeTable
 from bitparity.engine import Availability, Fingerprint, ModelInfo, Role
 from bitparity.errors import BadInput, EngineUnavailable
 from bitparity.model import open_model
+from bitparity.noise.perturb import STEPS
 from bitparity.settings import read_settings
 from bitparity.worker.session import WorkerSession
 from bitparity.worker.worker import TIME_LIMIT
@@ -21,6 +23,7 @@ class LlamaEngine(ABC):
     """An engine whose library is a llama.cpp of either generation.
 
     time_limit  seconds of silence after which a worker counts as hung
+    rounding    as in open_bridge
     """
 
     name: str
@@ -29,8 +32,9 @@ class LlamaEngine(ABC):
     graphs: dict[str, NodeTable]  # architecture -> stages of its graph
     weight_formats: frozenset[str]
 
-    def __init__(self, time_limit: float = TIME_LIMIT) -> None:
+    def __init__(self, time_limit: float = TIME_LIMIT, rounding: tuple[int, int] | None = None) -> None:
         self._time_limit = time_limit
+        self._rounding = rounding
 
     def with_time_limit(self, seconds: float) -> LlamaEngine:
         """As bitparity.engine.TimeLimited says."""
@@ -39,6 +43,10 @@ class LlamaEngine(ABC):
     @abstractmethod
     def find(self) -> Library:
         """The library to run; EngineUnavailable says what to type."""
+
+    def perturbed(self, seed: int) -> Self:
+        """As bitparity.engine.Perturbable says."""
+        return type(self)(self._time_limit, (seed, STEPS))
 
     def availability(self) -> Availability:
         try:
@@ -81,6 +89,7 @@ class LlamaEngine(ABC):
             "threads": threads,
             "info": info,
             "nodes": self.graphs[info.arch],
+            "rounding": self._rounding,
         }
         return WorkerSession(self.name, open_bridge, arguments, time_limit=self._time_limit)
 

@@ -20,3 +20,9 @@ def wanted_nodes(table: NodeTable, stages: StageFilter, n_layer: int) -> list[tu
         if (node := table.get(stage)) is not None
         for name in filter(None, (node.name, node.former_name))
     ]
+
+
+def norm_nodes(arch: str, table: NodeTable, n_layer: int) -> list[tuple[str, str]]:
+    """Full name and op of every node that is the output of a norm."""
+    norms = ",".join(f"*:{stage.name}" for stage in ARCHITECTURES[arch].stages if stage.kind == "norm")
+    return [(name, node.op) for _, _, name, node in wanted_nodes(table, StageFilter.parse(norms), n_layer)]

@@ -22,14 +22,22 @@ from bitparity.worker.shared_memory import new_memory
 from bitparity_reference.build import MODULE
 from bitparity_reference.build_arithmetic import with_arithmetic
 from bitparity_reference.debuggers import keep_debuggers_away
-from bitparity_reference.nodes import wanted_nodes
+from bitparity_reference.nodes import norm_nodes, wanted_nodes
 
 
 def open_bridge(
-    bridge: Path, model: Path, *, context: int, threads: int, info: ModelInfo, nodes: NodeTable
+    bridge: Path,
+    model: Path,
+    *,
+    context: int,
+    threads: int,
+    info: ModelInfo,
+    nodes: NodeTable,
+    rounding: tuple[int, int] | None = None,
 ) -> BridgeSession:
     """Load the model by the compiled module in the folder `bridge` and open a session; called in the worker.
 
+    rounding  seed, and float32 steps by which the outputs of all norms are moved at random; None leaves them
     Raises BadInput with the library's own reason.
     """
     keep_debuggers_away()
@@ -40,6 +48,8 @@ def open_bridge(
         core = module.Session(module.Model(str(model)), context, threads)
     except module.LoadError as error:
         raise BadInput(f"{model}: {info.fingerprint.engine} cannot load it: {str(error).strip()}") from None
+    if rounding is not None:
+        core.round(norm_nodes(info.arch, nodes, info.n_layer), *rounding)
     isa = _instruction_sets(module.system_information())
     fingerprint = with_arithmetic(replace(info.fingerprint, isa=isa))
     return BridgeSession(core, replace(info, fingerprint=fingerprint), nodes)

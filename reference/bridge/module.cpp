@@ -47,6 +47,11 @@ void watch(Session& session, const std::vector<std::tuple<std::string, std::stri
     session.tap().watch(watches);
 }
 
+void round_nodes(Session& session, const std::vector<std::pair<std::string, std::string>>& nodes,
+                 std::uint64_t seed, int steps) {
+    session.tap().round(nodes, bridge::Rounding(seed, steps));
+}
+
 std::vector<py::tuple> nodes(Session& session, const std::vector<std::int32_t>& tokens) {
     std::vector<py::tuple> rows;
     for (const auto& node : session.nodes(tokens))
@@ -73,6 +78,7 @@ PYBIND11_MODULE(_bridge, module) {
         .def("rollback", &Session::rollback)
         .def("nodes", nodes)
         .def("watch", watch)
+        .def("round", round_nodes, py::arg("nodes"), py::arg("seed"), py::arg("steps"))
         .def("open_captures", [](Session& session) { session.tap().queue().open(); })
         .def("next_capture", next_capture)
         .def("close_captures", [](Session& session) { session.tap().queue().close(); })

@@ -4,8 +4,11 @@
 #include <ggml.h>
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstring>
 #include <exception>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 
@@ -43,6 +46,16 @@ void copy_row(const std::byte* source, std::size_t stride, ggml_type type, std::
 }
 
 }  // namespace
+
+void Rounding::move(float* values, std::size_t n) {
+    const float smallest = 2 * std::numeric_limits<float>::min();  // a step down may not reach zero
+    for (std::size_t i = 0; i < n; ++i) {
+        state_ = state_ * 6364136223846793005u + 1442695040888963407u;  // Knuth's MMIX
+        if (!std::isfinite(values[i]) || std::abs(values[i]) < smallest) continue;
+        const int away = state_ >> 63 ? steps_ : -steps_;
+        values[i] = std::bit_cast<float>(std::bit_cast<std::int32_t>(values[i]) + away);
+    }
+}
 
 std::size_t Capture::bytes() const {
     std::size_t n = sizeof(float);
@@ -96,6 +109,11 @@ void Tap::watch(const std::vector<Watch>& watches) {
         watches_.emplace(identity(watch.name.c_str(), watch.op.c_str()), watch);
 }
 
+void Tap::round(const std::vector<std::pair<std::string, std::string>>& nodes, Rounding rounding) {
+    rounding_ = rounding;
+    for (const auto& [name, op] : nodes) rounded_.insert(identity(name.c_str(), op.c_str()));
+}
+
 void Tap::begin_chunk(std::int64_t first, std::int64_t end) { first_ = first, end_ = end; }
 
 void Tap::rethrow() {
@@ -112,15 +130,28 @@ bool Tap::callback(ggml_tensor* node, bool ask, void* self) {
     if (ask && tap.listing_)
         tap.listing_->push_back({node->name, ggml_op_name(node->op), ggml_type_name(node->type),
                                  std::vector<std::int64_t>(node->ne, node->ne + GGML_MAX_DIMS)});
-    if (tap.watches_.empty()) return !ask;  // asks for nothing, so the graph is computed in one go
+    if (tap.watches_.empty() && tap.rounded_.empty())
+        return !ask;  // asks for nothing, so the graph is computed in one go
     const Watch* watch = tap.find(node);
-    if (ask) return watch != nullptr;
+    const bool rounds = tap.rounded_.contains(identity(node->name, ggml_op_name(node->op)));
+    if (ask) return watch || rounds;
     try {
-        tap.copy(node, *watch);
+        if (rounds) tap.move(node);
+        if (watch) tap.copy(node, *watch);
     } catch (const std::exception& error) {
         tap.problem_ = std::string(node->name) + ": " + error.what();
     }
     return true;
+}
+
+void Tap::move(ggml_tensor* node) {
+    if (node->type != GGML_TYPE_F32 || !ggml_is_contiguous(node))
+        throw std::runtime_error("cannot be moved: its values are not float32, one after the other");
+    std::vector<float> values(static_cast<std::size_t>(ggml_nelements(node)));
+    if (values.empty()) return;
+    ggml_backend_tensor_get(node, values.data(), 0, ggml_nbytes(node));
+    rounding_.move(values.data(), values.size());
+    ggml_backend_tensor_set(node, values.data(), 0, ggml_nbytes(node));
 }
 
 void Tap::copy(const ggml_tensor* node, const Watch& watch) {

@@ -1,4 +1,5 @@
-// Copies chosen nodes of the graph while llama.cpp evaluates it, through the context's `cb_eval`.
+// Copies chosen nodes of the graph while llama.cpp evaluates it, through the context's `cb_eval`, or moves their
+// values by what a rounding would.
 #pragma once
 
 #include <array>
@@ -11,6 +12,8 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 struct ggml_tensor;
@@ -43,6 +46,17 @@ struct NodeDescription {
     std::vector<std::int64_t> shape;  // ggml order, innermost first
 };
 
+/// Moves float32 values by a few of the next values up or down, at random.
+class Rounding {
+public:
+    Rounding(std::uint64_t seed, int steps) : state_(seed), steps_(steps) {}
+    void move(float* values, std::size_t n);
+
+private:
+    std::uint64_t state_;
+    int steps_;
+};
+
 /// A bounded queue of captures between the thread that evaluates and the thread that reads.
 class CaptureQueue {
 public:
@@ -65,6 +79,8 @@ private:
 class Tap {
 public:
     void watch(const std::vector<Watch>& watches);
+    /// From now on the nodes with these names and ops get other values, before they are copied or read.
+    void round(const std::vector<std::pair<std::string, std::string>>& nodes, Rounding rounding);
     /// The next graph covers positions [first, end).
     void begin_chunk(std::int64_t first, std::int64_t end);
     /// Describe the nodes of the next graph instead of copying.
@@ -78,8 +94,11 @@ public:
 private:
     const Watch* find(const ggml_tensor* node) const;
     void copy(const ggml_tensor* node, const Watch& watch);
+    void move(ggml_tensor* node);
 
     std::unordered_map<std::string, Watch> watches_;
+    std::unordered_set<std::string> rounded_;
+    Rounding rounding_{0, 0};
     std::int64_t first_ = 0, end_ = 0;
     std::vector<NodeDescription>* listing_ = nullptr;
     std::string problem_;

@@ -5,24 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bitparity.compare.metrics import compare_logits
-from bitparity.engine import Availability, Fingerprint, ModelInfo, Role, Sink, StageValue
+from bitparity.compare.metrics import compare_logits, relative_l2
+from bitparity.engine import Availability, Fingerprint, ModelInfo, Perturbable, Role, Sink, StageValue
 from bitparity.errors import BadInput
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model
 from bitparity.noise.criterion import MULTIPLE, MeasuredNoise
 from bitparity.noise.floor import Levels, NoiseFloor, SelfComparison, pool
-from bitparity.noise.measure import MIN_POSITIONS, measure_noise, stage_noise
-from bitparity.noise.perturb import STEPS, move, write_perturbed
+from bitparity.noise.measure import DECODED, MIN_SAMPLE, SAMPLE, SHORT, measure_noise, stage_noise
+from bitparity.noise.perturb import STEPS, move, with_norms_moved, write_perturbed
 from bitparity.noise.verdict import Verdict, judge_position
+from bitparity.registry import get_engine
 from bitparity.runs import open_session
 from bitparity.settings import Settings, read_settings
 from bitparity.stages import StageFilter
@@ -129,6 +130,66 @@ def like_bitnet_cpp(session: FakeSession, position: int, batched: bool) -> float
     return 0.03 * ((not batched) + session.is_perturbed) * (position > 0)
 
 
+def test_long_prompt_costs_a_bounded_number_of_positions(model: Model, settings: Settings) -> None:
+    """However many tokens there are; progress is told after each run."""
+    seen: list[tuple[int, int]] = []
+    engine = FakeEngine(model, like_bitnet_cpp)
+    with open_session(engine, model, context=512, settings=settings, threads=2) as session:
+        floor = measure_noise(
+            session,
+            engine,
+            model,
+            [i % N_VOCAB for i in range(500)],
+            settings=settings,
+            threads=2,
+            progress=lambda done, total: seen.append((done, total)),
+        )
+    counts = [len(c.positions) for c in floor.comparisons]
+    assert counts == [SHORT, DECODED, SHORT, SHORT, SAMPLE]
+    assert seen == [(done, 6) for done in range(1, 7)]
+
+
+class PerturbableEngine(FakeEngine):
+    """Moves its norms itself; no copy of the file is made for it."""
+
+    def perturbed(self, seed: int) -> FakeEngine:
+        return FakeEngine(replace(self.model, path=Path("nothing")), self.deviation)
+
+
+def test_engine_that_moves_its_norms_itself_needs_no_copy_of_the_file(
+    model: Model, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bitparity.noise.perturb.write_perturbed", None)
+    floor = measure_with(PerturbableEngine(model, like_bitnet_cpp), model, settings, 40)
+    assert floor.component("rounding").relative_l2 == pytest.approx(0.03, rel=1e-2)
+
+
+@pytest.mark.parametrize("engine", ["oracle", "native"])
+def test_perturbed_engine_differs_by_little_more_than_rounding(
+    model: Model, settings: Settings, engine: str
+) -> None:
+    sound = get_engine(engine)
+    assert isinstance(sound, Perturbable)
+    rows = []
+    for each in (sound, sound.perturbed(0), sound.perturbed(0), sound.perturbed(1)):
+        with open_session(each, model, context=8, settings=settings, threads=1) as session:
+            rows.append(session.prefill([1, 2, 3]))
+    assert 1e-8 < relative_l2(rows[0], rows[1]) < 0.1
+    assert (rows[1] == rows[2]).all()
+    assert (rows[1] != rows[3]).any()
+
+
+def test_norms_that_are_moved_in_memory_are_those_of_every_block_and_the_last(model: Model) -> None:
+    moved = with_norms_moved(model, 0).weights
+    pairs = [(moved.output_norm, model.weights.output_norm)]
+    for layer, before in zip(moved.layers, model.weights.layers, strict=True):
+        pairs += [(layer[role], before[role]) for role in before if len(before[role].shape) == 1]
+    for tensor, sound in pairs:
+        assert (tensor.values() != sound.values()).all()
+        np.testing.assert_allclose(tensor.values(), sound.values(), rtol=STEPS * 2**-23)
+    assert moved.layers[0]["q"] is model.weights.layers[0]["q"]
+
+
 def test_floor_is_the_largest_over_positions_and_comparisons(model: Model, settings: Settings) -> None:
     floor = measure(model, settings, like_bitnet_cpp)
     names = [c.name for c in floor.comparisons if c.kind == "self"]
@@ -164,7 +225,14 @@ def test_one_thread_is_not_compared_with_one_thread(model: Model, settings: Sett
 
 def test_few_tokens_are_measured_over_enough_positions(model: Model, settings: Settings) -> None:
     floor = measure(model, settings, like_bitnet_cpp, n=1)
-    assert all(len(c.positions) == MIN_POSITIONS for c in floor.comparisons)
+    assert {c.name: len(c.positions) for c in floor.comparisons} == {
+        "again": SHORT,
+        "prefill against decode": DECODED,
+        "prefill against chunks of 7": SHORT,
+        "2 threads against 1": SHORT,
+        "norms moved by 4 float32 steps, seed 0": MIN_SAMPLE,
+        "norms moved by 4 float32 steps, seed 1": MIN_SAMPLE,
+    }
     assert floor.relative_l2 > 0.02
 
 
@@ -280,8 +348,6 @@ def test_move_goes_both_ways_and_leaves_what_has_no_neighbour() -> None:
 
 
 def test_model_without_norms_to_move_is_refused(model: Model, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     bare = replace(model, tensors={n: t for n, t in model.tensors.items() if "norm" not in n})
     with pytest.raises(BadInput, match="no F32 norm weights"):
         write_perturbed(bare, tmp_path / "x.gguf", 0)

@@ -10,7 +10,7 @@ from bitparity.compare.chunking import Chunking
 from bitparity.compare.prompts import ExternalTokenizer, Prompt
 from bitparity.engine import Engine, Session
 from bitparity.model.types import Model
-from bitparity.noise.measure import MIN_POSITIONS
+from bitparity.noise.measure import MIN_SAMPLE
 from bitparity.runs import choose_context, follow, open_session
 from bitparity.settings import Settings
 
@@ -59,7 +59,7 @@ class Comparison:
 def open_sides(comparison: Comparison) -> Iterator[Sessions]:
     """Open the reference, then the candidate in the reference's arithmetic, where it has more than one."""
     reference, candidate = comparison.reference, comparison.candidate
-    for_noise = min(MIN_POSITIONS, reference.model.hyper.context_length)
+    for_noise = min(MIN_SAMPLE, reference.model.hyper.context_length)
     with _opened(comparison, reference, max(for_noise, _context(comparison, reference))) as expected:
         follower = replace(candidate, engine=follow(candidate.engine, expected.info.fingerprint))
         with _opened(comparison, follower, _context(comparison, candidate)) as actual:

@@ -65,6 +65,7 @@ class ComparisonResult:
     failure                what an engine did that ended the run early, in a clause
     unfinished             what else could not be measured or judged, and why, in a clause
     blame                  what blame/engines.py found, None when not asked
+    seconds                that the run took from opening the engines on, noise and stages included
     command                the command that repeats the run
     """
 

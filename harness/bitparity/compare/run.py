@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
 from bitparity.blame.bisect import blame_sessions
 from bitparity.blame.engines import BlameReport
@@ -19,13 +20,17 @@ from bitparity.errors import BadInput, BitparityError, EngineFailed, NotCompared
 from bitparity.guard import guard
 from bitparity.model.types import Model
 from bitparity.noise.criterion import Criterion, Exactness, FixedLimit, MeasuredNoise, UnknownNoise
-from bitparity.noise.floor import NoiseFloor, pool
-from bitparity.noise.measure import MAX_POSITIONS, measure_noise
+from bitparity.noise.floor import NoiseFloor
+from bitparity.noise.measure import measure_noise
 from bitparity.noise.verdict import Verdict, exit_code, judge_position, judge_run
 from bitparity.runs import file_digest, tracing
 from bitparity.tokenizer import Tokenizer
 
-Progress = Callable[[int, int], None]
+
+class Progress(Protocol):
+    """Called with how many positions are done and of how many, or with steps of other work and its name."""
+
+    def __call__(self, done: int, total: int, other: str | None = None) -> None: ...
 
 
 def compare_engines(
@@ -56,10 +61,9 @@ def compare_engines(
     opened = open_sides(comparison) if sessions is None else nullcontext(sessions)
     try:
         with opened as (reference, candidate):
-            run = Run(comparison, (reference, candidate), limit)
+            run = Run(comparison, (reference, candidate), limit, started)
             run.measure(progress)
-            run.seconds = time.perf_counter() - started
-            run.judge_by_noise(on_result or _drop)
+            run.judge_by_noise(on_result or _drop, progress)
             if blame:
                 run.judge_stages(on_result or _drop)
     except EngineFailed as error:  # if there is a run, in closing
@@ -77,13 +81,17 @@ class Run:
     tokens     ids of each prompt
     rows       the positions that were compared, each with its verdict
     criterion  what positions are judged by
-    failure, unfinished, seconds   as in ComparisonResult
+    failure, unfinished   as in ComparisonResult
+    started    by time.perf_counter; a result tells the seconds since
 
     Raises as `compare_engines` does before anything runs.
     """
 
-    def __init__(self, comparison: Comparison, sessions: Sessions, limit: float | None) -> None:
+    def __init__(
+        self, comparison: Comparison, sessions: Sessions, limit: float | None, started: float
+    ) -> None:
         self.comparison = comparison
+        self.started = started
         self.reference = guard(sessions[0], comparison.reference.engine.name)
         self.candidate = guard(sessions[1], comparison.candidate.engine.name)
         self.tokens = self._tokens()
@@ -94,7 +102,6 @@ class Run:
         self.blame: BlameReport | None = None
         self.failure: str | None = None
         self.unfinished: str | None = None
-        self.seconds = 0.0
 
     def ended_by(self, error: BitparityError | OSError, what: str = "") -> None:
         """Remember an error that ended the run early; what says in a clause which part of it is missing."""
@@ -114,7 +121,9 @@ class Run:
                 raise
             self.ended_by(error)
 
-    def judge_by_noise(self, on_result: Callable[[ComparisonResult], None]) -> None:
+    def judge_by_noise(
+        self, on_result: Callable[[ComparisonResult], None], progress: Progress | None = None
+    ) -> None:
         """Judge the positions that agree only if they differ by noise, which is measured if there are any."""
         if not isinstance(self.criterion, UnknownNoise):
             return
@@ -126,7 +135,7 @@ class Run:
         if self.reference.has_failed:
             return
         try:
-            self.noise = self._measure_noise()
+            self.noise = self._measure_noise(progress)
         except (BitparityError, OSError) as error:
             self.ended_by(error, missing)
             return
@@ -183,7 +192,7 @@ class Run:
             failure=self.failure,
             unfinished=unfinished,
             blame=None if self.blame is None else self.blame.as_dict(),
-            seconds=round(self.seconds, 3),
+            seconds=round(time.perf_counter() - self.started, 3),
             command=comparison.command,
         )
 
@@ -227,32 +236,24 @@ class Run:
                 if progress is not None:
                     progress(len(self.rows), total)
 
-    def _measure_noise(self) -> NoiseFloor:
-        """The reference's noise on MAX_POSITIONS or so of its tokens; a recording has its own."""
+    def _measure_noise(self, progress: Progress | None) -> NoiseFloor:
+        """The reference's noise on the longest prompt; a recording has its own."""
         comparison = self.comparison
         engine = comparison.reference.engine
         if isinstance(engine, RecordedEngine):
             if engine.recording.noise is None:
                 raise NotCompared(f"{engine.name} holds numbers only, which tell nothing of their noise")
             return engine.recording.noise
-        floors: list[NoiseFloor] = []
-        positions = 0
-        for prompt in range(len(self.tokens)):
-            ids = self._tokens_run(prompt)
-            if ids and positions < MAX_POSITIONS:
-                positions += len(ids)
-                floors.append(
-                    measure_noise(
-                        self.reference,
-                        engine,
-                        comparison.reference.model,
-                        ids,
-                        settings=comparison.settings,
-                        threads=comparison.threads,
-                        device_id=comparison.device_id,
-                    )
-                )
-        return pool(floors)
+        return measure_noise(
+            self.reference,
+            engine,
+            comparison.reference.model,
+            max((self._tokens_run(prompt) for prompt in range(len(self.tokens))), key=len),
+            settings=comparison.settings,
+            threads=comparison.threads,
+            device_id=comparison.device_id,
+            progress=progress and partial(progress, other=f"measuring the noise of {engine.name}"),
+        )
 
     def _tokens_run(self, prompt: int) -> list[int]:
         return [row.token for row in self.rows if row.prompt == prompt]

@@ -3,8 +3,7 @@
 Two things are measured, each as the distance between two runs of the same engine:
 
 self      the same model: again, prefill against decode, against chunks of 7, and n threads against one
-rounding  the model against a copy whose norm weights moved by a few float32 steps (perturb.py), as prefill
-          and as decode
+rounding  prefill as it is against prefill with what all norms give moved by a few float32 steps (perturb.py)
 
 Both are needed.  An engine whose prefill and decode share all code has no self noise, and still another
 correct engine will not match it: BitNet rounds activations to int8 before every matmul, and the first
@@ -26,7 +25,20 @@ a plateau of the model is reached.
 
 Position by position the distance is either about 1e-7 (no flip yet) or on the plateau, and which of the two
 is chance; a floor for each position would be 0 where the candidate happens to flip.  The floor is therefore
-pooled: the largest over all positions and comparisons, from MIN_POSITIONS positions at least.
+pooled: the largest over all positions and comparisons, from MIN_SAMPLE positions at least.
+
+How many positions are enough?  A run of thousands meets larger differences by chance than a sample does.
+With a floor from the first 128 positions of llama.cpp, the largest difference between two perturbed runs over
+many more, as a multiple of it (the limit is 3, and 9 for 1 - cosine and KL, which are quadratic):
+
+| model          | positions | relative L2 | 1 - cosine | KL         |
+|----------------|-----------|-------------|------------|------------|
+| TQ2_0, trained | 2,000     | 1.4 to 2.2  | 1.9 to 4.9 | 5.4 to 8.0 |
+| TQ2_0, random  | 1,500     | 1.1 to 1.2  | 1.2 to 1.3 | 1.7 to 1.8 |
+
+From the first 32 positions alone the floor of the trained model is less than half as high, and would not do.
+So a prefill of SAMPLE positions is perturbed, which is cheap; what is dear for each position, decode above
+all, runs over few of them, for it has to show no more than that the engine contradicts itself.
 
 Why a multiple of 3 on it (criterion.MULTIPLE): the candidate's worst position meets the reference's worst.
 Between seeds such maxima differed by up to 1.4 in relative L2, and by 2.4 in KL, which is quadratic; the
@@ -50,22 +62,24 @@ from blake3 import blake3
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.metrics import compare_logits, relative_l2
 from bitparity.compare.positions import logits_by_position
-from bitparity.engine import Engine, Session
-from bitparity.model import open_model
+from bitparity.engine import Engine, Floats, Session
 from bitparity.model.types import Model
 from bitparity.noise.floor import Kind, Levels, NoiseFloor, SelfComparison, largest
-from bitparity.noise.perturb import STEPS, write_perturbed
+from bitparity.noise.perturb import STEPS, perturbed
 from bitparity.output import to_json
 from bitparity.runs import file_digest, open_session
 from bitparity.settings import Settings
 from bitparity.stages import StageFilter
 from bitparity.trace import MemoryTrace, TraceValues
 
-FORMAT = 1  # of the cached JSON
-MIN_POSITIONS = 32  # fewer tokens are repeated up to that many: at position 0 alone, no rounding may flip
-MAX_POSITIONS = 256  # of long prompts; the plateau is reached within the first few
-PERTURBED_COPIES = 2
-Progress = Callable[[str], None]
+FORMAT = 2  # of the cached JSON
+MIN_SAMPLE, SAMPLE = 32, 128  # positions; fewer tokens than MIN_SAMPLE are repeated up to that many
+SHORT, DECODED = (
+    32,
+    16,
+)  # positions of the runs that cost more for each, or only have to show that they differ
+SEEDS = (0, 1)  # of the perturbed runs
+Progress = Callable[[int, int], None]
 
 
 def measure_noise(
@@ -82,21 +96,20 @@ def measure_noise(
 ) -> NoiseFloor:
     """Run the reference against itself; the answer is kept under settings.cache_dir.
 
-    session  of the engine with the model open; it runs all tokens, and more sessions are opened to differ
-    tokens   repeated up to MIN_POSITIONS, cut at MAX_POSITIONS; the context of the session permitting
+    session  of the engine with the model open; it runs the sample, and more sessions are opened to differ
+    tokens   the first SAMPLE of them are run; fewer are repeated up to MIN_SAMPLE, the context permitting
     stages   also measure these stages; all their values of two runs are in memory at a time
-    progress called with the name of each comparison as it begins
+    progress called with the number of runs that are done, and of all
 
-    At most one chunk of logits is in memory a session, and one more session is open at a time.
+    The logits of two runs of the sample are in memory, and one more session is open at a time.
     """
-    ids = _enough(tokens, session.info.context)
-    progress = progress or (lambda name: None)
+    wanted = min(max(len(tokens), MIN_SAMPLE), SAMPLE, session.info.context)
+    ids = list(islice(cycle(tokens), wanted))
     bench = _Bench(session, engine, model, ids, settings, threads, device_id, stages, progress)
     file = _cache_file(bench)
     if (kept := _read_whole(file)) is not None:
         return kept
-    comparisons = [*bench.against_itself(), *bench.against_perturbed()]
-    floor = NoiseFloor(engine.name, tuple(comparisons))
+    floor = NoiseFloor(engine.name, tuple(bench.comparisons()))
     with suppress(OSError):  # what cannot be kept is measured again
         _write_whole(file, to_json(floor.as_dict()))
     return floor
@@ -117,76 +130,97 @@ def measure_rounding(
     Arguments as for measure_noise.  Nothing is kept from run to run: an engine that is being written has the
     same fingerprint from build to build.
     """
-    bench = _Bench(
-        session, engine, model, list(tokens), settings, threads, device_id, None, lambda name: None
-    )
-    return largest(comparison.levels for comparison in bench.against_perturbed())
+    bench = _Bench(session, engine, model, list(tokens), settings, threads, device_id, None, None)
+    prefill = bench.run(session, "prefill", SAMPLE)
+    return largest(comparison.levels for comparison in bench.against_perturbed(prefill))
 
 
 @dataclass(frozen=True)
-class _Bench:
-    """The arguments of measure_noise, and the comparisons that it makes of them."""
+class _SampleRun:
+    """Logits of one run of the sample, (positions, n_vocab), and the stages that were asked for."""
 
-    session: Session
-    engine: Engine
-    model: Model
-    tokens: list[int]
-    settings: Settings
-    threads: int | None
-    device_id: int | None
-    stages: StageFilter | None
-    progress: Progress
+    logits: Floats
+    trace: MemoryTrace
+
+
+class _Bench:
+    """The arguments of measure_noise, and the runs that it compares."""
+
+    def __init__(
+        self,
+        session: Session,
+        engine: Engine,
+        model: Model,
+        tokens: list[int],
+        settings: Settings,
+        threads: int | None,
+        device_id: int | None,
+        stages: StageFilter | None,
+        progress: Progress | None,
+    ) -> None:
+        self.session, self.engine, self.model, self.tokens = session, engine, model, tokens
+        self.settings, self.threads, self.device_id = settings, threads, device_id
+        self.stages, self.progress = stages, progress
+        self._done = 0
+
+    def comparisons(self) -> Iterator[SelfComparison]:
+        """The reference against itself, then against perturbed runs."""
+        threads = self.session.info.fingerprint.threads
+        prefill = self.run(self.session, "prefill", SAMPLE)
+        yield _compare("self", "again", prefill, self.run(self.session, "prefill", SHORT))
+        yield _compare("self", "prefill against decode", prefill, self.run(self.session, "decode", DECODED))
+        yield _compare("self", "prefill against chunks of 7", prefill, self.run(self.session, "7", SHORT))
+        if threads > 1:
+            with self.opened(self.engine, self.model, 1) as other:
+                one_thread = self.run(other, "prefill", SHORT)
+            yield _compare("self", f"{threads} threads against 1", prefill, one_thread)
+        yield from self.against_perturbed(prefill)
+
+    def against_perturbed(self, prefill: _SampleRun) -> Iterator[SelfComparison]:
+        """A prefill of the sample against perturbed ones."""
+        for seed in self._seeds():
+            with perturbed(self.engine, self.model, seed) as what, self.opened(*what, self.threads) as other:
+                moved = self.run(other, "prefill", SAMPLE)
+            name = f"norms moved by {STEPS} float32 steps, seed {seed}"
+            yield _compare("rounding", name, prefill, moved)
+
+    def _seeds(self) -> tuple[int, ...]:
+        """A short sample is perturbed twice."""
+        return SEEDS if len(self.tokens) < SAMPLE // 2 else SEEDS[:1]
 
     @contextmanager
-    def another(self, model: Model | None = None, threads: int | None = None) -> Iterator[Session]:
+    def opened(self, engine: Engine, model: Model, threads: int | None) -> Iterator[Session]:
         with open_session(
-            self.engine,
-            model or self.model,
+            engine,
+            model,
             context=self.session.info.context,
             settings=self.settings,
-            threads=threads or self.threads,
+            threads=threads,
             device_id=self.device_id,
         ) as session:
             yield session
 
-    def against_itself(self) -> Iterator[SelfComparison]:
-        with self.another() as other:
-            yield self.compare("self", "again", "prefill", other, "prefill")
-            yield self.compare("self", "prefill against decode", "prefill", other, "decode")
-            yield self.compare("self", "prefill against chunks of 7", "prefill", other, "7")
-        threads = self.session.info.fingerprint.threads
-        if threads > 1:
-            with self.another(threads=1) as other:
-                yield self.compare("self", f"{threads} threads against 1", "prefill", other, "prefill")
-
-    def against_perturbed(self) -> Iterator[SelfComparison]:
-        with tempfile.TemporaryDirectory(prefix="bitparity-") as folder:
-            for seed in range(PERTURBED_COPIES):
-                path = Path(folder) / f"perturbed-{seed}.gguf"
-                write_perturbed(self.model, path, seed)
-                with self.another(open_model(path)) as other:
-                    for chunks in ("prefill", "decode"):
-                        name = f"norm weights moved by {STEPS} float32 steps, seed {seed}, {chunks}"
-                        yield self.compare("rounding", name, chunks, other, chunks)
-                path.unlink()
-
-    def compare(
-        self, kind: Kind, name: str, chunks: str, other: Session, other_chunks: str
-    ) -> SelfComparison:
-        self.progress(name)
-        traces = MemoryTrace("expected"), MemoryTrace("actual")
+    def run(self, session: Session, chunks: str, positions: int) -> _SampleRun:
+        """The first positions of the sample, cut into calls."""
+        tokens = self.tokens[:positions]
+        trace = MemoryTrace(self.engine.name)
         with ExitStack() as stack:
             if self.stages is not None:
-                for session, trace in zip((self.session, other), traces, strict=True):
-                    stack.enter_context(session.tap(self.stages, trace))
-            rows = zip(
-                logits_by_position(self.session, self.tokens, Chunking(chunks)),
-                logits_by_position(other, self.tokens, Chunking(other_chunks)),
-                strict=True,
-            )
-            measured = [compare_logits(expected, actual) for expected, actual in rows]
-        flips = {position: m.contested for position, m in enumerate(measured) if not m.argmax_equal}
-        return SelfComparison(kind, name, tuple(map(Levels.of, measured)), flips, stage_noise(*traces))
+                stack.enter_context(session.tap(self.stages, trace))
+            logits = np.stack([row.copy() for row in logits_by_position(session, tokens, Chunking(chunks))])
+        self._done += 1
+        if self.progress is not None:
+            self.progress(self._done, 5 + len(self._seeds()))
+        return _SampleRun(logits, trace)
+
+
+def _compare(kind: Kind, name: str, expected: _SampleRun, actual: _SampleRun) -> SelfComparison:
+    """Two runs at the positions that both have."""
+    rows = zip(expected.logits, actual.logits, strict=False)
+    measured = [compare_logits(*pair) for pair in rows]
+    flips = {position: m.contested for position, m in enumerate(measured) if not m.argmax_equal}
+    stages = stage_noise(expected.trace, actual.trace)
+    return SelfComparison(kind, name, tuple(map(Levels.of, measured)), flips, stages)
 
 
 def stage_noise(expected: TraceValues, actual: TraceValues) -> dict[str, float]:
@@ -200,11 +234,6 @@ def stage_noise(expected: TraceValues, actual: TraceValues) -> dict[str, float]:
     return noise
 
 
-def _enough(tokens: Sequence[int], context: int) -> list[int]:
-    wanted = min(max(len(tokens), MIN_POSITIONS), MAX_POSITIONS, context)
-    return list(islice(cycle(tokens), wanted))
-
-
 def _cache_file(bench: _Bench) -> Path:
     """The file of this measurement: named by all that it depends on."""
     depends = {
@@ -213,7 +242,7 @@ def _cache_file(bench: _Bench) -> Path:
         "fingerprint": bench.session.info.fingerprint.as_dict(),
         "tokens": bench.tokens,
         "stages": bench.stages.text if bench.stages else None,
-        "perturbation": [STEPS, PERTURBED_COPIES],
+        "sample": [SHORT, DECODED, STEPS, SEEDS],
     }
     key = blake3(json.dumps(depends, sort_keys=True).encode()).hexdigest(length=16)
     return bench.settings.cache_dir / "noise" / f"{key}.json"

@@ -17,6 +17,7 @@ from bitparity.errors import BadInput
 from bitparity.formats import MULTIPLIED
 from bitparity.model import open_model
 from bitparity.model.types import Model
+from bitparity.noise.perturb import with_norms_moved
 from bitparity.oracle.arithmetic import BITNET_CPP, Arithmetic
 from bitparity.oracle.decoder import Decoder, Record
 from bitparity.oracle.definition import Definition, Place
@@ -41,6 +42,15 @@ class OracleEngine:
     ) -> None:
         self._arithmetic = arithmetic
         self._make_definition = make_definition
+
+    def perturbed(self, seed: int) -> OracleEngine:
+        """As bitparity.engine.Perturbable says."""
+        make = self._make_definition
+
+        def make_perturbed(model: Model, arithmetic: Arithmetic) -> Definition:
+            return make(with_norms_moved(model, seed), arithmetic)
+
+        return OracleEngine(self._arithmetic, make_perturbed)
 
     def availability(self) -> Availability:
         return Availability(True, f"part of bitparity; NumPy {np.__version__}, float64")
