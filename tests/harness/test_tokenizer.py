@@ -165,7 +165,6 @@ def test_sentencepiece_space_is_added_at_the_start_and_after_special_tokens() ->
     ("changes", "words"),
     [
         ({"pre": "smallest-bpe"}, "'smallest-bpe', which is not known"),
-        ({"pre": None}, "tokenizer.ggml.pre is missing"),
         ({"model": "rwkv"}, "'rwkv'"),
         ({"model": None}, "tokenizer.ggml.model is None"),
         ({"tokens": None}, "tokenizer.ggml.tokens is missing"),

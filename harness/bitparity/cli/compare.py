@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,18 +14,20 @@ import click
 from bitparity.blame.engines import BlameReport
 from bitparity.choose import choose_model, choose_prompts, choose_tokenizer
 from bitparity.cli.engine import arithmetic_option, kernels_option, time_limit_option
-from bitparity.cli.model_file import open_chosen
+from bitparity.cli.model_file import check_file, force_option, open_chosen
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.repeat import command_line
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
+from bitparity.compare.prompts import Prompt
 from bitparity.compare.recorder import make_recording
 from bitparity.compare.recording import save_recording
 from bitparity.compare.result import ComparisonResult
 from bitparity.compare.run import compare_engines
 from bitparity.engine import Engine
 from bitparity.engines.ways import open_engine
+from bitparity.model.checks import Finding
 from bitparity.model.types import Model
 from bitparity.registry import resolve_reference
 from bitparity.report.blame import print_blame
@@ -59,6 +62,7 @@ class Options:
     time_limit: float
     limit: float | None
     blame: bool
+    force: bool
     trace_filter: str
     record: Path | None
     json_file: Path | None
@@ -103,6 +107,7 @@ class Options:
     help="Judge by this fixed limit on 1 - cosine, not by measured noise.",
 )
 @click.option("--blame", is_flag=True, help="Judge every stage of both engines.")
+@force_option
 @click.option(
     "--trace-filter", default="*:*", show_default=True, help="layer:stage to record with BITNET_TRACE_DIR."
 )
@@ -161,9 +166,12 @@ def _comparison(options: Options, reference: Engine, settings: Settings, command
     engines = [reference, candidate]
     prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, engines)
     model = open_chosen(choose_model(options.model, engines), settings)
+    sides = (
+        Side(reference, _other(options.reference_model, model, settings)),
+        Side(candidate, _other(options.candidate_model, model, settings)),
+    )
     return Comparison(
-        reference=Side(reference, _other(options.reference_model, model, settings)),
-        candidate=Side(candidate, _other(options.candidate_model, model, settings)),
+        *sides,
         prompts=prompts,
         settings=settings,
         model=model,
@@ -175,13 +183,25 @@ def _comparison(options: Options, reference: Engine, settings: Settings, command
         tokenizer=choose_tokenizer(options.tokenizer, model),
         trace_filter=StageFilter.parse(options.trace_filter, model.hyper.n_layer).text,
         command=command,
+        findings=_findings(sides, prompts, options.force),
     )
+
+
+def _findings(sides: Sequence[Side], prompts: Sequence[Prompt], force: bool) -> list[Finding]:
+    """What the checks of the files say, each file checked for the engines that run it."""
+    texts = [prompt.text for prompt in prompts if prompt.text]
+    found: list[Finding] = []
+    for model in {side.model.path: side.model for side in sides}.values():
+        engines = [side.engine.name for side in sides if side.model.path == model.path]
+        found += check_file(model, force=force, engines=engines, texts=texts)
+    return found
 
 
 def _record(file: Path, options: Options, reference: Engine, settings: Settings) -> None:
     """Run the reference alone and keep its logits in a file."""
     prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, [reference])
     model = open_chosen(options.reference_model or choose_model(options.model, [reference]), settings)
+    _findings([Side(reference, model)], prompts, options.force)
     threads, device_id = options.threads, options.device_id
     recording = make_recording(
         reference, model, prompts, settings=settings, threads=threads, device_id=device_id

@@ -13,6 +13,7 @@ from bitparity.cli.model_file import model_file
 from bitparity.cli.output import OutputFile
 from bitparity.formats.table_lookup import Tilings
 from bitparity.model import open_model
+from bitparity.model.checks import Finding, check_model
 from bitparity.model.layout_evidence import judge, layout_evidence
 from bitparity.model.types import Model
 from bitparity.model.weights import check_mapping, describe_mapping
@@ -39,7 +40,7 @@ def command(
     json_file: Path | None,
     tilings: Tilings | None,
 ) -> None:
-    """Print a model's metadata, tensors, formats and weight mapping.
+    """Print a model's metadata, tensors, formats, weight mapping, and what the checks of the file find.
 
     MODEL is a GGUF file, or bitnet (the default) or bitnet-b1.58 for a bundled model.
     With BITNET_DEBUG_LOGITS=1 the values are looked at through the mapping, too.
@@ -52,9 +53,10 @@ def command(
     mapping = describe_mapping(model)
     if read_settings().debug_logits:
         mapping += check_mapping(model)
+    findings = check_model(model)
     if json_file is not None:
-        write_json(json_file, _as_json(model, mapping))
-    click.echo("\n".join(_lines(model, mapping, show_kv)))
+        write_json(json_file, _as_json(model, mapping, findings))
+    click.echo("\n".join(_lines(model, mapping, show_kv, findings)))
 
 
 def _layout_lines(model: Model, name: str, other: Model | None) -> list[str]:
@@ -68,7 +70,7 @@ def _layout_lines(model: Model, name: str, other: Model | None) -> list[str]:
     return lines
 
 
-def _lines(model: Model, mapping: list[str], show_kv: bool) -> list[str]:
+def _lines(model: Model, mapping: list[str], show_kv: bool, findings: list[Finding]) -> list[str]:
     hyper = model.hyper
     counts = ", ".join(f"{count} {name}" for name, count in model.format_counts().items())
     packed = sum(tensor.data.size for tensor in model.tensors.values())
@@ -78,6 +80,7 @@ def _lines(model: Model, mapping: list[str], show_kv: bool) -> list[str]:
         f"{hyper.n_head_kv} KV heads, {hyper.n_vocab:,} tokens, context {hyper.context_length:,}",
         f"tensors: {len(model.tensors)} ({counts}), {packed:,} bytes",
         *mapping,
+        *(f"{finding.severity.value}: {finding.sentence}" for finding in findings),
     ]
     if show_kv:
         lines += ["", *(f"{key} = {_shown(value)}" for key, value in model.metadata.items())]
@@ -102,7 +105,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool) else [_plain(item) for item in value]
 
 
-def _as_json(model: Model, mapping: list[str]) -> dict[str, Any]:
+def _as_json(model: Model, mapping: list[str], findings: list[Finding]) -> dict[str, Any]:
     return {
         "path": str(model.path),
         "hyperparameters": model.hyper.as_dict(),
@@ -110,6 +113,7 @@ def _as_json(model: Model, mapping: list[str]) -> dict[str, Any]:
         "tied_head": model.weights.head_is_tied,
         "embedding_is_transposed": model.weights.embedding_is_transposed,
         "mapping": mapping,
+        "findings": [finding.as_dict() for finding in findings],
         "metadata": {key: _plain(value) for key, value in model.metadata.items()},
         "tensors": [
             {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bitparity.model import open_model
 from bitparity.model.bundled import ARCHS, bundled_model
+from bitparity.model.checks import Finding, Severity, check_model, refuse_to_run
 from bitparity.model.types import Model
 from bitparity.model.weights import check_mapping, describe_mapping
 from bitparity.settings import Settings
@@ -28,3 +31,25 @@ def open_chosen(path: Path, settings: Settings) -> Model:
         click.echo("\n".join(describe_mapping(model)), err=True)
         click.echo("\n".join(check_mapping(model)), err=True)
     return model
+
+
+def force_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--force`: go on whatever the checks of the file say."""
+    help_text = "Go on where a check of the file says that the result would mean nothing."
+    return click.option("--force", is_flag=True, help=help_text)(command)
+
+
+def check_file(
+    model: Model, *, force: bool, engines: Collection[str] = (), texts: Sequence[str] = ()
+) -> list[Finding]:
+    """Tell on standard error what the checks of a file found, except notes, and return it.
+
+    Raises BadInput or NotCompared for what stops a run, unless it is forced.
+    """
+    findings = check_model(model, engines=engines, texts=texts)
+    if not force:
+        refuse_to_run(findings, model.path.name)
+    findings = [finding for finding in findings if finding.severity is not Severity.NOTE]
+    for finding in findings:
+        click.echo(f"{model.path.name}: {finding.sentence}", err=True)
+    return findings

@@ -15,7 +15,7 @@ import numpy as np
 
 from bitparity.choose import choose_model, choose_tokenizer
 from bitparity.cli.engine import arithmetic_option, kernels_option, time_limit_option
-from bitparity.cli.model_file import open_chosen
+from bitparity.cli.model_file import check_file, force_option, open_chosen
 from bitparity.compare.positions import check_tokens
 from bitparity.compare.prompts import Prompt, encode, parse_tokens, text_prompt
 from bitparity.engine import Session
@@ -47,6 +47,7 @@ class Options:
     threads: int | None
     device_id: int | None
     time_limit: float
+    force: bool
     trace_filter: str
 
 
@@ -64,6 +65,7 @@ class Options:
 @click.option("--threads", type=click.IntRange(1), help="Threads of the engine.")
 @click.option("--device-id", type=int, help="Device of the engine.")
 @time_limit_option
+@force_option
 @click.option("--trace-filter", default="*:*", show_default=True, help="layer:stage for BITNET_TRACE_DIR.")
 def command(**given: Any) -> None:
     """Generate text with one engine, greedily, and print it as it comes.
@@ -78,6 +80,7 @@ def command(**given: Any) -> None:
     )
     prompt = _choose_prompt(options)
     model = open_chosen(choose_model(options.model, [engine]), settings)
+    check_file(model, force=options.force, engines=[engine.name], texts=[prompt.text] if prompt.text else ())
     external = choose_tokenizer(options.tokenizer, model)
     tokenizer = external or Tokenizer.from_gguf(model.metadata)
     stages = StageFilter.parse(options.trace_filter, model.hyper.n_layer).text

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from bitparity.cli.kernel_config import kernel_config_option
-from bitparity.cli.model_file import model_file
+from bitparity.cli.model_file import check_file, force_option, model_file
 from bitparity.cli.output import OutputFile
 from bitparity.formats.table_lookup import Tilings
 from bitparity.model import open_model
@@ -22,15 +22,19 @@ _SHOWN = 10
 @click.argument("expected", metavar="MODEL")
 @click.argument("actual", metavar="OTHER")
 @click.option("--json", "json_file", type=OutputFile(), help="Write the result here.")
+@force_option
 @kernel_config_option
-def command(expected: str, actual: str, json_file: Path | None, tilings: Tilings | None) -> None:
+def command(expected: str, actual: str, json_file: Path | None, force: bool, tilings: Tilings | None) -> None:
     """Prove that two models hold the same weights, in whatever formats, or name where they do not.
 
     MODEL and OTHER are GGUF files, or bitnet or bitnet-b1.58 for a bundled model.
     Codes must be equal; scales must be equal to the precision of the narrower format.  Exit code 1 when they
     differ.
     """
-    found = verify_weights(*(open_model(model_file(name), tilings=tilings) for name in (expected, actual)))
+    models = [open_model(model_file(name), tilings=tilings) for name in (expected, actual)]
+    for model in models:
+        check_file(model, force=force)
+    found = verify_weights(*models)
     if json_file is not None:
         result = {"same": found.is_same, **asdict(found)}
         write_json(json_file, result)

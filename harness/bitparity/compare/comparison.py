@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.prompts import ExternalTokenizer, Prompt
 from bitparity.engine import Engine, Session
+from bitparity.model.checks import Finding
 from bitparity.model.types import Model
 from bitparity.noise.measure import MIN_SAMPLE
 from bitparity.runs import choose_context, follow, open_session
@@ -33,6 +34,7 @@ class Comparison:
     context   positions to make room for; None is what is asked
     threads   of each engine; None is the settings' own number
     command   the command line that repeats this run, for reports
+    findings  of the checks of both files, for reports
     """
 
     reference: Side
@@ -48,6 +50,7 @@ class Comparison:
     tokenizer: ExternalTokenizer | None = None
     trace_filter: str = "*:*"
     command: str = ""
+    findings: Sequence[Finding] = ()
 
     @property
     def meant(self) -> Model:

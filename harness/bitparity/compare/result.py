@@ -67,6 +67,7 @@ class ComparisonResult:
     blame                  what blame/engines.py found, None when not asked
     seconds                that the run took from opening the engines on, noise and stages included
     command                the command that repeats the run
+    findings               of the checks of the model files, as dicts (model/checks/finding.py)
     """
 
     model: ModelFile
@@ -86,6 +87,7 @@ class ComparisonResult:
     blame: Mapping[str, Any] | None = None
     seconds: float = 0.0
     command: str = ""
+    findings: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def asked(self) -> int:
@@ -159,6 +161,7 @@ class ComparisonResult:
             "blame": None if self.blame is None else dict(self.blame),
             "seconds": self.seconds,
             "command": self.command,
+            "findings": [dict(finding) for finding in self.findings],
         }
         plain: dict[str, Any] = without_nan(data)
         return plain
@@ -214,6 +217,7 @@ def _from_dict(data: dict[str, Any]) -> ComparisonResult:
         prompts=tuple(PromptSpan(**span) for span in data["prompts"]),
         positions=tuple(_row_from_dict(row) for row in data["positions"]),
         verdict=Verdict(data["verdict"]),
+        findings=tuple(data.get("findings", ())),
         **same,
     )
 

@@ -194,6 +194,7 @@ class Run:
             blame=None if self.blame is None else self.blame.as_dict(),
             seconds=round(time.perf_counter() - self.started, 3),
             command=comparison.command,
+            findings=tuple(finding.as_dict() for finding in comparison.findings),
         )
 
     def _tokens(self) -> list[list[int]]:

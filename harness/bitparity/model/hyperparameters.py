@@ -6,8 +6,9 @@ What would change the numbers and is not supported here is refused by its key, n
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +16,20 @@ from bitparity.architectures import architecture_named
 from bitparity.architectures.graph import HyperKey
 from bitparity.errors import BadInput
 from bitparity.model.types import HyperParameters, Tensor
+
+_ACTIVATIONS: dict[str, Literal["silu", "relu2"]] = {
+    **dict.fromkeys(("silu", "swish"), "silu"),
+    **dict.fromkeys(("relu2", "relu^2", "relu_squared", "squared_relu"), "relu2"),
+}
+
+
+@dataclass(frozen=True)
+class DeclaredActivation:
+    """key and value in the metadata, and the activation function that the value names."""
+
+    key: str
+    value: str
+    name: Literal["silu", "relu2"]
 
 
 class _Keys:
@@ -64,15 +79,31 @@ def read_hyperparameters(metadata: Mapping[str, Any], tensors: Mapping[str, Tens
     read: dict[str, Any] = {}
     for key in architecture.keys:
         read[key.field] = keys.read(key, read)
+    declared = declared_activation(metadata, arch)
     hyper = HyperParameters(
         architecture=architecture,
         n_vocab=_n_vocab(keys, read["n_embd"], tensors.get("token_embd.weight")),
         rope_pairs=architecture.rope_pairs,
-        activation=architecture.activation,
+        activation=architecture.activation if declared is None else declared.name,
         **read,
     )
     _check(hyper, keys)
     return hyper
+
+
+def declared_activation(metadata: Mapping[str, Any], arch: str) -> DeclaredActivation | None:
+    """The activation function that a file declares, which goes before the architecture's own; None if none.
+
+    `hidden_activation` is llama.cpp's name of the key, `hidden_act` that of Hugging Face's config.json.
+    Raises BadInput for one that is not supported.
+    """
+    for key in (f"{arch}.hidden_activation", f"{arch}.hidden_act"):
+        value = metadata.get(key)
+        if value is not None and value not in _ACTIVATIONS:
+            raise BadInput(f"metadata key {key} is {value!r}; supported are {', '.join(_ACTIVATIONS)}")
+        if value is not None:
+            return DeclaredActivation(key, value, _ACTIVATIONS[value])
+    return None
 
 
 def _n_vocab(keys: _Keys, n_embd: int, token_embd: Tensor | None) -> int:

@@ -49,7 +49,7 @@ def headline(result: ComparisonResult) -> str:
 def remarks(result: ComparisonResult) -> list[str]:
     """What else is to be said, a sentence each."""
     said = (near_ties(result), fixed_limit(result), unfinished(result), blame_line(result))
-    return [sentence for sentence in said if sentence]
+    return [finding["sentence"] for finding in result.findings] + [sentence for sentence in said if sentence]
 
 
 def describe_position(result: ComparisonResult, row: PositionResult) -> str:

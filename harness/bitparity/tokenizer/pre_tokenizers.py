@@ -2,7 +2,8 @@
 
 `tokenizer.ggml.pre` of a GGUF file names one.  Each pattern is applied in turn to the pieces that the ones
 before it left; a match is a piece, and so is the text between matches.  A name that is not here is an error:
-another pattern gives other ids, and a model that is fed other ids gives plausible nonsense.
+another pattern gives other ids, and a model that is fed other ids gives plausible nonsense.  A file without a
+name is cut as the references cut it, since they are what is compared (model/checks says so).
 
 Source of the names and patterns: llama.cpp src/llama-vocab.cpp, upstream of 2026 and the fork that bitnet.cpp
 pins.  The two agree except on `falcon3`, which upstream cuts as `llama-bpe`; here it is cut as by bitnet.cpp,
@@ -53,6 +54,8 @@ _FALCON = PreTokenizer((_PUNCTUATION, _GPT2, r"[0-9][0-9][0-9]"))
 _FALCON3 = PreTokenizer((_PUNCTUATION, _GPT2, r"[0-9]"))
 _DEFAULT = PreTokenizer((r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"))
 
+MISSING = "default"  # what both references warn of and take where tokenizer.ggml.pre is missing
+
 PRE_TOKENIZERS: dict[str, PreTokenizer] = {
     **dict.fromkeys(("llama-bpe", "llama3", "llama-v3", "falcon-h1"), _LLAMA3),
     **dict.fromkeys(("smaug-bpe", "dbrx"), _SMAUG),
@@ -67,15 +70,13 @@ PRE_TOKENIZERS: dict[str, PreTokenizer] = {
 
 
 def get_pre_tokenizer(name: str | None) -> PreTokenizer:
-    """Raises BadInput that names what is unknown, or says that the file names none."""
-    known = ", ".join(sorted(PRE_TOKENIZERS))
-    if not name:
-        raise BadInput(
-            "tokenizer.ggml.pre is missing, so the pre-tokenizer of this vocabulary is not known; "
-            f"convert the model again, or give its tokenizer.json; known pre-tokenizers are {known}"
-        )
-    if name not in PRE_TOKENIZERS:
+    """The one of that name, or what the references take for a file that names none.
+
+    Raises BadInput that names what is unknown.
+    """
+    if (name or MISSING) not in PRE_TOKENIZERS:
+        known = ", ".join(sorted(PRE_TOKENIZERS))
         raise BadInput(
             f"tokenizer.ggml.pre names the pre-tokenizer {name!r}, which is not known; known are {known}"
         )
-    return PRE_TOKENIZERS[name]
+    return PRE_TOKENIZERS[name or MISSING]

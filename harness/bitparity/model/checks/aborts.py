@@ -1,0 +1,43 @@
+"""What a reference is known to abort on, or to leave out without a word: told before it is started.
+
+Everything here was seen; reference/UPSTREAM.md says with which versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bitparity.model.checks.finding import Finding, Severity
+from bitparity.model.types import Model
+
+LLAMAS = ("bitnet.cpp", "llama.cpp")
+_USES_NO_HEAD = ("bitnet", "bitnet-25", "bitnet-b1.58")
+
+
+def half_norms(model: Model) -> Iterator[Finding]:
+    """Norm weights that are not float32, which the product after a norm does not take."""
+    halves = [t for t in model.tensors.values() if len(t.shape) == 1 and t.format != "F32"]
+    if not halves:
+        return
+    first = halves[0]
+    yield Finding(
+        Severity.STOP,
+        first.name,
+        f"tensor {first.name} is {first.format} ({len(halves)} of the norms are not F32): "
+        f"{' and '.join(LLAMAS)} abort at the product of a norm with its weight; write norms as F32",
+        LLAMAS,
+    )
+
+
+def own_head(model: Model) -> Iterator[Finding]:
+    """A head of its own in an architecture whose graph multiplies by the embedding."""
+    if model.weights.head_is_tied or model.hyper.arch not in _USES_NO_HEAD:
+        return
+    name, arch, engines = model.weights.head.name, model.hyper.arch, tuple(model.hyper.architecture.nodes)
+    do = (
+        "do not load such a file"
+        if arch == "bitnet"
+        else "loads it and multiplies by the embedding all the same"
+    )
+    sentence = f"tensor {name}: of the architecture {arch!r} {' and '.join(engines)} {do}"
+    yield Finding(Severity.STOP, name, sentence, engines)
