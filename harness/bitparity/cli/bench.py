@@ -18,6 +18,7 @@ from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.repeat import command_line
 from bitparity.engine import Engine, role_of
+from bitparity.engines.program import PREFIX
 from bitparity.engines.ways import limited, open_engine
 from bitparity.errors import BadInput, EngineFailed, EngineUnavailable, NotCompared
 from bitparity.model import open_model
@@ -118,19 +119,27 @@ def _named_lanes(names: Sequence[str], model: str | None, chosen: Chosen) -> lis
     """Lanes of `ENGINE` and `ENGINE=FILE`; those without a file share one that they all run."""
     if doubled := next((name for name in names if names.count(name) > 1), None):
         raise BadInput(f"--engine {doubled} was given twice")
-    parts = [name.partition("=") for name in names]
-    engines = configure_each([open_engine(name) for name, _, _ in parts], **chosen)
-    sharing = [engine for engine, (_, _, file) in zip(engines, parts, strict=True) if not file]
+    parts = [_engine_and_file(name) for name in names]
+    engines = configure_each([open_engine(name) for name, _ in parts], **chosen)
+    sharing = [engine for engine, (_, file) in zip(engines, parts, strict=True) if not file]
     shared = open_model(choose_model(model, sharing)) if sharing else None
     lanes = make_lanes(
         [
             (engine, open_model(Path(file)) if file or shared is None else shared)
-            for engine, (_, _, file) in zip(engines, parts, strict=True)
+            for engine, (_, file) in zip(engines, parts, strict=True)
         ]
     )
     for lane in lanes:
         require_runnable(lane.engine, lane.model)
     return lanes
+
+
+def _engine_and_file(text: str) -> tuple[str, str]:
+    """Both sides of the last `=`, which a program's own flags may have too."""
+    engine, equals, file = text.rpartition("=")
+    if not equals or (text.startswith(PREFIX) and not Path(file).is_file()):
+        return text, ""
+    return engine, file
 
 
 def default_lanes(name: str | None, chosen: Chosen) -> list[Lane]:

@@ -48,11 +48,13 @@ def keeping_its_inputs(command: click.Command) -> click.Command:
 
 
 def _paths(value: Any) -> Iterator[Path]:
-    """All that a value may name a file by; a file that an engine is given stands after `ENGINE=`."""
+    """All that a value may name a file by; a file that an engine is given stands after `ENGINE=`, and the
+    engine may be a file, or a program with such flags."""
     if isinstance(value, tuple):
         for item in value:
             yield from _paths(item)
     elif isinstance(value, Path):
         yield value
     elif isinstance(value, str) and value:
-        yield from (Path(value), Path(value.partition("=")[2]))
+        engine, _, last = value.rpartition("=")
+        yield from (Path(part) for part in (value, value.partition("=")[2], engine, last) if part)

@@ -15,7 +15,7 @@ from bitparity.worker.channel import NoMessage
 from bitparity.worker.process import WorkerProcess
 
 TIME_LIMIT = 600.0
-_LEAST_TO_START = 60.0  # seconds; Python itself takes some on a busy machine
+LEAST_TO_START = 60.0  # seconds; Python itself takes some on a busy machine
 
 Send = Callable[[Any], None]
 
@@ -58,7 +58,7 @@ class Worker:
         self.failure: EngineFailed | None = None
         self._process = WorkerProcess()
         try:
-            self._ask((name, make, dict(arguments)), max(time_limit, _LEAST_TO_START))
+            self._ask((name, make, dict(arguments)), max(time_limit, LEAST_TO_START))
         except BaseException:
             self.close()
             raise
