@@ -11,6 +11,7 @@ namespace bitnet {
 
 class ThreadPool {
 public:
+    // Throws std::system_error when the system does not give so many threads.
     explicit ThreadPool(int threads);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;
@@ -24,6 +25,7 @@ public:
     void run(int count, const Task& task);
 
 private:
+    void stop();
     void work(int thread);
     void take_tasks(int thread);
     bool wait_for_round(std::uint32_t seen);
