@@ -19,16 +19,17 @@ struct FormatRow {
     std::string_view name;
     int block;  // weights; a row of a matrix has whole blocks
     int block_bytes;
-    bool has_one_scale;  // a float32 of the whole matrix, after its rows
+    bool has_one_scale;       // a float32 of the whole matrix, after its rows
+    std::uint32_t ggml_type;  // type id in a GGUF file
 };
 
 constexpr FormatRow format_rows[] = {
-    {Format::f32, "F32", 1, 4, false},
-    {Format::f16, "F16", 1, 2, false},
-    {Format::bf16, "BF16", 1, 2, false},
-    {Format::i2_s, "I2_S", block_i2_s, 32, true},
-    {Format::tq1_0, "TQ1_0", block_q8_k, tq1_0_bytes, false},
-    {Format::tq2_0, "TQ2_0", block_q8_k, tq2_0_bytes, false},
+    {Format::f32, "F32", 1, 4, false, 0},
+    {Format::f16, "F16", 1, 2, false, 1},
+    {Format::bf16, "BF16", 1, 2, false, 30},
+    {Format::i2_s, "I2_S", block_i2_s, 32, true, 36},
+    {Format::tq1_0, "TQ1_0", block_q8_k, tq1_0_bytes, false, 34},
+    {Format::tq2_0, "TQ2_0", block_q8_k, tq2_0_bytes, false, 35},
 };
 
 constexpr const FormatRow& row_of(Format format) {

@@ -1,0 +1,200 @@
+/* libbitnet: BitNet b1.58 inference on the CPU, as a C99 library.
+ *
+ *     bitnet_model* model = bitnet_model_load("model.gguf", NULL);
+ *     bitnet_session* session = bitnet_session_open(model, NULL);
+ *     if (session == NULL) fprintf(stderr, "%s\n", bitnet_last_error());
+ *     ...
+ *     bitnet_session_free(session);
+ *     bitnet_model_free(model);
+ *
+ * Handles.  A model and a session are handles.  NULL and a handle that was freed are found out: a call with one fails
+ * with BITNET_CLOSED, and freeing one does nothing.  Sessions keep their model alive.
+ *
+ * Errors.  A call fails with a negative bitnet_status or, where it gives a pointer, with NULL; bitnet_last_error then
+ * says why, in a sentence.  No call ends the program, throws, or prints.
+ *
+ * Threads.  Calls may come from any thread.  A session is used by one call at a time; another fails with BITNET_BUSY,
+ * and so does a call on the session from a callback of its own.  Results do not depend on the number of threads.
+ *
+ * Structures.  The first member of a structure that the caller fills in is its size: call its _init function, which
+ * sets the size and the defaults.  Later versions add members at the end only.
+ *
+ * Texts are UTF-8.  A text that a call returns as a pointer is the library's and stays as long as its handle is open.
+ * The library also exports the functions of bitparity's engine.h, which lets bitparity compare it with other engines.
+ */
+#ifndef BITNET_H
+#define BITNET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define BITNET_EXPORT __declspec(dllexport)
+#else
+#define BITNET_EXPORT __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Grows when a function or a structure changes its meaning, never when one is added. */
+#define BITNET_ABI_VERSION 1
+
+typedef enum bitnet_status {
+    BITNET_OK = 0,
+    BITNET_BAD_INPUT = -1, /* an argument, a file or a text that is wrong */
+    BITNET_CLOSED = -2,    /* a handle that is null or not open */
+    BITNET_NO_DEVICE = -3, /* a device that does not exist */
+    BITNET_BUSY = -4,      /* another call is using the session */
+    BITNET_NO_MEMORY = -5,
+    BITNET_FAILED = -6 /* anything else */
+} bitnet_status;
+
+typedef struct bitnet_model bitnet_model;
+typedef struct bitnet_session bitnet_session;
+
+/* ---- The library ---------------------------------------------------------------------------------------- */
+
+/* "0.1.0". */
+BITNET_EXPORT const char* bitnet_version(void);
+
+/* BITNET_ABI_VERSION of the library; a program checks it against its header's. */
+BITNET_EXPORT uint32_t bitnet_abi_version(void);
+
+/* What compiled the library: "gcc 12.2.0". */
+BITNET_EXPORT const char* bitnet_compiler(void);
+
+/* Prepare the library; BITNET_BAD_INPUT when it cannot serve a program that was compiled for abi_version.  Calls
+ * work without it.
+ */
+BITNET_EXPORT bitnet_status bitnet_init(uint32_t abi_version);
+
+/* Free every model and session that is still open. */
+BITNET_EXPORT void bitnet_cleanup(void);
+
+/* Why the last call of this thread that failed did so; empty when none has.  It stays until the next failure. */
+BITNET_EXPORT const char* bitnet_last_error(void);
+
+/* "BITNET_BUSY" for BITNET_BUSY; "unknown" for what is no status. */
+BITNET_EXPORT const char* bitnet_status_name(bitnet_status status);
+
+/* ---- Devices and kernel sets ---------------------------------------------------------------------------- */
+
+/* Accelerators, counted from 0.  This version computes on the CPU only, so there are none. */
+BITNET_EXPORT int32_t bitnet_device_count(void);
+
+/* What a device is called; -1 is the CPU.  NULL for one that does not exist. */
+BITNET_EXPORT const char* bitnet_device_name(int32_t device_id);
+
+/* Sets of kernels that this CPU runs, best first: "avx512", "avx2", "portable".  All compute the same bits. */
+BITNET_EXPORT int32_t bitnet_kernel_set_count(void);
+BITNET_EXPORT const char* bitnet_kernel_set_name(int32_t index);
+
+/* Threads that the machine runs at once. */
+BITNET_EXPORT int32_t bitnet_hardware_threads(void);
+
+/* ---- Models --------------------------------------------------------------------------------------------- */
+
+typedef struct bitnet_model_config {
+    size_t size;
+    int32_t device_id; /* -1, the CPU */
+    const char*
+        arithmetic; /* which build of ggml to compute like, to the bit: "llama.cpp/avx512/gcc"; NULL takes
+                               bitnet.cpp's for I2_S weights and models that only it runs, else llama.cpp's */
+    const char* kernels; /* name of a kernel set; NULL for the best */
+} bitnet_model_config;
+
+typedef struct bitnet_model_info {
+    size_t size;
+    int32_t n_vocab, n_layer, n_embd, n_head, n_head_kv, head_dim, n_ff;
+    int32_t context_length; /* positions that the model was trained for */
+    int32_t head_is_tied;   /* whether the head is the embedding */
+    int64_t n_tensors;
+    int64_t n_parameters;
+    int64_t mapped_bytes; /* of the file, shared with whoever else maps it */
+    int64_t owned_bytes;  /* copies of norms, and of embeddings that cannot be used as they lie */
+} bitnet_model_info;
+
+BITNET_EXPORT void bitnet_model_config_init(bitnet_model_config* config);
+
+/* Open a GGUF file, which is mapped and not read.  A config of NULL means the defaults. */
+BITNET_EXPORT bitnet_model* bitnet_model_load(const char* path, const bitnet_model_config* config);
+
+/* Close a model; what its sessions need stays until they are freed. */
+BITNET_EXPORT void bitnet_model_free(bitnet_model* model);
+
+/* Fills in the first info->size bytes. */
+BITNET_EXPORT bitnet_status bitnet_model_get_info(const bitnet_model* model, bitnet_model_info* info);
+
+/* "bitnet-b1.58". */
+BITNET_EXPORT const char* bitnet_model_architecture(const bitnet_model* model);
+
+/* What computes, and the weight formats, a "key=value" a line: version, compiler, isa, kernels, kv_type, arithmetic,
+ * architecture, weight_formats.
+ */
+BITNET_EXPORT const char* bitnet_model_description(const bitnet_model* model);
+
+/* A value of the file's metadata as text, at most capacity bytes with the zero that ends it.  Returns its bytes
+ * without the zero, also when they do not fit; BITNET_BAD_INPUT for a key that the file does not have.
+ */
+BITNET_EXPORT int32_t bitnet_model_metadata(const bitnet_model* model, const char* key, char* text,
+                                            size_t capacity);
+
+/* The length of a row of logits. */
+BITNET_EXPORT int32_t bitnet_n_vocab(const bitnet_model* model);
+
+/* ---- Sessions: one sequence of tokens and its KV cache -------------------------------------------------- */
+
+typedef struct bitnet_session_config {
+    size_t size;
+    int32_t context; /* positions to make room for; 0 for 2048, or what the model was trained for if less */
+    int32_t threads; /* 0 for as many as the machine runs at once */
+    int32_t keep_logits; /* not 0: keep the logits of all calls and not of the last one only */
+} bitnet_session_config;
+
+/* Whose logits a call computes. */
+typedef enum bitnet_logits_of { BITNET_LOGITS_ALL = 0, BITNET_LOGITS_LAST = 1 } bitnet_logits_of;
+
+BITNET_EXPORT void bitnet_session_config_init(bitnet_session_config* config);
+
+/* A config of NULL means the defaults. */
+BITNET_EXPORT bitnet_session* bitnet_session_open(bitnet_model* model, const bitnet_session_config* config);
+
+BITNET_EXPORT void bitnet_session_free(bitnet_session* session);
+
+/* Tokens that the session holds, which is the position of the next one. */
+BITNET_EXPORT int32_t bitnet_position(const bitnet_session* session);
+
+/* Positions that the session has room for. */
+BITNET_EXPORT int32_t bitnet_context(const bitnet_session* session);
+
+BITNET_EXPORT int32_t bitnet_threads(const bitnet_session* session);
+
+/* Run n tokens as one batch, causally, from bitnet_position on. */
+BITNET_EXPORT bitnet_status bitnet_prefill(bitnet_session* session, const int32_t* ids, int32_t n,
+                                           bitnet_logits_of which);
+
+/* Run one token. */
+BITNET_EXPORT bitnet_status bitnet_decode(bitnet_session* session, int32_t id);
+
+/* Forget every position >= to; 0 <= to <= bitnet_position. */
+BITNET_EXPORT bitnet_status bitnet_rollback(bitnet_session* session, int32_t to);
+
+/* The logits that a position gave for the next one, (n_vocab,): valid until the next call that runs or forgets
+ * tokens.  NULL for a position whose logits were not computed or not kept (bitnet_session_config.keep_logits).
+ */
+BITNET_EXPORT const float* bitnet_logits(const bitnet_session* session, int32_t position);
+
+/* The same, copied to room for n_vocab values. */
+BITNET_EXPORT bitnet_status bitnet_copy_logits(const bitnet_session* session, int32_t position, float* logits,
+                                               int32_t capacity);
+
+/* The tokens that the session holds.  Returns how many there are, also when there is no room for them. */
+BITNET_EXPORT int32_t bitnet_session_tokens(const bitnet_session* session, int32_t* ids, int32_t capacity);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

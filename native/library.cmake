@@ -1,0 +1,44 @@
+# libbitnet: the engine as a C library (include/bitnet.h).  In a wheel it lies in bitparity_native, beside the Python
+# front, which does not use it; a plain `cmake --install` puts it where CMake puts libraries.
+set(tables ${CMAKE_CURRENT_BINARY_DIR}/tables)
+file(GLOB architectures CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/harness/bitparity/architectures/*.py)
+add_custom_command(
+  OUTPUT ${tables}/architectures.cpp
+  COMMAND ${CMAKE_COMMAND} -E make_directory ${tables}
+  COMMAND ${CMAKE_COMMAND} -E env PYTHONPATH=${PROJECT_SOURCE_DIR}/harness PYTHONDONTWRITEBYTECODE=1
+    ${Python_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/generate/architectures.py ${tables}/architectures.cpp
+  DEPENDS generate/architectures.py ${architectures} ${PROJECT_SOURCE_DIR}/harness/bitparity/stages.py
+)
+
+add_library(bitnet SHARED
+  ${tables}/architectures.cpp
+  src/library/api_engine.cpp
+  src/library/api_library.cpp
+  src/library/api_model.cpp
+  src/library/api_session.cpp
+  src/library/arithmetic_names.cpp
+  src/library/boundary.cpp
+  src/library/devices.cpp
+  src/library/gguf.cpp
+  src/library/hyperparameters.cpp
+  src/library/mapped_file.cpp
+  src/library/model.cpp
+  src/library/session.cpp
+  src/library/unpack.cpp
+  src/library/utf8.cpp
+  src/library/weights.cpp
+  src/library/words.cpp
+)
+target_link_libraries(bitnet PRIVATE bitnet_core)
+target_include_directories(bitnet PRIVATE src ${PROJECT_SOURCE_DIR}/harness/bitparity
+  PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>)
+target_compile_definitions(bitnet PRIVATE BITNET_VERSION="${PROJECT_VERSION}")
+set_target_properties(bitnet PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+# Hidden visibility leaves templates of the standard library to be seen; the list of exports does not.
+if(NOT APPLE)
+  target_link_options(bitnet PRIVATE LINKER:--version-script=${CMAKE_CURRENT_SOURCE_DIR}/src/library/exports.map)
+  set_target_properties(bitnet PROPERTIES LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/library/exports.map)
+endif()
+
+install(TARGETS bitnet LIBRARY DESTINATION bitparity_native/lib)
+install(FILES include/bitnet.h DESTINATION bitparity_native/include)

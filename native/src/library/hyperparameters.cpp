@@ -1,0 +1,185 @@
+#include "library/hyperparameters.hpp"
+
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "library/bad_input.hpp"
+#include "library/words.hpp"
+
+namespace bitnet::library {
+namespace {
+
+constexpr std::int64_t largest = std::numeric_limits<std::int32_t>::max();
+
+// Metadata under the prefix of one architecture.
+class Keys {
+public:
+    Keys(const GgufFile& file, std::string_view arch) : file_(file), prefix_(std::string(arch) + ".") {}
+
+    std::string name(std::string_view key) const { return prefix_ + std::string(key); }
+    const Value* find(std::string_view key) const { return file_.find(name(key)); }
+
+    // A positive whole number; an array stands for its value when it holds only one (n_ff a layer).
+    int integer(std::string_view key) const {
+        const Value* value = find(key);
+        if (value == nullptr) throw missing(key);
+        const auto number = whole(*value);
+        if (!number || *number < 1 || *number > largest) {
+            throw BadInput("metadata key " + name(key) + " is " + value_text(*value) +
+                           ", not one positive whole number");
+        }
+        return int(*number);
+    }
+
+    float real(std::string_view key) const {
+        const Value* value = find(key);
+        if (value == nullptr) throw missing(key);
+        double number = 0;
+        if (const auto* real = std::get_if<double>(value)) number = *real;
+        if (const auto* integer = std::get_if<std::int64_t>(value)) number = double(*integer);
+        if (!(number > 0) || std::isinf(number)) {
+            throw BadInput("metadata key " + name(key) + " is " + value_text(*value) +
+                           ", not a positive number");
+        }
+        return float(number);
+    }
+
+private:
+    BadInput missing(std::string_view key) const {
+        return BadInput("metadata key " + name(key) + " is missing; convert the model again");
+    }
+
+    static std::optional<std::int64_t> whole(const Value& value) {
+        if (const auto* number = std::get_if<std::int64_t>(&value)) return *number;
+        const auto* array = std::get_if<Array>(&value);
+        if (array == nullptr) return {};
+        if (array->item == ValueType::f32 || array->item == ValueType::f64) return {};
+        const std::vector<double> numbers = array->numbers();
+        if (numbers.empty()) return {};
+        for (const double number : numbers) {
+            if (number != numbers.front()) return {};
+        }
+        return std::int64_t(numbers.front());
+    }
+
+    const GgufFile& file_;
+    std::string prefix_;
+};
+
+void read(const HyperKey& key, const Keys& keys, Shape& shape) {
+    const bool is_missing = keys.find(key.key) == nullptr;
+    if (is_missing && key.otherwise != nullptr) {
+        if (key.integer != nullptr) shape.*key.integer = int(key.otherwise(shape));
+        if (key.real != nullptr) shape.*key.real = float(key.otherwise(shape));
+    } else if (key.integer != nullptr) {
+        shape.*key.integer = keys.integer(key.key);
+    } else {
+        shape.*key.real = keys.real(key.key);
+    }
+}
+
+// The architecture's key, else the number of tokens, else the embedding's axis that is not n_embd.
+int read_n_vocab(const GgufFile& file, const Keys& keys, int n_embd) {
+    if (keys.find("vocab_size") != nullptr) return keys.integer("vocab_size");
+    std::uint64_t n_vocab = 0;
+    if (const Array* tokens = file.array("tokenizer.ggml.tokens")) {
+        n_vocab = tokens->count;
+    } else {
+        const auto found = file.tensors().find("token_embd.weight");
+        if (found == file.tensors().end() || found->second.shape.size() != 2) {
+            throw BadInput(
+                "the vocabulary's size is in no metadata key and there is no tensor token_embd.weight");
+        }
+        const Tensor& embedding = found->second;
+        n_vocab = embedding.cols() == std::uint64_t(n_embd) ? embedding.rows() : embedding.cols();
+    }
+    if (n_vocab < 1 || n_vocab > std::uint64_t(largest)) {
+        throw BadInput("a vocabulary of " + with_commas(n_vocab) + " tokens cannot be run");
+    }
+    return int(n_vocab);
+}
+
+bool is_zero_or_one(const Value& value) {
+    if (const auto* real = std::get_if<double>(&value)) return *real == 0.0 || *real == 1.0;
+    if (const auto* whole = std::get_if<std::int64_t>(&value)) return *whole == 0 || *whole == 1;
+    return false;
+}
+
+void refuse_unsupported(const Keys& keys) {
+    const Value* kind = keys.find("rope.scaling.type");
+    const auto* text = kind == nullptr ? nullptr : std::get_if<std::string>(kind);
+    const bool is_none = text != nullptr && *text == "none";
+    if (kind != nullptr && !is_none && !(text != nullptr && *text == "linear")) {
+        throw BadInput("metadata key " + keys.name("rope.scaling.type") + " is " + value_text(*kind) +
+                       "; only 'none' is supported");
+    }
+    for (const std::string_view key :
+         {"rope.scaling.factor", "rope.scale_linear", "rope.scaling.attn_factor"}) {
+        const Value* value = keys.find(key);
+        const bool counts = !is_none || key == "rope.scaling.attn_factor";
+        if (value == nullptr || !counts || is_zero_or_one(*value)) continue;
+        throw BadInput("metadata key " + keys.name(key) + " is " + value_text(*value) +
+                       "; only 1.0 is supported");
+    }
+    const Value* experts = keys.find("expert_count");
+    if (experts != nullptr && value_text(*experts) != "0") {
+        throw BadInput("metadata key " + keys.name("expert_count") + " is " + value_text(*experts) +
+                       "; experts are not supported");
+    }
+}
+
+void check(const Shape& shape, const Keys& keys) {
+    const bool has_value_length = keys.find("attention.value_length") != nullptr;
+    if (has_value_length && keys.integer("attention.value_length") != shape.head_dim) {
+        throw BadInput("metadata key " + keys.name("attention.value_length") + " is not the key length " +
+                       std::to_string(shape.head_dim));
+    }
+    if (keys.find("attention.key_length") == nullptr && shape.n_embd % shape.n_head != 0) {
+        throw BadInput(std::to_string(shape.n_head) + " heads do not divide the width " +
+                       std::to_string(shape.n_embd));
+    }
+    if (shape.n_head % shape.n_head_kv != 0) {
+        throw BadInput(std::to_string(shape.n_head_kv) + " KV heads do not divide the " +
+                       std::to_string(shape.n_head) + " heads");
+    }
+    if (shape.rope_dim % 2 != 0 || shape.rope_dim > shape.head_dim) {
+        throw BadInput(std::to_string(shape.rope_dim) +
+                       " rotated dimensions are odd or more than the head's " +
+                       std::to_string(shape.head_dim));
+    }
+    if (std::int64_t(shape.n_head) * shape.head_dim > largest) {
+        throw BadInput(std::to_string(shape.n_head) + " heads of " + std::to_string(shape.head_dim) +
+                       " dimensions cannot be run");
+    }
+}
+
+}  // namespace
+
+const Architecture& architecture_of(const GgufFile& file) {
+    const std::string* name = file.text("general.architecture");
+    if (name == nullptr) {
+        throw BadInput("metadata key general.architecture is missing; convert the model again");
+    }
+    std::vector<std::string> known;
+    for (const Architecture& architecture : architectures()) {
+        if (!architecture.is_llama_with_norms) continue;
+        if (architecture.name == *name) return architecture;
+        known.emplace_back(architecture.name);
+    }
+    throw BadInput("libbitnet runs " + joined(known) + ", not " + quoted(*name));
+}
+
+Shape read_shape(const GgufFile& file, const Architecture& architecture) {
+    const Keys keys(file, architecture.name);
+    refuse_unsupported(keys);
+    Shape shape{};
+    for (const HyperKey& key : architecture.keys) read(key, keys, shape);
+    shape.n_vocab = read_n_vocab(file, keys, shape.n_embd);
+    shape.rope_pairs = architecture.rope_pairs;
+    shape.activation = architecture.activation;
+    check(shape, keys);
+    return shape;
+}
+
+}  // namespace bitnet::library

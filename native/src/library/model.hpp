@@ -1,0 +1,50 @@
+// A model open: its file, mapped, and what was read from it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "bitnet/arithmetic.hpp"
+#include "library/architectures.hpp"
+#include "library/gguf.hpp"
+#include "library/weights.hpp"
+
+namespace bitnet::library {
+
+struct ModelChoices {
+    std::int32_t device_id = -1;
+    std::string arithmetic = "auto", kernels = "auto";
+};
+
+class OpenModel {
+public:
+    // Throws BadInput; a sentence about the file begins with its name.
+    OpenModel(const std::string& path, const ModelChoices& choices);
+
+    const GgufFile& file() const { return file_; }
+    const Shape& shape() const { return shape_; }
+    const Architecture& architecture() const { return architecture_; }
+    const MappedModel& mapped() const { return mapped_; }
+    const Arithmetic& arithmetic() const { return arithmetic_; }
+    const KernelSet& kernels() const { return kernels_; }
+    const std::string& description() const { return description_; }
+
+private:
+    std::string describe() const;
+
+    GgufFile file_;
+    const Architecture& architecture_;
+    Shape shape_;
+    MappedModel mapped_;
+    Arithmetic arithmetic_;
+    const KernelSet& kernels_;
+    std::string description_;  // "key=value" a line
+};
+
+// Throws as the constructor.
+std::shared_ptr<OpenModel> open_model(const std::string& path, const ModelChoices& choices);
+
+// What compiled the library: "gcc 12.2.0".
+std::string compiler_name();
+
+}  // namespace bitnet::library
