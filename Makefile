@@ -30,7 +30,7 @@ REQUIRED := --require-reference llama.cpp $(if $(BITNET_CPP_DIR),--require-refer
 test: lint
 	@begin=$$(date +%s); $(BIN)/python -m pytest $(REQUIRED) --durations=10 && echo "tests passed in $$(($$(date +%s) - begin)) s"
 
-CPP := $(shell find harness native reference tests -name '*.[ch]' -o -name '*.[ch]pp')
+CPP := $(shell find examples harness native reference tests -name '*.[ch]' -o -name '*.[ch]pp')
 lint: $(READY)
 	@begin=$$(date +%s); $(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy \
 	  && $(BIN)/clang-format --dry-run -Werror $(CPP) \

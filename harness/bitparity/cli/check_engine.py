@@ -66,7 +66,7 @@ def command(
     settings = read_settings()
     chosen = open_engine(engine, time_limit=time_limit, kernels=kernels, arithmetic=arithmetic)
     opened = open_chosen(choose_model(model, [chosen]), settings)
-    subject = Subject(chosen, opened, settings, given=engine, threads=threads, device_id=device_id)
+    subject = Subject(chosen, opened, settings, threads=threads, device_id=device_id)
     try:
         with progress_bar("checking") as progress:
             found = run_checks(subject, names, progress)

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from bitparity.conformance.check import NotJudged
-from bitparity.engine import Engine, Floats, ModelInfo, Session, Sink
+from bitparity.engine import Engine, Floats, ModelInfo, Session, Sink, typed_name
 from bitparity.errors import BitparityError, EngineFailed
 from bitparity.fuzz.sessions import CONTEXT, SessionCase
 from bitparity.model.types import Model
@@ -24,7 +24,6 @@ from bitparity.stages import StageFilter
 class Subject:
     """One engine with one model.
 
-    given    what names the engine on a command line
     threads  that "many threads" stands for; all else runs on one
     lines    the diary of the check that runs: its calls, a line of Python each
 
@@ -37,12 +36,11 @@ class Subject:
         model: Model,
         settings: Settings,
         *,
-        given: str,
         threads: int = 2,
         device_id: int | None = None,
     ) -> None:
         self.engine, self.model, self.settings = engine, model, settings
-        self.given, self.threads, self.device_id = given, threads, device_id
+        self.threads, self.device_id = threads, device_id
         self.lines: list[str] = []
         self._open: dict[tuple[str, int], tuple[Session, ExitStack]] = {}
         self._named: set[str] = set()
@@ -114,7 +112,7 @@ class Subject:
         where = f"Path({str(self.model.path)!r}), context={CONTEXT}, threads={threads}"
         if self.device_id is not None:
             where += f", device_id={self.device_id}"
-        self.lines.append(f"{name} = open_engine({self.given!r}).open({where})")
+        self.lines.append(f"{name} = open_engine({typed_name(self.engine)!r}).open({where})")
 
 
 class Diary:

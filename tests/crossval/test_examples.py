@@ -1,0 +1,141 @@
+"""The adapters in examples/engines: each is compiled, keeps the contract and agrees with a reference."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from bitparity import cli
+from bitparity.model.bundled import bundled_model
+from bitparity.model.synthetic import ModelSpec, make_model
+from bitparity.pytest_plugin import require_engine
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples" / "engines"
+INCLUDE = ("-I", str(ROOT / "harness"), "-I", str(EXAMPLES / "toy"))
+MOST_LINES = 60  # of an adapter
+PROMISES = ("shapes", "causality", "two-sessions", "closing", "decode-is-prefill", "wrong-ids", "too-long")
+TOKENS = "0,34,644,1306,12,99,1500,7,21,900,3,3000,45,46,47,48"
+
+
+def run(*command: str | Path, folder: Path, **variables: str) -> None:
+    done = subprocess.run(command, cwd=folder, env=os.environ | variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def compile_toy(folder: Path) -> None:
+    run("cc", "-std=c99", "-O2", "-c", "-fPIC", EXAMPLES / "toy" / "toy.c", "-o", "toy.o", folder=folder)
+    run("ar", "rcs", "libtoy.a", "toy.o", folder=folder)
+
+
+def compile_c(folder: Path) -> None:
+    warnings = ("-Wall", "-Wextra", "-Werror")
+    sources = (EXAMPLES / "c" / "engine.c", EXAMPLES / "toy" / "toy.c")
+    options = ("-std=c99", "-O2", *warnings, "-shared", "-fPIC", *INCLUDE)
+    run("cc", *options, *sources, "-lm", "-o", "libengine.so", folder=folder)
+
+
+def compile_cpp(folder: Path) -> None:
+    compile_toy(folder)
+    options = ("-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", *INCLUDE)
+    run("c++", *options, EXAMPLES / "cpp" / "engine.cpp", "toy.o", "-o", "libengine.so", folder=folder)
+
+
+def compile_rust(folder: Path) -> None:
+    compile_toy(folder)
+    options = ("-O", "--crate-type", "cdylib", "-L", ".", "-C", "link-arg=-lm")
+    run("rustc", *options, EXAMPLES / "rust" / "engine.rs", "-o", "libengine.so", folder=folder)
+
+
+def compile_go(folder: Path) -> None:
+    compile_toy(folder)
+    shutil.copy(EXAMPLES / "go" / "engine.go", folder)
+    flags = {"CGO_CFLAGS": f"-I{EXAMPLES / 'toy'}", "CGO_LDFLAGS": f"-L{folder}", "GO111MODULE": "off"}
+    run("go", "build", "-buildmode=c-shared", "-o", "libengine.so", "engine.go", folder=folder, **flags)
+
+
+# language -> what it takes, and how the page in docs/ compiles it
+LANGUAGES: dict[str, tuple[Sequence[str], Callable[[Path], None]]] = {
+    "c": (("cc",), compile_c),
+    "cpp": (("cc", "c++"), compile_cpp),
+    "rust": (("cc", "rustc"), compile_rust),
+    "go": (("cc", "go"), compile_go),
+}
+
+
+@pytest.fixture(scope="module", params=LANGUAGES)
+def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    needs, compile_engine = LANGUAGES[request.param]
+    for program in needs:
+        if shutil.which(program) is None:
+            pytest.skip(f"there is no {program} on the PATH")
+    folder = tmp_path_factory.mktemp(request.param)
+    compile_engine(folder)
+    return folder / "libengine.so"
+
+
+def bitparity(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
+    """Type a command in this process; returns the exit code."""
+    monkeypatch.setattr(sys, "argv", ["bitparity", *map(str, words)])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_example_is_within_the_noise_of_a_reference(
+    library: Path,
+    pytestconfig: pytest.Config,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    require_engine(pytestconfig, "llama.cpp")
+    model = bundled_model("bitnet", "F32")
+    words: list[str | Path] = [
+        "compare",
+        model,
+        "--reference",
+        "llama.cpp",
+        "--candidate",
+        library,
+        "--tokens",
+        TOKENS,
+    ]
+    assert bitparity(monkeypatch, *words) == 0
+    assert re.search(r"(AGREE|EXPLAINED|NOISE) +engine and llama.cpp", capsys.readouterr().out)
+
+
+def test_example_keeps_the_contract(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_model(tmp_path / "m.gguf", ModelSpec(weight_format="F32", n_layer=1, n_vocab=320, context_length=64))
+    shown = [word for name in PROMISES for word in ("--only", name)]
+    assert bitparity(monkeypatch, "check-engine", library, tmp_path / "m.gguf", *shown) == 0
+    assert "engine keeps the contract" in capsys.readouterr().out
+
+
+def test_example_says_why_it_opens_no_model(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_model(
+        tmp_path / "m.gguf", ModelSpec(weight_format="I2_S", n_layer=1, n_vocab=320, context_length=64)
+    )
+    assert bitparity(monkeypatch, "check-engine", library, tmp_path / "m.gguf") == 2
+    assert "the toy reads F32 and F16 tensors only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_adapter_is_short(language: str) -> None:
+    source = next((EXAMPLES / language).glob("engine.*")).read_text()
+    code = [
+        line for line in source.splitlines() if line.strip() and not line.strip().startswith(("//", "/*"))
+    ]
+    assert len(code) <= MOST_LINES
