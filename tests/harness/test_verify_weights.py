@@ -10,18 +10,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from numpy.typing import NDArray
 
 from bitparity.cli import inspect, quantize
 from bitparity.cli.verify_weights import command
 from bitparity.errors import BadInput
-from bitparity.formats import is_ternary
+from bitparity.formats import I2_S_LAYOUTS, get_format, is_ternary
+from bitparity.formats.i2_s import I2_S
 from bitparity.formats.table_lookup import Tiling, Tilings, read_kernel_config
 from bitparity.model import open_model
 from bitparity.model.bundled import ARCHS, bundled_model
 from bitparity.model.convert import convert
+from bitparity.model.row_reader import row_ranges
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model, Tensor
-from bitparity.model.verify import rope_pairs_to_halves, verify_weights
+from bitparity.model.verify import verify_weights
+from bitparity.model.verify_reasons import rope_pairs_to_halves
+from rewrite import rewrite
 
 FORMATS = ("I2_S", "TQ1_0", "TQ2_0", "F16", "F32")
 
@@ -217,6 +222,102 @@ def test_file_that_is_no_kernel_configuration_is_refused(tmp_path: Path, text: s
     (tmp_path / "config.ini").write_text(text)
     with pytest.raises(BadInput, match=r"is no kernel configuration of bitnet\.cpp"):
         read_kernel_config(tmp_path / "config.ini")
+
+
+def test_layout_that_would_make_the_files_equal_is_named(tmp_path: Path) -> None:
+    expected = open_model(bundled_model(weight_format="TQ2_0"))
+    i2_s = open_model(bundled_model(weight_format="I2_S"))
+    for layout in [name for name in I2_S_LAYOUTS if name != "I2_S"]:
+
+        def repack(data: NDArray[np.uint8], tensor: Tensor, layout: str = layout) -> None:
+            codes, scales = I2_S.unpack_codes(data, *tensor.shape)
+            data[:] = get_format(layout).pack(codes * scales)
+
+        changes = {name: repack for name, t in i2_s.tensors.items() if t.format == "I2_S"}
+        path = rewrite(i2_s.path, tmp_path / f"{layout}.gguf", changes=changes)
+        there, back = verify_weights(expected, open_model(path)), verify_weights(open_model(path), expected)
+        assert there.explained == f"the second file has the layout {layout}: read so, all codes are equal"
+        assert back.explained == f"the first file has the layout {layout}: read so, all codes are equal"
+        assert len(there.differences) == 42
+        said = CliRunner().invoke(command, [str(expected.path), str(path)]).output
+        assert f"one reason for all 42 differences: {there.explained}" in said
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "words"),
+    [
+        (lambda scale, share: scale * share, "mean for maximum", "the second file has the mean magnitude"),
+        (lambda scale, share: scale / share, "mean for maximum", "the first file has the mean magnitude"),
+        (lambda scale, share: 1 / (scale * share), "inverted mean", "the inverse of the mean magnitude"),
+        (lambda scale, share: 1 / scale, "inverted scale", "divided by in the other"),
+        (lambda scale, share: scale * 2, "scale", "their ratio is 2"),
+    ],
+)
+def test_ratio_of_scales_is_explained(
+    model: Model, changed: Callable[[float, float], float], kind: str, words: str
+) -> None:
+    name = "blk.0.ffn_up.weight"
+    tensor = model.tensors[name]
+    codes, scales = I2_S.unpack_codes(tensor.data, *tensor.shape)
+    scale = changed(float(scales[0, 0]), np.count_nonzero(codes) / codes.size)
+    other = _recoded(model, name, lambda c: c, float(np.float32(scale)))
+    (found,) = verify_weights(model, other).differences
+    assert found.kind == kind
+    assert words in found.message
+
+
+def test_weights_of_several_magnitudes_are_not_ternary(model: Model) -> None:
+    name = "blk.0.ffn_up.weight"
+    tensor = model.tensors[name]
+    values = tensor.values()
+    values[5, 7] = 3.0
+    dense = replace(tensor, format="F32", data=values.reshape(-1).view(np.uint8))
+    other = replace(model, tensors={**model.tensors, name: dense})
+    for pair, which in (((model, other), "second"), ((other, model), "first")):
+        (found,) = verify_weights(*pair).differences
+        assert found.kind == "not ternary"
+        assert f"several magnitudes in the {which} file" in found.message
+
+
+def test_float_zeros_with_a_sign_and_scales_by_block_are_the_same(model: Model) -> None:
+    name = "blk.0.ffn_up.weight"
+    tensor = model.tensors[name]
+    values = tensor.values()
+    values[values == 0] = -0.0
+    dense = replace(tensor, format="F32", data=values.reshape(-1).view(np.uint8))
+    assert verify_weights(model, replace(model, tensors={**model.tensors, name: dense})).is_same
+
+
+def test_embedding_in_a_format_that_rounds_is_told_and_projections_are_compared(tmp_path: Path) -> None:
+    source = bundled_model(weight_format="TQ2_0")
+    formats = {"token_embd.weight": "Q8_0"}
+    rounded = rewrite(source, tmp_path / "rounded.gguf", formats=formats)
+    found = verify_weights(open_model(source), open_model(rounded))
+    assert (found.is_same, found.rounded) == (True, ("token_embd.weight",))
+    said = CliRunner().invoke(command, [str(source), str(rounded)]).output
+    assert "token_embd.weight is rounded in one file, to what packing the other's weights gives" in said
+
+    def change(data: NDArray[np.uint8], tensor: Tensor) -> None:
+        data[2] ^= 1  # the first code
+
+    other = rewrite(rounded, tmp_path / "other.gguf", changes={"token_embd.weight": change})
+    (difference,) = verify_weights(open_model(source), open_model(other)).differences
+    assert (difference.tensor, difference.kind) == ("token_embd.weight", "values")
+
+
+def test_blocks_of_rows_cover_every_row_and_heads_stay_whole() -> None:
+    for shape, multiple in (
+        ((7, 256), 1),
+        ((3000, 2560), 64),
+        ((1, 8), 1),
+        ((12,), 4),
+        ((130, 1 << 20), 128),
+    ):
+        ranges = list(row_ranges(shape, multiple))
+        rows = (1, *shape)[-2]
+        assert [last for _, last in ranges[:-1]] == [first for first, _ in ranges[1:]]
+        assert (ranges[0][0], ranges[-1][1]) == (0, rows)
+        assert all((last - first) % multiple == 0 for first, last in ranges[:-1])
 
 
 def test_head_tied_in_one_file_only_is_named(tmp_path: Path, model: Model) -> None:

@@ -24,8 +24,8 @@ import numpy as np
 from bitparity.errors import BadInput, ShapeError
 from bitparity.formats import I2_S_LAYOUTS, get_format, is_ternary
 from bitparity.formats.base import Codes
+from bitparity.model.convert import exact_codes
 from bitparity.model.types import Model, Tensor
-from bitparity.model.verify import as_ternary
 
 CERTAIN = 0.999  # of the codes of another file; a wrong layout moves about a half of them
 CLEAR = 5.0  # standard deviations from chance, once in two million by accident
@@ -123,10 +123,15 @@ def _codes(tensor: Tensor, layout: str) -> Codes:
 
 
 def _trusted_codes(other: Model, name: str) -> Codes:
-    ternary = as_ternary(other.tensors[name]) if name in other.tensors else None
-    if ternary is None:
-        raise BadInput(f"{other.path} has no ternary tensor {name!r} to compare with")
-    return ternary.codes
+    tensor = other.tensors.get(name)
+    if tensor is None:
+        raise BadInput(f"{other.path} has no tensor {name!r} to compare with")
+    if is_ternary(tensor.weight_format):
+        return tensor.weight_format.unpack_codes(tensor.data, *tensor.shape)[0]
+    try:
+        return exact_codes(tensor.values())[0]
+    except BadInput as error:
+        raise BadInput(f"{other.path}: tensor {name} {error}") from None
 
 
 def _agreement(tensor: Tensor, layout: str, trusted: Codes | None) -> float | None:

@@ -11,10 +11,8 @@ from bitparity.formats.base import Bytes, Scales
 from bitparity.formats.blocks import FloatFormat
 from bitparity.formats.table_lookup import TableLookupFormat
 from bitparity.model.checks.finding import Finding, Severity
-from bitparity.model.rows import packed_rows
+from bitparity.model.row_reader import RowReader, row_ranges
 from bitparity.model.types import Model, Tensor
-
-BLOCK_BYTES = 1 << 24  # of packed rows, looked at together
 
 
 def not_finite(model: Model) -> Iterator[Finding]:
@@ -44,7 +42,7 @@ def illegal_codes(model: Model) -> Iterator[Finding]:
             continue
         wrong = sum(
             int(np.count_nonzero(weight_format.with_legal_codes(packed) != packed))
-            for _, _, packed in row_blocks(tensor)
+            for _, _, packed in _row_blocks(tensor)
         )
         if wrong:
             yield Finding(
@@ -66,16 +64,15 @@ def zero_vectors(model: Model) -> Iterator[Finding]:
             )
 
 
-def row_blocks(tensor: Tensor) -> Iterator[tuple[int, int, Bytes]]:
+def _row_blocks(tensor: Tensor) -> Iterator[tuple[int, int, Bytes]]:
     """First row, number of rows and packed bytes, so many rows at a time that memory stays bounded."""
-    rows = (1, *tensor.shape)[-2]
-    if isinstance(tensor.weight_format, TableLookupFormat):
-        yield 0, rows, tensor.data
+    reader = RowReader(tensor)
+    if reader.is_read_whole:
+        yield 0, tensor.shape[0], tensor.data
         return
-    step = max(1, BLOCK_BYTES // max(tensor.data.size // rows, 1))
-    for first in range(0, rows, step):
-        last = min(first + step, rows)
-        yield first, last - first, packed_rows(tensor, first, last)
+    for first, last in row_ranges(tensor.shape):
+        yield first, last - first, reader.packed(first, last)
+        reader.forget(first, last)
 
 
 def _readable(model: Model) -> Iterator[Tensor]:
@@ -88,9 +85,12 @@ def _floats_of(tensor: Tensor) -> Iterator[tuple[int, Scales]]:
     if weight_format.tail_bytes:
         yield 0, weight_format.scales_in(tensor.data, *tensor.shape).reshape(1, 1)
         return
-    for first, rows, packed in row_blocks(tensor):
-        if weight_format.name == "F16":
-            yield first, packed.view("<f2").reshape(rows, cols)
+    for first, rows, packed in _row_blocks(tensor):
+        if (
+            weight_format.name == "F16"
+        ):  # for speed: the largest of numbers without sign is an infinity or a NaN
+            if int((packed.view("<u2") & np.uint16(0x7FFF)).max(initial=0)) >= 0x7C00:
+                yield first, packed.view("<f2").reshape(rows, cols)
         elif isinstance(weight_format, FloatFormat):
             yield first, weight_format.unpack(packed, rows, cols)
         else:
