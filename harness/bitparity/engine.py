@@ -204,6 +204,15 @@ class Perturbable(Protocol):
 
 
 @runtime_checkable
+class Informed(Protocol):
+    """What an engine has besides that says nothing of models itself, so that the harness does."""
+
+    def informed_of(self, model: Model) -> Engine:
+        """The same engine, told what it is going to open: a file that the harness may be unable to read."""
+        ...
+
+
+@runtime_checkable
 class Configurable(Protocol):
     """What an engine may have besides: choices that a user makes by name; `registry.configure` makes them."""
 

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Literal, TypeVar
 
 from bitparity.engine import Floats, ModelInfo, Session, Sink
-from bitparity.engines.returns import check_logits
+from bitparity.engines.returns import LogitsCheck
 from bitparity.errors import BitparityError, EngineFailed
 from bitparity.stages import StageFilter
 
@@ -43,6 +43,7 @@ class GuardedSession:
 
     def __init__(self, session: Session, engine: str) -> None:
         self._session, self._engine = session, engine
+        self._check = LogitsCheck(engine)
         self._from_sink: Exception | None = None
         self.has_failed = False
 
@@ -92,7 +93,7 @@ class GuardedSession:
 
     def _logits(self, logits: Floats, rows: tuple[int, ...]) -> Floats:
         try:
-            return check_logits(self._engine, logits, (*rows, self.info.n_vocab))
+            return self._check(logits, (*rows, self.info.n_vocab))
         except EngineFailed:
             self.has_failed = True
             raise

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from bitparity.engine import Availability, Engine, Fingerprint, FollowsReference, Session
+from bitparity.engine import Availability, Engine, Fingerprint, FollowsReference, Informed, Session
 from bitparity.errors import EngineFailed, EngineUnavailable, NotCompared
 from bitparity.guard import call, guard
 from bitparity.model.types import Model
@@ -37,6 +37,8 @@ def open_session(
     """
     require_runnable(engine, model)
     threads = settings.threads if settings.deterministic or threads is None else threads
+    if isinstance(engine, Informed):
+        engine = engine.informed_of(model)
     options = {"context": context, "threads": threads, "device_id": device_id}
     session = guard(call(engine.name, engine.open, model.path, **options), engine.name)
     try:
@@ -104,7 +106,14 @@ def choose_context(model: Model, needed: int = 0) -> int:
 
 
 def file_digest(path: Path) -> str:
-    """BLAKE3 of a model file, hex; the file is mapped and hashed by all cores, once unless it changes."""
+    """BLAKE3 of a model file, hex; the file is mapped and hashed by all cores, once unless it changes.
+
+    Of a folder, that of the names and digests of the files in it.
+    """
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        lines = (f"{file.relative_to(path).as_posix()} {file_digest(file)}\n" for file in files)
+        return blake3("".join(lines).encode()).hexdigest()
     state = path.stat()
     return _digest(path, (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
 

@@ -47,12 +47,12 @@ def compile_replay(folder: Path, *defines: str, name: str = "libreplay.so") -> P
     return library
 
 
-def announce_replay(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Announce the class of engines/replay.py, as another package does; returns the engine's name."""
+def announce_replay(monkeypatch: pytest.MonkeyPatch, value: str = "replay:Replay") -> str:
+    """Announce a class of engines/replay.py, as another package does; returns the engine's name."""
     from bitparity import registry
 
     found: Callable[..., Any] = vars(registry)["entry_points"]
-    point = EntryPoint("replay-class", "replay:Replay", registry.ENTRY_POINT_GROUP)
+    point = EntryPoint("replay-class", value, registry.ENTRY_POINT_GROUP)
 
     def entry_points(*, group: str, name: str | None = None) -> list[EntryPoint]:
         points = [*found(group=group), *([point] if group == point.group else [])]

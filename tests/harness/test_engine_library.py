@@ -239,6 +239,30 @@ def test_file_that_is_no_engine_is_told_in_a_sentence(tmp_path: Path, model: Pat
         open_engine(str(tmp_path / "empty.so")).open(model, context=8, threads=1)
 
 
+def test_file_that_only_the_candidate_can_read_is_left_to_it(
+    library: Path,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A format of its own, here a folder, which the replayed logits stand beside."""
+    own = tmp_path / "checkpoint"
+    own.mkdir()
+    (own / "weights.bin").write_bytes(b"as only they know how")
+    shutil.copy(f"{model}.logits", f"{own}.logits")
+    words = ["--reference", "oracle", "--candidate", library, "--candidate-model", own]
+    result = tmp_path / "result.json"
+    typed = ["compare", model, *words, "--tokens", TOKENS_TYPED, "--json", result]
+    assert bitparity(monkeypatch, *typed) == 0
+    assert "its engine reads it" in capsys.readouterr().err
+    found = json.loads(result.read_text())
+    assert found["candidate_model"]["path"] == str(own)
+    assert found["candidate_model"]["blake3"] != found["model"]["blake3"]
+    typed[typed.index(own)] = tmp_path / "nothing"
+    assert bitparity(monkeypatch, *typed) == 2
+
+
 def test_include_path_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert bitparity(monkeypatch, "include") == 0
     assert (Path(capsys.readouterr().out.strip()) / "bitparity" / "engine.h").is_file()

@@ -125,3 +125,65 @@ def test_class_that_fails_keeps_the_positions_before(
 def test_program_that_fails_keeps_the_positions_before(fault: str, compare: Compare) -> None:
     outcome = compare(PROGRAM, fault, "--chunks", "decode", "--time-limit", "1" if fault in HANGS else "60")
     check(outcome, f"{Path(sys.executable).name} {OF_A_PROGRAM[fault]}")
+
+
+WRONG = "where a float32 array of shape (24, 512) is needed"
+RETURNS = {
+    "list": f"returned a list {WRONG}",
+    "none": f"returned a NoneType {WRONG}",
+    "float64": f"returned float64 {WRONG}",
+    "float16": f"returned float16 {WRONG}",
+    "padding": f"returned logits of shape (24, 544) {WRONG}; leave out the last 32 columns if they are "
+    "padding",
+    "last row": f"returned logits of shape (1, 512) {WRONG}; an engine that has one row only has "
+    "forward_last instead of forward",
+    "flat": f"returned logits of shape (12288,) {WRONG}",
+    "log-probabilities": "returned log-probabilities where raw logits are needed; the distribution is the "
+    "same, but comparing needs the values before the log-softmax",
+    "probabilities": "returned probabilities where raw logits are needed; return the values before the "
+    "softmax",
+}
+
+
+@pytest.mark.parametrize("kind", RETURNS)
+def test_class_that_returns_something_else_is_told_in_a_sentence(
+    kind: str, compare: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, found = compare(announce_replay(monkeypatch), kind)
+    assert code == 5
+    assert found["failure"] == f"replay-class {RETURNS[kind]}"
+
+
+@needs_cc
+def test_library_that_pads_its_vocabulary_is_told_to_leave_the_padding_out(
+    library: Path, compare: Compare
+) -> None:
+    code, said, _ = compare(library, "padding")
+    assert code == 2
+    assert "512 tokens in expected.npy, 544 in replay; an engine that pads its rows" in said
+
+
+@needs_cc
+@pytest.mark.parametrize("chunks", ["prefill", "decode"])
+def test_nan_is_told_with_its_position_and_the_others_are_judged(
+    chunks: str, library: Path, compare: Compare
+) -> None:
+    code, said, found = compare(library, "nan", "--chunks", chunks)
+    positions = found["positions"]
+    assert isinstance(positions, list)
+    assert [row["verdict"] == "agree" for row in positions] == [i != FAULT_AT for i in range(24)]
+    assert "position 17" in said
+    assert code == 5
+
+
+@needs_cc
+@pytest.mark.parametrize("fault", ["abort", "rows"])
+def test_failure_in_the_middle_of_a_prefill_keeps_the_chunks_before(
+    fault: str, library: Path, compare: Compare
+) -> None:
+    code, said, found = compare(library, fault, "--chunks", "9")
+    assert code == 5
+    kept = {"abort": 9, "rows": 0}[fault]  # tokens 0 to 8; the library writes two rows of any call
+    assert f"; {kept} of 24 positions were compared before" in said
+    assert "--chunks decode runs one token at a time" in said
+    assert "its last words" in said or "wrote the logits of 2 of 9 positions" in str(found["failure"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from bitparity.compare.result import ComparisonResult
 from bitparity.compare.run import compare_engines
 from bitparity.engine import Engine
 from bitparity.engines.ways import open_engine
+from bitparity.errors import BadInput
 from bitparity.model.checks import Finding
 from bitparity.model.types import Model
 from bitparity.registry import resolve_reference
@@ -37,6 +38,7 @@ from bitparity.settings import Settings, read_settings
 from bitparity.stages import StageFilter
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_FILE_OR_FOLDER = click.Path(path_type=Path)
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,15 @@ class Options:
 @kernels_option("the candidate")
 @arithmetic_option("the candidate", "the reference's")
 @click.option(
-    "--reference-model", type=_FILE, help="Another file for the reference, say a twin in its format."
+    "--reference-model",
+    type=_FILE_OR_FOLDER,
+    help="Another file for the reference, say a twin in its format.",
 )
-@click.option("--candidate-model", type=_FILE, help="Another file for the candidate alone.")
+@click.option(
+    "--candidate-model",
+    type=_FILE_OR_FOLDER,
+    help="Another file for the candidate alone, of any format that it reads.",
+)
 @click.option("--prompt", "texts", multiple=True, help="Text to compare on; may be given several times.")
 @click.option("--prompts", "prompt_file", type=_FILE, help="File with a text a line, or JSON lines (.jsonl).")
 @click.option("--tokens", help="Token ids, 1,2,3, or a file of them; tokenizers are not used.")
@@ -222,4 +230,13 @@ def _write(options: Options, result: ComparisonResult) -> None:
 
 
 def _other(path: Path | None, model: Model, settings: Settings) -> Model:
-    return model if path is None else open_chosen(path, settings)
+    """What an engine's own file holds: the model that is meant, where only the engine can read the file."""
+    if path is None:
+        return model
+    try:
+        return open_chosen(path, settings)
+    except BadInput as error:
+        if not path.exists():
+            raise
+        click.echo(f"bitparity: {error}; its engine reads it, and ought to find {model.path} in it", err=True)
+        return replace(model, path=path, tensors={})

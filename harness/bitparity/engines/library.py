@@ -11,6 +11,7 @@ from bitparity.engine import Availability, Fingerprint, Role
 from bitparity.engines.c_functions import open_library
 from bitparity.engines.model_facts import model_facts
 from bitparity.errors import BadInput
+from bitparity.model.types import Model
 from bitparity.worker.session import WorkerSession
 from bitparity.worker.worker import TIME_LIMIT
 
@@ -33,19 +34,23 @@ class LibraryEngine:
 
     role: Role = "candidate"
 
-    def __init__(self, path: Path, *, time_limit: float = TIME_LIMIT) -> None:
+    def __init__(self, path: Path, *, time_limit: float = TIME_LIMIT, model: Model | None = None) -> None:
         if not path.is_file():
             raise BadInput(f"{path}: there is no such library")
         self.given = str(path)
         self.name = _NAME.sub("", path.name).removeprefix("lib") or path.name
-        self._path, self._time_limit = path.resolve(), time_limit
+        self._path, self._time_limit, self._model = path.resolve(), time_limit, model
 
     def availability(self) -> Availability:
         return Availability(True, f"the library {self.given}")
 
     def with_time_limit(self, seconds: float) -> LibraryEngine:
         """As bitparity.engine.TimeLimited says."""
-        return LibraryEngine(Path(self.given), time_limit=seconds)
+        return LibraryEngine(Path(self.given), time_limit=seconds, model=self._model)
+
+    def informed_of(self, model: Model) -> LibraryEngine:
+        """As bitparity.engine.Informed says."""
+        return LibraryEngine(Path(self.given), time_limit=self._time_limit, model=model)
 
     def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
         """A library says what it cannot run when it opens it."""
@@ -58,7 +63,7 @@ class LibraryEngine:
             "context": context,
             "threads": threads,
             "device": -1 if device_id is None else device_id,
-            "info": model_facts(model, context, self._fingerprint(threads)),
+            "info": model_facts(model, self._model, context, self._fingerprint(threads)),
         }
         return WorkerSession(self.name, open_library, arguments, time_limit=self._time_limit)
 

@@ -17,6 +17,7 @@ from bitparity.engines.forward import ForwardSession
 from bitparity.engines.model_facts import model_facts
 from bitparity.engines.pipes import Pipes
 from bitparity.errors import BadInput, EngineFailed
+from bitparity.model.types import Model
 from bitparity.worker.process import EngineProcess
 from bitparity.worker.shared_memory import new_memory
 from bitparity.worker.worker import LEAST_TO_START, TIME_LIMIT
@@ -38,11 +39,11 @@ class ProgramEngine:
 
     role: Role = "candidate"
 
-    def __init__(self, given: str, *, time_limit: float = TIME_LIMIT) -> None:
+    def __init__(self, given: str, *, time_limit: float = TIME_LIMIT, model: Model | None = None) -> None:
         self._command = shlex.split(given.removeprefix(PREFIX))
         if not self._command:
             raise BadInput(f"{given!r} names no program; write for example 'exec:./engine --flags'")
-        self.given, self._time_limit = given, time_limit
+        self.given, self._time_limit, self._model = given, time_limit, model
         self.name = Path(self._command[0]).stem
 
     def availability(self) -> Availability:
@@ -54,7 +55,11 @@ class ProgramEngine:
 
     def with_time_limit(self, seconds: float) -> ProgramEngine:
         """As bitparity.engine.TimeLimited says."""
-        return ProgramEngine(self.given, time_limit=seconds)
+        return ProgramEngine(self.given, time_limit=seconds, model=self._model)
+
+    def informed_of(self, model: Model) -> ProgramEngine:
+        """As bitparity.engine.Informed says."""
+        return ProgramEngine(self.given, time_limit=self._time_limit, model=model)
 
     def open(
         self, model: Path, *, context: int, threads: int, device_id: int | None = None
@@ -62,7 +67,7 @@ class ProgramEngine:
         fingerprint = Fingerprint(
             self.name, "", "", "", "", threads, "", {"command": shlex.join(self._command)}
         )
-        info = model_facts(model, context, fingerprint)
+        info = model_facts(model, self._model, context, fingerprint)
         program = Program(self.name, self._command, self._time_limit)
         request = {"open": str(model), "context": context, "threads": threads, "device": device_id}
         try:

@@ -26,6 +26,7 @@ from bitparity.engine import (
 from bitparity.engines.forward import ForwardSession
 from bitparity.engines.model_facts import model_facts
 from bitparity.errors import BitparityError, EngineUnavailable
+from bitparity.model.types import Model
 from bitparity.worker.session import WorkerSession
 from bitparity.worker.worker import TIME_LIMIT, Worker
 
@@ -72,9 +73,11 @@ class PythonEngine:
     `bitparity.engines.forward.Forward`.
     """
 
-    def __init__(self, announced: Announced, *, time_limit: float = TIME_LIMIT) -> None:
+    def __init__(
+        self, announced: Announced, *, time_limit: float = TIME_LIMIT, model: Model | None = None
+    ) -> None:
         self.name = announced.name
-        self._announced, self._time_limit = announced, time_limit
+        self._announced, self._time_limit, self._model = announced, time_limit, model
         self._worker: Worker | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -104,15 +107,22 @@ class PythonEngine:
 
     def with_time_limit(self, seconds: float) -> PythonEngine:
         """As bitparity.engine.TimeLimited says."""
-        return PythonEngine(self._announced, time_limit=seconds)
+        return PythonEngine(self._announced, time_limit=seconds, model=self._model)
+
+    def informed_of(self, model: Model) -> PythonEngine:
+        """As bitparity.engine.Informed says."""
+        return PythonEngine(self._announced, time_limit=self._time_limit, model=model)
 
     def open(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> WorkerSession:
         options = {"context": context, "threads": threads, "device_id": device_id}
-        arguments = {"announced": self._announced, "model": model, "options": options}
+        fingerprint = Fingerprint(self.name, self._announced.version, "", "", "", threads, "")
+        info = model_facts(model, self._model, context, fingerprint)
+        arguments = {"announced": self._announced, "model": model, "options": options, "info": info}
         return WorkerSession(self.name, _open, arguments, time_limit=self._time_limit)
 
     def _changed(self, **changes: Any) -> PythonEngine:
-        return PythonEngine(replace(self._announced, **changes), time_limit=self._time_limit)
+        announced = replace(self._announced, **changes)
+        return PythonEngine(announced, time_limit=self._time_limit, model=self._model)
 
     def _ask(self, method: str, *arguments: Any) -> Any:
         if self._worker is None:
@@ -134,7 +144,7 @@ class _InWorker:
     def availability(self) -> Availability:
         if hasattr(self._engine, "availability"):
             return cast(Availability, self._engine.availability())
-        return Availability(True, f"{self._announced.version} from {self._announced.point.value}")
+        return Availability(True, f"{self._announced.point.value} {self._announced.version}".strip())
 
     def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
         if hasattr(self._engine, "refusal"):
@@ -147,13 +157,12 @@ class _InWorker:
         return {choice: list(names) for choice, names in self._engine.choices().items()}
 
 
-def _open(announced: Announced, model: Path, options: dict[str, Any]) -> Session:
-    """Open a session; called in the worker."""
+def _open(announced: Announced, model: Path, options: dict[str, Any], info: ModelInfo) -> Session:
+    """Open a session; called in the worker.  The info is for one that says nothing of its model."""
     session = announced.make().open(model, **options)
     if hasattr(session, "prefill"):
         return cast(Session, _Named(session, announced.name))
-    fingerprint = Fingerprint(announced.name, announced.version, "", "", "", options["threads"], "")
-    return ForwardSession(session, model_facts(model, options["context"], fingerprint))
+    return ForwardSession(session, info)
 
 
 class _Named:

@@ -48,8 +48,21 @@ def headline(result: ComparisonResult) -> str:
 
 def remarks(result: ComparisonResult) -> list[str]:
     """What else is to be said, a sentence each."""
-    said = (near_ties(result), fixed_limit(result), unfinished(result), blame_line(result))
+    said = (
+        how_to_keep_more(result),
+        near_ties(result),
+        fixed_limit(result),
+        unfinished(result),
+        blame_line(result),
+    )
     return [finding["sentence"] for finding in result.findings] + [sentence for sentence in said if sentence]
+
+
+def how_to_keep_more(result: ComparisonResult) -> str | None:
+    """What to type when an engine failed in the middle of a batch, of which nothing is known then."""
+    if result.failure is None or result.chunks == "decode" or len(result.positions) == result.asked:
+        return None
+    return "--chunks decode runs one token at a time, and keeps every position before the failure"
 
 
 def describe_position(result: ComparisonResult, row: PositionResult) -> str:

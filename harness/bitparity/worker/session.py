@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, cast
 
 from bitparity.engine import Floats, ModelInfo, Session, Sink
-from bitparity.engines.returns import check_logits
+from bitparity.engines.returns import LogitsCheck
 from bitparity.errors import BadInput
 from bitparity.stages import StageFilter
 from bitparity.worker.worker import TIME_LIMIT, Send, Worker
@@ -97,7 +97,7 @@ class _SessionInWorker:
     """The other end of WorkerSession, in the worker."""
 
     def __init__(self, engine: str, opener: Callable[..., Session], arguments: Mapping[str, Any]) -> None:
-        self._engine, self._session = engine, opener(**arguments)
+        self._check, self._session = LogitsCheck(engine), opener(**arguments)
         self._send: Send
         self._tap: AbstractContextManager[None] | None = None
 
@@ -137,4 +137,4 @@ class _SessionInWorker:
 
     def _logits(self, returned: object, rows: tuple[int, ...]) -> Floats:
         """Checked here, so that nothing crosses over whose class the parent does not know."""
-        return check_logits(self._engine, returned, (*rows, self._session.info.n_vocab))
+        return self._check(returned, (*rows, self._session.info.n_vocab))

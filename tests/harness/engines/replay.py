@@ -13,6 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from bitparity.engine import Availability, Fingerprint, ModelInfo
+from bitparity.engines.forward import ForwardSession
+from bitparity.model import open_model
+
 FAULT_AT = 17
 
 
@@ -93,3 +97,35 @@ class Replay:
 
     def open(self, model: Path, *, context: int, threads: int, device_id: int | None) -> ReplaySession:
         return ReplaySession(model)
+
+
+class Whole(Replay):
+    """With all that a class may have besides: it says what it is, is configured and follows."""
+
+    name = "by another name"
+    role = "reference"
+
+    def __init__(self, kernels: str = "auto", reference: str = "nobody") -> None:
+        self.kernels, self.reference = kernels, reference
+
+    def availability(self) -> Availability:
+        FAULTS.get(os.environ.get("REPLAY_LOOK", ""), lambda: None)()
+        return Availability(True, f"kernels {self.kernels}")
+
+    def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
+        return "it runs llama only" if arch != "bitnet" else None
+
+    def choices(self) -> dict[str, list[str]]:
+        return {"kernels": ["wide", "narrow"]}
+
+    def configured(self, **chosen: str) -> Whole:
+        return Whole(chosen["kernels"], self.reference)
+
+    def following(self, reference: Fingerprint) -> Whole:
+        return Whole(self.kernels, reference.engine)
+
+    def open(self, model: Path, *, context: int, threads: int, device_id: int | None) -> Any:
+        fingerprint = Fingerprint(
+            self.name, "7", "", "", self.kernels, threads, "f16", {"to": self.reference}
+        )
+        return ForwardSession(ReplaySession(model), ModelInfo.of(open_model(model), context, fingerprint))
