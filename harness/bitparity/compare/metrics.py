@@ -100,6 +100,8 @@ def _kl(pair: Pair) -> float:
     every term is of second order and none is negative, so nearly equal distributions keep their digits.
     For |x| > 1 there is nothing to cancel, and the plain difference of two log-softmaxes cannot overflow.
     """
+    if pair.l2 == 0.0:
+        return 0.0
     p = pair.probabilities
     x = pair.delta - _dot(p, pair.delta)
     if float(x.max()) <= 1.0 and float(x.min()) >= -1.0:
