@@ -27,7 +27,7 @@ DEFAULT_PROMPT = (
 def choose_prompts(
     texts: Sequence[str], file: Path | None, tokens: str | None, engines: Sequence[Engine]
 ) -> list[Prompt]:
-    """What was given in one of the three ways, else what a recorded engine has, else a text of our own."""
+    """The prompts given in one of the three ways, else those of a recorded engine, else a text of our own."""
     given = [bool(texts), file is not None, tokens is not None]
     if sum(given) > 1:
         raise BadInput("give the prompt in one way: --prompt, --prompts or --tokens")
@@ -44,7 +44,7 @@ def choose_prompts(
 
 
 def choose_tokenizer(path: Path | None, model: Model) -> Tokenizer | None:
-    """The external tokenizer, if one was named; it adds the BOS of the model where its file adds none."""
+    """The external tokenizer, if one was named; where its file adds no BOS, it adds the model's."""
     if path is None:
         return None
     wants_bos = model.metadata.get("tokenizer.ggml.add_bos_token", True)

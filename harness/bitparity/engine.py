@@ -24,7 +24,7 @@ Role: TypeAlias = Literal["reference", "candidate", "oracle"]
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What produced a result; equal fingerprints mean the same program, set up alike."""
+    """What produced a result; equal fingerprints mean the same program with the same set-up."""
 
     engine: str  # registry name
     version: str  # release or commit
@@ -137,8 +137,8 @@ class Session(Protocol):
 class Engine(Protocol):
     """How the harness opens sessions.  Constructing one is cheap and never fails.
 
-    role  what it is for: to be trusted, to be tested, or to define what is right.  A run trusts whatever it
-          is told to; the role counts where nobody says.
+    role  what it is for: to be trusted, to be tested, or to define what is right.  A command line that names
+          its reference trusts that one whatever its role; the role decides where none is named.
     """
 
     name: str
@@ -174,7 +174,7 @@ def role_of(engine: Engine) -> Role:
 
 @runtime_checkable
 class FollowsReference(Protocol):
-    """What an engine may have besides, whose arithmetic (bitparity.oracle.arithmetic) is not fixed."""
+    """An optional part of an engine that computes in several arithmetics (bitparity.oracle.arithmetic)."""
 
     def following(self, reference: Fingerprint) -> Engine:
         """The same engine, computing in the arithmetic that a reference states of itself.
@@ -187,7 +187,7 @@ class FollowsReference(Protocol):
 
 @runtime_checkable
 class TimeLimited(Protocol):
-    """What an engine has besides whose sessions live in processes of their own."""
+    """An optional part of an engine whose sessions live in processes of their own."""
 
     def with_time_limit(self, seconds: float) -> Engine:
         """The same engine, which counts as hung after so many seconds of one call without a sign of life."""
@@ -196,10 +196,10 @@ class TimeLimited(Protocol):
 
 @runtime_checkable
 class Perturbable(Protocol):
-    """What an engine may have besides, so that its noise can be measured without copying a model's file."""
+    """An optional part of an engine: its noise can then be measured without copying a model's file."""
 
     def perturbed(self, seed: int) -> Engine:
-        """The same engine, with what norms give moved as bitparity.noise.perturb says; seed decides how."""
+        """The same engine with the outputs of its norms moved (bitparity.noise.perturb); seed decides how."""
         ...
 
 
@@ -214,10 +214,10 @@ class Informed(Protocol):
 
 @runtime_checkable
 class Configurable(Protocol):
-    """What an engine may have besides: choices that a user makes by name; `registry.configure` makes them."""
+    """An optional part of an engine: choices that a user makes by name; `registry.configure` makes them."""
 
     def choices(self) -> Mapping[str, Sequence[str]]:
-        """What can be chosen here: choice -> its names, first the one that "auto" stands for.
+        """What can be chosen on this machine: choice -> its names, first the one that "auto" stands for.
 
         kernels     kernel sets that this CPU runs
         arithmetic  as bitparity.oracle.arithmetic names them

@@ -44,7 +44,7 @@ class EngineUnavailable(NotCompared):
 
 
 class EngineFailed(BitparityError):
-    """An engine crashed, aborted, hung, or raised what is no BitparityError.
+    """An engine crashed, aborted, hung, or raised something other than a BitparityError.
 
     engine      its name
     how         one clause: "aborted (SIGABRT)", "gave no answer in 600 s"

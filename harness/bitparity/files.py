@@ -1,4 +1,4 @@
-"""Nothing overwrites its input, by whatever name both are called."""
+"""No output overwrites an input, even when the two have different names for the same file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def refuse_to_overwrite(output: Path, inputs: Iterable[Path]) -> None:
 
 
 def _is_part_of(output: Path, given: Path) -> bool:
-    """Links of either kind, relative paths and case are seen through by asking the file system."""
+    """The file system is asked, so links, relative paths and case make no difference."""
     try:
         if not output.is_file():
             return False
@@ -26,5 +26,5 @@ def _is_part_of(output: Path, given: Path) -> bool:
             return output.samefile(given)
         belongs = output.suffix in _OF_A_TRACE or output.name == "meta.json"
         return belongs and given.is_dir() and output.resolve().is_relative_to(given.resolve())
-    except (OSError, ValueError):  # no path at all: a prompt, which may be too long for a name
+    except (OSError, ValueError):  # not a path but, say, a prompt, which may be too long for a file name
         return False

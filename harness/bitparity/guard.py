@@ -1,9 +1,8 @@
-"""What an engine raises in this process is its failure, whoever wrote it: EngineFailed in its name.
+"""Whatever an engine raises in this process becomes EngineFailed with the engine's name.
 
-One in a worker process comes through unchanged: worker/ says the same of whatever happens there.
-
-A BitparityError passes as it is, for engine.py says which of them an engine may raise; and so does what a
-sink of the harness raises while an engine hands it values.
+A failure in a worker process is an EngineFailed already (worker/) and passes unchanged.  So does any other
+BitparityError, because engine.py says which of them an engine may raise, and so does what a sink of the
+harness raises while an engine hands it values.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class GuardedSession:
         self.has_failed = False
 
     def __getattr__(self, name: str) -> Any:
-        """What a session has besides, as bench/stopwatch.py asks for it."""
+        """Optional attributes of a session, which bench/stopwatch.py asks for."""
         return getattr(self._session, name)
 
     @property
@@ -99,7 +98,7 @@ class GuardedSession:
             raise
 
     def _passing(self, sink: Callable[[T], None]) -> Callable[[T], None]:
-        """The sink, of which it is remembered what it raised."""
+        """The same sink; what it raises is remembered."""
 
         def pass_on(value: T) -> None:
             try:
@@ -112,7 +111,7 @@ class GuardedSession:
 
     @contextmanager
     def _active(self, start: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
-        """The engine's own context; what is raised inside it comes out, whatever the engine makes of it."""
+        """The engine's own context; what is raised inside it is raised here, even if the engine hides it."""
         context = self._call(start)
         self._call(context.__enter__)
         try:

@@ -1,6 +1,6 @@
 """Files that results are written to: checked before a run, so that what was measured can be kept after it.
 
-What the system refuses is told as BadInput, with the path.
+An error of the system becomes BadInput with the path.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def make_folder(path: Path, *, exist_ok: bool = False) -> None:
-    """Raises FileExistsError when it is there already and may not be, and BadInput when it cannot be made."""
+    """Raises FileExistsError when it exists and must be new, and BadInput when it cannot be made."""
     try:
         path.mkdir(parents=True, exist_ok=exist_ok)
     except OSError as error:
@@ -67,7 +67,7 @@ def without_nan(data: Any) -> Any:
 
 
 def with_nan(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The same data with NaN for every None: numbers as without_nan found them, infinity apart."""
+    """The same data with NaN for every None: undoes without_nan, except that infinities become NaN."""
     return {name: math.nan if value is None else value for name, value in data.items()}
 
 

@@ -20,7 +20,7 @@ def usable_processors() -> int:
 def cpu_quota(cgroups: Path = _CGROUPS, own_groups: Path = _OWN_GROUPS) -> float | None:
     """Processors' worth of time that Linux gives the control group of this process; None for no limit.
 
-    A group is held by the limits of the groups around it too, so the smallest counts.
+    The limits of the enclosing groups hold for a group too, so the smallest counts.
     """
     try:
         lines = own_groups.read_text().splitlines()

@@ -60,7 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A name that is mistyped would require nothing."""
+    """Refuse a name that no engine has: mistyped, it would require nothing."""
     from bitparity.registry import engine_names
 
     for name in config.getoption("--require-reference"):

@@ -32,8 +32,8 @@ def engine_names() -> list[str]:
 def get_engine(name: str) -> Engine:
     """Return the engine of that name.
 
-    Raises BadInput when none is announced, EngineUnavailable when one of ours cannot load; another's says so
-    when it is asked for anything.
+    Raises BadInput when none is announced, and EngineUnavailable when one of ours cannot be imported.  An
+    engine of another package is imported later, in its worker process.
     """
     found = list(entry_points(group=ENTRY_POINT_GROUP, name=name))
     if not found:
@@ -86,7 +86,7 @@ def with_every_kernel_set(engine: Engine) -> dict[str, Engine]:
 
 
 def _is_ours(point: EntryPoint) -> bool:
-    """Whether bitparity brings the engine: it is run in this process, or takes care of itself."""
+    """Whether the engine is bitparity's own, which runs in this process or starts its own worker."""
     return point.dist is not None and point.dist.name == _OURS
 
 

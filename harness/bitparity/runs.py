@@ -30,7 +30,7 @@ def open_session(
     threads: int | None = None,
     device_id: int | None = None,
 ) -> Iterator[Session]:
-    """Open a model with an engine and close the session afterwards; neither raises but a BitparityError.
+    """Open a model with an engine and close the session afterwards; both raise BitparityErrors only.
 
     BITNET_DETERMINISTIC=1 means one thread, whatever was asked.
     Raises EngineUnavailable with what to type, and NotCompared when the engine refuses this kind of model.
@@ -44,7 +44,7 @@ def open_session(
     try:
         yield session
     except BaseException:
-        with suppress(EngineFailed):  # what was raised first says more
+        with suppress(EngineFailed):  # the first error says more than one from closing
             session.close()
         raise
     session.close()
@@ -106,7 +106,7 @@ def choose_context(model: Model, needed: int = 0) -> int:
 
 
 def file_digest(path: Path) -> str:
-    """BLAKE3 of a model file, hex; the file is mapped and hashed by all cores, once unless it changes.
+    """BLAKE3 of a model file, hex; all cores hash it, and again only when it has changed.
 
     Of a folder, that of the names and digests of the files in it.
     """

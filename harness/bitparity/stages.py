@@ -1,8 +1,8 @@
 """The stage vocabulary: names, order in the graph, and the `layer:stage` filter.
 
 A stage is a named point in the graph; layer is -1 outside the blocks.  Shapes below are those of a recorded
-value: n positions, then the stage's own axes, always float32.  Which stages an architecture has, and how
-they are computed, is told by its file in architectures/.
+value: n positions, then the stage's own axes, always float32.  The file of an architecture
+(architectures/) says which stages it has and how they are computed.
 """
 
 from __future__ import annotations

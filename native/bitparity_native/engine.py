@@ -28,7 +28,7 @@ try:
     from bitparity_native.tensors import layers_of, output_matrices, vector_of
 
     _problem = ""
-except ImportError as error:  # a source tree that was never built
+except ImportError as error:  # this source tree was never built
     _problem = str(error)
 
 
@@ -39,8 +39,8 @@ class NativeEngine:
                 "auto" takes bitnet.cpp for I2_S weights and for the architectures that only it runs, else
                 llama.cpp, both as built for AVX2
     kernels     name of a kernel set, or "auto" for the best that this CPU runs
-    alter       changes the model between reading and running it, and `faults` what no model can express:
-                deliberate faults that prove the harness
+    alter       changes the model between reading and running it, to plant a deliberate fault
+    faults      deliberate faults that no model can express
     """
 
     name = "native"
@@ -227,7 +227,7 @@ class NativeSession:
                 self._select_stages()
 
     def close(self) -> None:
-        """Let go of the core and of the file, whose vocabulary is a view of the map too."""
+        """Release the core and the memory map of the file, of which the vocabulary is a view too."""
         self._core, self._metadata, self._tokenizer = None, {}, None
 
     def _run(self, tokens: Sequence[int], *, only_last: bool, seq: int) -> Floats:

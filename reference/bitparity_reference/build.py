@@ -1,4 +1,4 @@
-"""Compile the bridge against one reference, once: the result is cached by everything that went into it."""
+"""Compile the bridge against one reference; the result is cached under a hash of all that went into it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def build_bridge(library: Library, cache_dir: Path) -> Path:
         _compile(library, aside / f"{MODULE}{_suffix()}")
         aside.rename(target)
     except OSError:
-        if not target.is_dir():  # not: somebody else was first
+        if not target.is_dir():  # else another process was first
             raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -23,7 +23,7 @@ def _order(engine: str, isa: set[str]) -> tuple[str, ...]:
         return ("avx512_bf16" if "avx512_bf16" in isa else "avx512",)
     if {"avx2", "fma"} <= isa:
         return ("avx2",)
-    # bitnet.cpp has no float kernels for SVE, and names SVE wherever the CPU has it, built for it or not.
+    # bitnet.cpp has no float kernels for SVE, and reports SVE on every CPU that has it, whatever its build.
     if {"neon", "arm_fma"} <= isa and (engine == "bitnet.cpp" or "sve" not in isa):
         return ("neon_fp16" if "fp16_va" in isa else "neon",)
     return ()

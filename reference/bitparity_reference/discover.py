@@ -49,7 +49,7 @@ class Library:
     def computing(self) -> list[Path]:
         """Every library of the build that may compute, under each of its names.
 
-        Kernels may lie in libraries that libggml loads, and all are loaded by the name with their version.
+        Kernels may lie in libraries that libggml loads, and the loader asks for names with a version.
         """
         folders = dict.fromkeys(file.parent for file in self.files)
         beside = (file for folder in folders for file in sorted(folder.glob(f"lib*{_SUFFIX}*")))

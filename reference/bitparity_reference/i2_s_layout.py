@@ -1,4 +1,4 @@
-"""Which of its three I2_S layouts a build of bitnet.cpp writes, and what may be asked of it.
+"""Which of the three I2_S layouts a build of bitnet.cpp writes, and which of its functions use it.
 
 The layout is fixed when bitnet.cpp is compiled (for ARM; for x86 with ACT_PARALLEL and without) and neither
 a header nor an exported name tells it, so a small matrix is packed and its bytes are looked at.
@@ -17,7 +17,7 @@ from bitparity.fuzz.implementations import Operation
 
 
 def layout_written(pack: Callable[[Floats], Bytes]) -> str:
-    """The layout of what `pack` writes; that of x86 if it is none, so that the search finds the fault."""
+    """The layout that `pack` writes; that of x86 if it is not known, so that the search finds the fault."""
     probe = np.random.default_rng(0).integers(-1, 2, (4, 256)).astype(np.float32)
     codes = slice(-I2_S.tail_bytes)
     packed = pack(probe)[codes].tobytes()
@@ -28,8 +28,9 @@ def layout_written(pack: Callable[[Floats], Bytes]) -> str:
 def i2_s_operations(layout: str) -> list[tuple[Operation, str]]:
     """(operation, format) pairs of a build that writes `layout`.
 
-    The decoder reads the layout of x86 in every build.  So do the kernels that its matmul calls on x86, even
-    where four rows are written; the one for four rows is there and nobody calls it.  Those of ARM read ARM's.
+    In every build the decoder reads the layout of x86.  So do the kernels that its matmul calls on x86, even
+    in a build that writes four rows interleaved: it has a kernel for four rows, which nothing calls.  The
+    kernels of ARM read the layout of ARM.
     """
     operations: list[tuple[Operation, str]] = [("pack", layout), ("unpack", "I2_S")]
     if layout == "I2_S_ARM":

@@ -21,7 +21,7 @@ TIME_LIMIT = 60.0  # seconds for one call of one function
 
 
 class Workshop:
-    """A worker that is started when first used, and again after each crash."""
+    """A worker process that is started when it is first used, and again after each crash."""
 
     def __init__(self, name: str, make: Callable[..., Any], arguments: dict[str, Any]) -> None:
         self._name, self._make, self._arguments = name, make, arguments

@@ -94,7 +94,7 @@ class LlamaEngine(ABC):
         return WorkerSession(self.name, open_bridge, arguments, time_limit=self._time_limit)
 
     def fingerprint(self, library: Library, threads: int) -> Fingerprint:
-        """What is known before a session is open; the library itself then tells its instruction sets."""
+        """What is known before a session is open; an open session adds the library's instruction sets."""
         details = {**library.details, "libraries": library.digest[:16], "flash_attention": "off"}
         return Fingerprint(
             self.name, library.version, library.compiler, "", self.kernels, threads, "f16", details

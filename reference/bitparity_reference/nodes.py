@@ -13,7 +13,7 @@ def graphs_of(reference: str) -> dict[str, NodeTable]:
 
 
 def wanted_nodes(table: NodeTable, stages: StageFilter, n_layer: int) -> list[tuple[int, str, str, Node]]:
-    """(layer, stage, full name of the node, node) of all that the filter asks for and the graph has."""
+    """(layer, stage, full name of the node, node) of every stage that the filter and the graph have."""
     return [
         (layer, stage, name if layer < 0 else f"{name}-{layer}", node)
         for layer, stage in stages.pairs(n_layer)

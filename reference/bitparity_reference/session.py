@@ -56,7 +56,7 @@ def open_bridge(
 
 
 def _instruction_sets(said: str) -> str:
-    """What the library finds here of what it was built for; its `AVX2 = 1 | NEON = 0` becomes `avx2`."""
+    """The instruction sets that the library says it uses: `AVX2 = 1 | NEON = 0` becomes `avx2`."""
     pairs = (field.partition("=") for field in said.replace("CPU :", "").split("|"))
     return "+".join(name.strip().lower() for name, _, value in pairs if value.strip() == "1")
 

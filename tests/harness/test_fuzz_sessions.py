@@ -93,7 +93,7 @@ def test_trace_of_a_rollback_is_found_however_small_beside_the_noise(fake_engine
     assert any(step == "rollback" for step, _ in found.case.steps)
 
 
-def test_engine_whose_repetitions_differ_is_given_their_spread(fake_engine: Any) -> None:
+def test_engine_whose_repetitions_differ_is_given_their_noise(fake_engine: Any) -> None:
     def unsteady(session: Any) -> None:
         rng, prefill, decode = np.random.default_rng(0), session.prefill, session.decode
 
@@ -104,7 +104,7 @@ def test_engine_whose_repetitions_differ_is_given_their_spread(fake_engine: Any)
         session.decode = lambda token, **o: shaken(decode(token, **o))
 
     subject = engine_under_test(_opening(fake_engine(), unsteady))
-    assert 0 < subject.run("session", "I2_S").spread("I2_S") < 1e-5
+    assert 0 < subject.run("session", "I2_S").repeat_noise("I2_S") < 1e-5
     assert _search(subject, UNDONE).counterexample is None
 
 
@@ -192,4 +192,4 @@ def test_native_sessions_keep_their_contracts(
     assert outcome.counterexample is None, outcome.counterexample
     opened: EngineUnderTest = native.run("session", name)
     assert np.isfinite(opened.noise(name))
-    assert opened.spread(name) == 0
+    assert opened.repeat_noise(name) == 0

@@ -53,8 +53,8 @@ def test_weights_look_like_those_of_a_trained_model(tmp_path: Path) -> None:
     # about a million codes: five standard errors of a share are 0.0025
     np.testing.assert_allclose(shares, [77 / 256, 102 / 256, 77 / 256], atol=0.0025)
     assert float(np.float16(scale[0, 0])) == scale[0, 0]
-    spread = float(scale[0, 0]) * np.sqrt(256 * 154 / 256)  # of an output when inputs have magnitude 1
-    assert 0.9 <= spread <= 1.1
+    size = float(scale[0, 0]) * np.sqrt(256 * 154 / 256)  # of an output when inputs have magnitude 1
+    assert 0.9 <= size <= 1.1
 
 
 @pytest.mark.parametrize(
@@ -139,5 +139,5 @@ def test_llama_cpp_runs_it(
     logits = np.array(llama.scores[: len(tokens)])
     llama.close()
     assert np.isfinite(logits).all()
-    assert 1 < logits.std() < 4  # 2 is what the embedding's spread is made for
+    assert 1 < logits.std() < 4  # 2 is what the embedding's magnitude is made for
     assert not np.array_equal(logits.argmax(axis=1), tokens)  # a tied head does not just repeat its input

@@ -41,11 +41,11 @@ def test_rms_norm_adds_one_by_one_where_the_order_decides(kernel_set: str) -> No
 
 
 @pytest.mark.parametrize("n", [16, 32, 48, 256, 4096])
-@pytest.mark.parametrize("spread", [0.1, 10.0, 300.0])
+@pytest.mark.parametrize("magnitude", [0.1, 10.0, 300.0])
 def test_softmax_is_within_rounding_of_float64(
-    kernel_set: str, order: str, guarded: Guarded, n: int, spread: float
+    kernel_set: str, order: str, guarded: Guarded, n: int, magnitude: float
 ) -> None:
-    x = draw("normal", n) * np.float32(spread)
+    x = draw("normal", n) * np.float32(magnitude)
     x[-3:] = -np.inf  # positions that are not seen
     row, portable = guarded.copy(x, 4), x.copy()
     kernels.softmax(kernel_set, order, row, 0.125)
@@ -63,11 +63,11 @@ def test_softmax_is_within_rounding_of_float64(
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 15, 16, 17, 768])
-@pytest.mark.parametrize("spread", [1.0, 50.0, 1000.0])
+@pytest.mark.parametrize("magnitude", [1.0, 50.0, 1000.0])
 def test_silu_times_up_is_within_rounding_of_float64(
-    kernel_set: str, order: str, guarded: Guarded, n: int, spread: float
+    kernel_set: str, order: str, guarded: Guarded, n: int, magnitude: float
 ) -> None:
-    gate, up = draw("normal", n) * np.float32(spread), draw("normal", n, 1)
+    gate, up = draw("normal", n) * np.float32(magnitude), draw("normal", n, 1)
     out, portable = guarded.empty(n, np.float32, 4), np.empty(n, np.float32)
     kernels.silu_mul(kernel_set, order, guarded.copy(gate, 4), guarded.copy(up, 12), out)
     kernels.silu_mul("portable", order, gate, up, portable)
@@ -95,18 +95,18 @@ def test_squared_relu_times_up_is_within_rounding_of_float64(
 
 def test_silu_may_write_over_its_gate(kernel_set: str, order: str) -> None:
     gate, up = draw("normal", 67), draw("normal", 67, 1)
-    apart = np.empty(67, np.float32)
-    kernels.silu_mul(kernel_set, order, gate, up, apart)
+    separate = np.empty(67, np.float32)
+    kernels.silu_mul(kernel_set, order, gate, up, separate)
     kernels.silu_mul(kernel_set, order, gate, up, gate)
-    assert same_bits(gate, apart)
+    assert same_bits(gate, separate)
 
 
 def test_squared_relu_may_write_over_its_gate(kernel_set: str) -> None:
     gate, up = draw("normal", 67), draw("normal", 67, 1)
-    apart = np.empty(67, np.float32)
-    kernels.relu2_mul(kernel_set, gate, up, apart)
+    separate = np.empty(67, np.float32)
+    kernels.relu2_mul(kernel_set, gate, up, separate)
     kernels.relu2_mul(kernel_set, gate, up, gate)
-    assert same_bits(gate, apart)
+    assert same_bits(gate, separate)
 
 
 @pytest.mark.parametrize("n", [1, 8, 13, 2560])

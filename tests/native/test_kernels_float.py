@@ -86,10 +86,10 @@ def test_dot_of_gcc_rounds_the_products_of_whole_groups(kernel_set: str, order: 
         assert out[0, 0] == expected
 
 
-@pytest.mark.parametrize("spread", [1e-3, 1.0, 30.0])  # sums that are subnormal, ordinary, and beyond F16
-def test_f16_tile_of_neon_fp16_rounds_every_sum_to_f16(kernel_set: str, spread: float) -> None:
+@pytest.mark.parametrize("magnitude", [1e-3, 1.0, 30.0])  # sums that are subnormal, ordinary, and beyond F16
+def test_f16_tile_of_neon_fp16_rounds_every_sum_to_f16(kernel_set: str, magnitude: float) -> None:
     rng = np.random.default_rng(3)
-    weights, x = (rng.standard_normal((2, 64, 256)) * spread).astype(np.float16)
+    weights, x = (rng.standard_normal((2, 64, 256)) * magnitude).astype(np.float16)
     lanes = np.zeros((64, 8), np.float16)
     with np.errstate(over="ignore"):
         for step in range(0, 256, 8):

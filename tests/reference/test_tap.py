@@ -163,8 +163,8 @@ def test_tap_norms_are_of_what_enters_them(recorded: Recorded) -> None:
         columns = (entering != 0).all(axis=0)  # 0 / 0 says nothing
         ratio = leaving[:, columns].astype(np.float64) / entering[:, columns]
         ratio /= ratio[:1]
-        spread = ratio.max(axis=1) / ratio.min(axis=1) - 1
-        assert (spread < 1e-5).all()  # a few float32 roundings
+        variation = ratio.max(axis=1) / ratio.min(axis=1) - 1
+        assert (variation < 1e-5).all()  # a few float32 roundings
 
 
 def test_tap_activation_is_that_of_the_architecture(

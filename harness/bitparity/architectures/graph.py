@@ -34,7 +34,7 @@ from bitparity.stages import stage_named
 
 Kind = Literal["rows", "norm", "projection", "rotation", "softmax", "context", "product", "sum"]
 CACHES = {"keys": "k_rope", "values": "v_proj"}
-AFTER_ATTENTION = "attn_residual"  # from here on rows do not depend on each other
+AFTER_ATTENTION = "attn_residual"  # from this stage on, no row depends on another row
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Architecture:
         return tuple(s.weight for s in self.block if s.kind == "projection" and s.name in added)
 
     def without(self, norms: Iterable[GraphStage]) -> Self:
-        """The same graph with some norms left out: what read a norm reads what the norm read."""
+        """The same graph with some norms left out: a stage that read one of them reads the norm's input."""
         instead = {norm.name: norm.inputs[0] for norm in norms}
         weights = {norm.weight for norm in norms}
         stages = tuple(

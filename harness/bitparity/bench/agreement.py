@@ -43,7 +43,7 @@ def require_agreement(
 ) -> Agreement:
     """Compare every lane with the reference lane, position by position, as `bitparity compare` does.
 
-    tokens  of them the first POSITIONS are run, in mixed chunks
+    tokens  the first POSITIONS of them are run, in mixed chunks
 
     Raises OutputsDisagree unless each agrees or differs by the reference's own noise.
     """

@@ -1,5 +1,7 @@
-"""A stopwatch in a process of its own: an engine that runs in-process is measured with nothing else in its
-memory, and ends nothing else when it crashes."""
+"""A stopwatch in a process of its own.
+
+So an engine that runs inside its caller is measured with nothing else in memory, and its crash ends
+nothing else."""
 
 from __future__ import annotations
 
@@ -14,11 +16,13 @@ from bitparity.model import open_model
 from bitparity.settings import Settings
 from bitparity.worker.worker import Worker
 
-PATIENCE = 1.5  # time limits of a call; an engine's own worker says more when it ends, so it must end first
+PATIENCE = (
+    1.5  # times the time limit of a call: an engine's own worker tells more of its end, so it must end first
+)
 
 
 class ChildTimer:
-    """Timer whose session, or the handle of it, lives in a child.
+    """A Timer whose session, or the handle of the session, lives in a child process.
 
     Every method may raise EngineFailed.  The engine must be picklable, by the module that defines it.
     """

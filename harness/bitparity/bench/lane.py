@@ -20,7 +20,7 @@ class Lane:
 
 
 def make_lanes(pairs: Sequence[tuple[Engine, Model]]) -> list[Lane]:
-    """One lane a pair, in order; BadInput when two of one engine run files of one name."""
+    """One lane for each pair, in order; BadInput when an engine has two files of the same name."""
     names = [engine.name for engine, _ in pairs]
     formats = [f"{engine.name} {model.weights.layers[0]['q'].format}" for engine, model in pairs]
     files = [f"{engine.name} {model.path.stem}" for engine, model in pairs]

@@ -127,7 +127,7 @@ def bench(
     """Compare the outputs of all lanes, then time them side by side, each in a process of its own.
 
     text        token ids that every engine runs, repeated as often as it takes
-    time_limit  seconds of silence after which an engine that has no limit of its own counts as hung
+    time_limit  seconds of silence after which an engine without a limit of its own counts as hung
 
     Raises OutputsDisagree before anything is timed, BadInput when the plan does not fit a model, and
     EngineFailed when an engine does not load.  One that ends later is the result's failure.
@@ -162,7 +162,8 @@ def measure(
 ) -> tuple[tuple[LaneResult, ...], EngineFailed | None]:
     """All of the plan, in turns: results in the order of the lanes, and the failure that ended it early.
 
-    What an engine failed in is left out for every lane.  Raises EngineFailed when one does not load.
+    A measurement in which an engine failed is left out for every lane.
+    Raises EngineFailed when an engine does not load.
     """
     load = turns.load()
     fingerprints = {label: timer.fingerprint() for label, timer in timers.items()}

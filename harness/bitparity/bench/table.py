@@ -11,7 +11,7 @@ from bitparity.bench.result import BenchResult, Decode, Spread
 from bitparity.report.console import standard_output
 from bitparity.report.words import describe_fingerprint, plural
 
-BUSY = 0.5  # processes a processor: then an engine that wants all of them shares one half of the time
+BUSY = 0.5  # load average a processor: from here on an engine had to share its processors half of the time
 _MB, _GB = 1e6, 1e9
 
 
@@ -63,7 +63,7 @@ def _rated(result: BenchResult, rates: Sequence[Spread]) -> list[list[str]]:
 
 
 def _remarks(result: BenchResult) -> Iterator[str]:
-    """What the figures are, and what keeps them from meaning more."""
+    """What the figures mean, and what limits their meaning."""
     yield (
         f"medians (min..max) of {plural(result.repetitions, 'repetition')} in turns, after a warm-up; "
         f"{plural(result.decode_tokens, 'token')} decoded at each depth; ratios are to {result.reference}"

@@ -47,11 +47,13 @@ class _LazyGroup(click.Group):
         return keeping_its_inputs(module.command)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; when whoever read its report has gone, click would end with 1, a verdict."""
+        """Run the command; if the reader of its output is gone, click would exit with 1, a verdict."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's last flush
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+            )  # so that Python's flush at exit does not fail
             sys.exit(_CLOSED_PIPE)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -105,7 +105,7 @@ def command(
 
 
 def _numbers(option: str, text: str | None, *, least: int) -> tuple[int, ...]:
-    """Whole numbers with commas between, each once; none for no text."""
+    """Whole numbers separated by commas, each kept once; an empty text has none."""
     parts = [] if text is None else text.split(",")
     wrong = [part for part in parts if not part.strip().isdecimal() or int(part) < least]
     if wrong:
@@ -166,7 +166,7 @@ def _default_model(name: str | None, engines: Sequence[Engine]) -> Path:
 
 
 def _references() -> list[Engine]:
-    """Those that are found; one that fails when it is looked for is left out, and that is said."""
+    """The references that are found; one that fails when it is looked for is left out with a message."""
     found: list[Engine] = []
     for name in engine_names():
         try:

@@ -44,7 +44,7 @@ def command(json_file: Path | None) -> None:
 
 
 def _look_for(name: str) -> tuple[Role | None, Availability]:
-    """What the engine says of itself; one that does not import, or raises, counts as missing."""
+    """What the engine says of itself; an engine that cannot be imported, or raises, counts as missing."""
     try:
         engine = get_engine(name)
         return role_of(engine), availability_of(engine)

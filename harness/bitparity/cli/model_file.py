@@ -17,7 +17,7 @@ from bitparity.settings import Settings
 
 
 def model_file(name: str | None) -> Path:
-    """Where no engine has a say in it: the path of a file, or of a bundled model as it came with the package.
+    """The path of a file, or of a bundled model as it came with the package, for use without an engine.
 
     Without a name it is the first bundled model.
     """
@@ -25,7 +25,7 @@ def model_file(name: str | None) -> Path:
 
 
 def open_chosen(path: Path, settings: Settings) -> Model:
-    """Open a model; with BITNET_DEBUG_LOGITS=1 its weight mapping is told on standard error and checked."""
+    """Open a model; with BITNET_DEBUG_LOGITS=1 print its weight mapping to standard error and check it."""
     model = open_model(path)
     if settings.debug_logits:
         click.echo("\n".join(describe_mapping(model)), err=True)
@@ -34,7 +34,7 @@ def open_chosen(path: Path, settings: Settings) -> Model:
 
 
 def force_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--force`: go on whatever the checks of the file say."""
+    """`--force`: run in spite of what the checks of the file say."""
     help_text = "Go on where a check of the file says that the result would mean nothing."
     return click.option("--force", is_flag=True, help=help_text)(command)
 

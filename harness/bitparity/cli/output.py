@@ -13,7 +13,7 @@ from bitparity.output import check_writable
 
 
 class OutputFile(click.Path):
-    """A path that can be written; what is wrong with it is told before the command runs."""
+    """A path that can be written; if it cannot, that is told before the command runs."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)

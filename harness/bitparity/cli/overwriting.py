@@ -23,7 +23,7 @@ _NOTED = f"{__name__}.noted"
 
 
 def note_input(context: click.Context, path: Path) -> None:
-    """Of an option whose value is no path any more when the command runs."""
+    """Remember the path of an option whose value is no longer a path when the command runs."""
     context.meta.setdefault(_NOTED, []).append(path)
 
 
@@ -48,8 +48,7 @@ def keeping_its_inputs(command: click.Command) -> click.Command:
 
 
 def _paths(value: Any) -> Iterator[Path]:
-    """All that a value may name a file by; a file that an engine is given stands after `ENGINE=`, and the
-    engine may be a file, or a program with such flags."""
+    """All paths that a value may contain: a file, `ENGINE=FILE`, or a command line with such flags."""
     if isinstance(value, tuple):
         for item in value:
             yield from _paths(item)

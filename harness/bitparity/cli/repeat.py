@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 
 def command_line(ctx: click.Context) -> str:
-    """What was typed, quoted for a shell; options that were not given stay out."""
+    """What was typed, quoted for a shell; options that were not given are left out."""
     words = [w for p in ctx.command.params for w in _words(ctx, p)]
     return shlex.join(["bitparity", str(ctx.info_name), *words])
 

@@ -112,7 +112,7 @@ def greedy_tokens(session: Session, tokens: list[int], count: int) -> Iterator[i
 def _generate(
     session: Session, tokenizer: Tokenizer, tokens: list[int], count: int, ends: frozenset[int]
 ) -> None:
-    """Stream the text; bytes that are half of a character wait for the other half."""
+    """Print the text as it comes; bytes of an unfinished character wait for the rest of it."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     started = time.perf_counter()
     first = last = started

@@ -37,7 +37,7 @@ def command(expected: Path, actual: Path, limit: int, json_file: Path | None) ->
 
 
 def describe(diff: TraceDiff, limit: int) -> list[str]:
-    """The diff in lines: the outcome, where it begins, a table of stages, rows, and what is not there."""
+    """The diff in lines: the outcome, where it begins, a table of stages, rows, and what is missing."""
     lines = [_outcome(diff)]
     first = diff.first_divergence
     if first is not None:

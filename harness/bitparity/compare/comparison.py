@@ -31,8 +31,8 @@ class Comparison:
     """What to compare, and how.
 
     model     what both were meant to run, if that is not the reference's own file
-    context   positions to make room for; None is what is asked
-    threads   of each engine; None is the settings' own number
+    context   positions to make room for; None is as many as the prompts need
+    threads   of each engine; None takes the number of the settings
     command   the command line that repeats this run, for reports
     findings  of the checks of both files, for reports
     """

@@ -1,7 +1,7 @@
 """How far one position's logits are from another's: pure functions, float64 sums, no verdict.
 
 `PositionMetrics` is the table of metrics: a field is a metric, and its row says how it is computed, what
-reports call it, how they print it, and what it is where a logit is NaN.  Results, reports and data frames
+reports call it, how they print it, and its value where a logit is NaN.  Results, reports and data frames
 iterate over the table, so a new metric is a new row and nothing else.
 
 All of it is NumPy in float64: the engine that is judged has no part in it.  There is one implementation only,
@@ -32,7 +32,10 @@ class Pair:
     """
 
     def __init__(self, expected: NDArray[Any], actual: NDArray[Any]) -> None:
-        self._raw_expected, self._raw_actual = expected, actual  # smaller, for what only compares
+        self._raw_expected, self._raw_actual = (
+            expected,
+            actual,
+        )  # half as large, for metrics that only compare elements
         self.expected, self.actual = expected.astype(np.float64), actual.astype(np.float64)
 
     @cached_property
@@ -76,9 +79,9 @@ class Pair:
         """
         if self.norm_expected == 0.0 or self.norm_actual == 0.0:
             return 0.0 if self.norm_expected == self.norm_actual else 1.0
-        apart = self.expected * (1.0 / self.norm_expected)
-        apart -= self.actual * (1.0 / self.norm_actual)
-        return 0.5 * _dot(apart, apart)
+        difference = self.expected * (1.0 / self.norm_expected)
+        difference -= self.actual * (1.0 / self.norm_actual)
+        return 0.5 * _dot(difference, difference)
 
 
 def _norm(values: Doubles) -> float:
@@ -270,7 +273,7 @@ def relative_l2(expected: NDArray[Any], actual: NDArray[Any]) -> float:
 
 
 def relative(distance: float, size: float) -> float:
-    """distance / size; of something that is zero, nothing is 0 and all else infinitely far away."""
+    """distance / size; where size is 0, a distance of 0 gives 0 and any other infinity."""
     if size == 0.0:
         return math.inf if distance else 0.0
     return distance / size

@@ -80,7 +80,7 @@ class Recording:
 
 
 def weights_digest(model: Model) -> str:
-    """BLAKE3, hex, of what decides the logits; metadata that does not may change."""
+    """BLAKE3, hex, of all that decides the logits; other metadata may change without changing it."""
     digest = blake3(json.dumps(model.hyper.as_dict(), sort_keys=True).encode())
     for name, tensor in sorted(model.tensors.items()):
         digest.update(f"{name} {tensor.shape} {tensor.format}\n".encode())
@@ -121,10 +121,9 @@ def read_recording(path: Path) -> Recording:
 
 
 class RecordedEngine:
-    """Answers from a recording as the engine did that was recorded, for the tokens that were.
+    """Answers from a recording as the recorded engine did, for the tokens that were recorded.
 
-    Numbers of which nobody knows what gave them have the name of their file, and are trusted by nobody
-    without being told to.
+    Numbers of unknown origin are named after their file, and no run trusts them unless it is told to.
     """
 
     def __init__(self, path: Path) -> None:

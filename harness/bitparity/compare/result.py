@@ -98,7 +98,7 @@ class ComparisonResult:
         return next((row for row in self.positions if row.has_diverged), None)
 
     def counts(self) -> dict[str, int]:
-        """How many positions were asked, were compared with a verdict, and got which."""
+        """How many positions were asked for, how many have a verdict, and how many each verdict."""
         verdicts = [row.judged.verdict for row in self.positions]
         return {
             "asked": self.asked,

@@ -49,7 +49,7 @@ def compare_engines(
               unless every position agrees to the rounding of float32 sums
     blame     also judge every stage of both engines; a stage that is wrong is a divergence however small
     on_blame  called with the whole report of the stages, of which the result keeps the data
-    on_result called with what is known, before noise is measured or stages are judged
+    on_result called with the result so far, before noise is measured and before stages are judged
     sessions  reference and candidate, open already; opened here if None
 
     Raises BadInput, TokenMismatch and NotCompared before anything runs, and EngineFailed when an engine fails
@@ -66,7 +66,7 @@ def compare_engines(
             run.judge_by_noise(on_result or _drop, progress)
             if blame:
                 run.judge_stages(on_result or _drop)
-    except EngineFailed as error:  # if there is a run, in closing
+    except EngineFailed as error:  # once there is a run, only closing the sessions can raise it
         if run is None:
             raise
         run.ended_by(error)
@@ -124,7 +124,7 @@ class Run:
     def judge_by_noise(
         self, on_result: Callable[[ComparisonResult], None], progress: Progress | None = None
     ) -> None:
-        """Judge the positions that agree only if they differ by noise, which is measured if there are any."""
+        """Measure the noise, if some position needs it, and judge those positions by it."""
         if not isinstance(self.criterion, UnknownNoise):
             return
         if all(row.judged.verdict is Verdict.AGREE for row in self.rows):
@@ -165,7 +165,7 @@ class Run:
             self.ended_by(error, missing)
 
     def result(self, missing: str | None = None) -> ComparisonResult:
-        """What is known; missing says in a clause what is to come."""
+        """The result so far; `missing` says in a clause what is still to be done."""
         comparison = self.comparison
         unfinished = self.unfinished if missing is None else _joined(self.unfinished, missing)
         verdict = judge_run(
@@ -268,7 +268,7 @@ def _joined(said: str | None, more: str) -> str:
 
 
 def _drop(result: ComparisonResult) -> None:
-    """For who does not ask for what is known before the end."""
+    """For callers that do not ask for the result so far."""
 
 
 def _model_file(model: Model) -> ModelFile:

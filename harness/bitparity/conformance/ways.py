@@ -69,9 +69,11 @@ def rollback(subject: Subject) -> str:
     """What was rolled back leaves no trace: the bits are those of the calls that are left (or as near as the
     same call is to itself in a longer prompt)."""
     sessions = _Sessions(subject)
-    spread = sessions.spread(_ANY)
+    repeat_noise = sessions.repeat_noise(_ANY)
     _search(subject, PROPERTIES["nothing_undone_leaves_a_trace"], sessions)
-    how = EXACT if spread == 0 else f"within {NOISE_FACTOR} times its spread of {spread:.2g}"
+    how = (
+        EXACT if repeat_noise == 0 else f"within {NOISE_FACTOR} times its repeat noise of {repeat_noise:.2g}"
+    )
     return f"{how}, on {EXAMPLES} random ways"
 
 

@@ -25,10 +25,10 @@ class Fault:
 
     stage       first guilty stage that blame has to name, and its layer
     position    the first one where it shows; None when that depends on the activations
-    says        a part of what blame has to say of it
+    says        words that blame's sentence about it has to contain
     alter       the model that the faulty side gets
     switches    of native's Faults
-    definition  the same in the oracle
+    definition  of the oracle, with the same fault
     """
 
     name: str

@@ -48,7 +48,7 @@ def without_inner_norms(model: Model) -> Model:
 
 
 def embedding_read_transposed(model: Model) -> Model:
-    """The embedding's bytes taken for (n_embd, n_vocab); a tied head goes with it."""
+    """The embedding's bytes read as (n_embd, n_vocab); a tied head is read so too."""
     weights = model.weights
     rows, cols = weights.token_embd.shape
     misread = replace(weights.token_embd, shape=(cols, rows))
@@ -89,7 +89,7 @@ def flipped_weight(layer: int, name: str) -> Alter:
 
 
 def norm_weight(layer: int, name: str, value: float) -> Alter:
-    """All weights of one norm become one value; NaN is one."""
+    """All weights of one norm become the same value, which may be NaN."""
 
     def fill(tensor: Tensor) -> Tensor:
         filled = np.full((1, tensor.shape[0]), value, np.float32)

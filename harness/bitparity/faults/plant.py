@@ -31,7 +31,7 @@ class Plantable(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """What blame said of a planted fault; problem is empty when it is what was planted.
+    """What blame said of a planted fault; `problem` is empty when blame named the fault.
 
     kernels  kernel set that the session says it ran
     """

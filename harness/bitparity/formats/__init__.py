@@ -33,14 +33,14 @@ GUESSED = 1024  # general.file_type of a file whose main format has no number of
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of a weight format beside how it packs.
+    """What is known of a weight format besides its packing.
 
     file_type    general.file_type of a file whose projections have it: enum llama_ftype of llama.cpp's
                  llama.h, and of bitnet.cpp's for I2_S, TL1 and TL2
     activations  the format in which a matmul takes its other operand; None for a format that no engine here
                  multiplies
     run_by       references that run models in it; native says itself for which formats it has kernels
-    is_stored    a tensor with its type id has this format; the others are found by name only
+    is_stored    files have tensors of it, with its type id; other formats can only be asked for by name
     """
 
     format: WeightFormat
@@ -107,7 +107,8 @@ TERNARY = tuple(name for name in FORMATS if is_ternary(FORMATS[name]))
 ACTIVATIONS = {row.activations for row in _TABLE if row.activations}.difference(FLOATS)
 WRITTEN = tuple(name for name, row in ROWS.items() if row.is_stored and name not in ACTIVATIONS)
 MULTIPLIED = tuple(name for name, row in ROWS.items() if row.activations)
-# In which a model is tried on engines, in this order: I2_S is what BitNet models are published in; llama.cpp
-# does not run it, so it gets the smallest of its own; F16 is for engines that run no ternary format.
+# Formats of a bundled model, in the order in which engines are asked to run them.  BitNet models are
+# published in I2_S; llama.cpp does not run it, so the smallest that it runs is next; F16 is for engines
+# without any ternary format.
 MODEL_FORMATS = (*(name for name in TERNARY if name in MULTIPLIED), "F16")
 I2_S_LAYOUTS = tuple(name for name in TERNARY if FORMATS[name].ggml_type == I2_S.ggml_type)

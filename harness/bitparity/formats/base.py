@@ -19,9 +19,9 @@ class WeightFormat(Protocol):
     name          as in DESIGN: F32, F16, BF16, I2_S, TQ1_0, TQ2_0, ...
     ggml_type     type id in a GGUF file
     block         cols must be a multiple of it
-    tail_bytes    after the packed rows, with what the whole tensor shares
-    tail_read     how many of them, from the first on, mean something
-    scale_format  in which scales are stored: F16 or F32; empty for a format without scales
+    tail_bytes    after the packed rows, for data that all rows share
+    tail_read     how many of those, from the first on, have a meaning
+    scale_format  of its stored scales: F16 or F32; empty for a format without scales
     rounding      largest relative error of a weight as it is stored (F32, F16, BF16), or of a scale (ternary)
     """
 
@@ -54,7 +54,7 @@ class WeightFormat(Protocol):
         ...
 
     def with_legal_codes(self, packed: Bytes) -> Bytes:
-        """The same bytes, except that codes which no packer writes have become others."""
+        """The same bytes, with every code that no packer writes replaced by a legal one."""
         ...
 
 

@@ -17,8 +17,8 @@ class OneScaleFormat(BlockFormat, ABC):
     """A subclass says how codes lie: `_encode` (rows, cols) -> bytes before the tail, `_decode` back, and
     `_legal`, the same bytes without codes that no packer writes.
 
-    Of the tail nobody reads more than the scale: the rest, which keeps the next tensor aligned, is zero here
-    and in bitnet.cpp's files whatever lay in its buffer.
+    Only the scale is ever read from the tail.  The rest keeps the next tensor aligned: it is zero here, and
+    whatever the buffer held in files that bitnet.cpp wrote.
     """
 
     dead_zone: np.floating[Any] = DEAD_ZONE

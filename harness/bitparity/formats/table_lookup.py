@@ -1,9 +1,9 @@
 """The tiles of bitnet.cpp's table-lookup kernels: a kernel is generated for one weight shape and one tiling.
 
 The numbers are those of the kernel_config.ini files in bitnet.cpp's preset_kernels/.  A shape that has no
-kernel cannot be packed: bitnet.cpp's converter raises, its kernels would give garbage.  Who generates other
-kernels gives the kernel_config.ini that codegen_tl1.py or codegen_tl2.py wrote: packed weights do not say
-what they were packed for.
+kernel cannot be packed: bitnet.cpp's converter raises, its kernels would give garbage.  A user who
+generated other kernels gives the kernel_config.ini that codegen_tl1.py or codegen_tl2.py wrote, because
+packed weights do not say which kernels they are for.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class TableLookupFormat(OneScaleFormat):
     def _divides(self, tiling: Tiling, rows: int, cols: int) -> bool: ...
 
     def _legal(self, codes: Bytes) -> Bytes:
-        """Every index at most that of the last pair; triples have some more, which are legal there only."""
+        """Every index at most that of the last pair; larger ones are legal for triples only."""
         high, low = codes >> np.uint8(4), codes & np.uint8(15)
         return (high % _PAIRS) << np.uint8(4) | low % _PAIRS
 
@@ -103,7 +103,7 @@ def tiling_of(name: str, tilings: Tilings, rows: int, cols: int) -> Tiling:
 def read_kernel_config(path: Path) -> Tilings:
     """The tilings of a kernel_config.ini of bitnet.cpp: a section a kernel, with m, k, bm, bk and bmm.
 
-    Raises BadInput for a file that is none.
+    Raises BadInput for any other file.
     """
     config = ConfigParser()
     try:
@@ -135,6 +135,6 @@ def _value(group: tuple[int, ...]) -> int:
     return sum(digit * 3**power for power, digit in enumerate(reversed(group)))
 
 
-_PAIRS = np.uint8(9)  # that there are
+_PAIRS = np.uint8(9)  # number of pairs of ternary weights
 PAIRS = _table(2, -4)  # index 3u + v + 4
 TRIPLES = _table(3, 0)  # index 9u + 3v + w, of those that are not negative

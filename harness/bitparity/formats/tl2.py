@@ -25,7 +25,7 @@ from bitparity.formats.table_lookup import PAIRS, TL2_TILINGS, TRIPLES, TableLoo
 STEP = 32  # rows of one vector step
 PAIR_TILE = 32  # columns
 SIGN_COLS = 24  # eight triples, whose signs share a word
-PAIR_COLUMNS = 256  # as which bitnet.cpp counts pairs, however many there are
+PAIR_COLUMNS = 256  # columns that bitnet.cpp makes room for as pairs, however many there are
 # axes of table indices: row tile, step, eight, row, column tile, column block, index of two
 # axes in memory:        row tile, column tile, step, column block, eight, row, index of two
 _TO_MEMORY = (0, 4, 1, 5, 2, 3, 6)
@@ -48,7 +48,7 @@ class TL2Format(TableLookupFormat):
         return tiling.step == STEP and left_over <= PAIR_COLUMNS and not any(remainders)
 
     def _code_bytes(self, rows: int, cols: int) -> int:
-        """All but 256 columns as triples of 5 bits, those as pairs of 4, rounded up to 32 bytes."""
+        """All but 256 columns as triples of 5 bits, and those as pairs of 4 bits, rounded up to 32 bytes."""
         if cols < PAIR_COLUMNS:
             raise ShapeError(f"TL2: {cols} columns are fewer than the {PAIR_COLUMNS} that it packs as pairs")
         # in bitnet.cpp's own order of integer divisions

@@ -53,7 +53,8 @@ class TqFormat(BlockFormat, ABC):
     def pack_codes(self, codes: Codes, scale: float) -> Bytes:
         """Pack codes in {-1, 0, 1}, exactly, with the same scale in every block.
 
-        Raises BadInput for a scale that no F16 is: rounding it would change the weights unsaid.
+        Raises BadInput for a scale that F16 does not hold exactly: rounding it would change the weights
+        without a word.
         """
         with np.errstate(over="ignore"):
             scale16 = np.float16(scale)

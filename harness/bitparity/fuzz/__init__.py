@@ -1,6 +1,10 @@
 """Search formats, kernels and sessions for inputs that break their contracts.
 
-implementations.py  who is tested; cases.py, strategies.py  with what; properties/  for what; runner.py  how;
-known_defects.py  what is known; replay.py  one case again; campaign.py  all of it, as `bitparity fuzz` runs
-it.
+implementations.py        the implementations that are tested
+cases.py, strategies.py   the inputs
+properties/               the contracts that are checked
+runner.py                 the search for a counterexample
+known_defects.py          defects of others that are known
+replay.py                 one case, run again
+campaign.py               all of it, as `bitparity fuzz` runs it
 """

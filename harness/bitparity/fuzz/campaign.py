@@ -97,7 +97,7 @@ def _is_past(end: float | None) -> bool:
 
 
 def _share(end: float | None, targets_left: int) -> float | None:
-    """When the next target's part of the time is over."""
+    """The time at which the next target's share of what is left ends."""
     now = time.monotonic()
     return None if end is None else now + (end - now) / targets_left
 

@@ -41,10 +41,10 @@ Function = Callable[..., Any]
 class Implementation:
     """name       "numpy", "native/avx2", "bitnet.cpp", ...
     functions     (operation, format) -> function
-    in_process    it runs in this process, so its threads are real
+    in_process    it runs in this process, so that calls from several threads really run at once
     writes_memory it writes into buffers that it is given, so guards and poison mean something
     refuses       it promises to refuse NaN, infinity and shapes that do not fit
-    compiler      what built it, in its own words; empty for what nobody compiled
+    compiler      what built it, in its own words; empty for Python
     isa           instruction sets that it was built for, by ggml's names: "avx2", "avx512", "neon", ...
     """
 

@@ -69,7 +69,7 @@ def _has_zero_block(case: WeightCase) -> bool:
 
 
 def _has_code_3(case: BytesCase) -> bool:
-    """In the codes of an I2_S tensor; cases of even seeds have been rid of them."""
+    """Whether the bytes hold a code 3; cases of even seeds have it replaced."""
     codes = case.packed(I2_S.size(case.rows, case.cols))[: -I2_S.tail_bytes]
     return case.seed % 2 == 1 and bool((codes & (codes >> np.uint8(1)) & np.uint8(0x55)).any())
 

@@ -1,5 +1,5 @@
-"""The implementations that the harness brings along: its NumPy definitions, the same by formulas, and the
-`gguf` package."""
+"""The implementations that come with the harness: its NumPy definitions, a second set that is computed by
+formulas, and the `gguf` package."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def gguf_implementation() -> Implementation:
 
 
 def _is_in_gguf(name: str) -> bool:
-    """Whether the package packs the format; it knows more formats than it packs."""
+    """Whether the package can pack the format; it knows some that it cannot pack."""
     from gguf import GGMLQuantizationType, quantize
 
     if name not in GGMLQuantizationType.__members__:

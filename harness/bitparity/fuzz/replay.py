@@ -14,8 +14,7 @@ from bitparity.settings import read_settings
 
 
 def replay(*, implementation: str, contract: str, weight_format: str, case: Any) -> None:
-    """Raise what the implementation raises, or Violation when it breaks the contract; return when it keeps
-    it."""
+    """Return if the implementation keeps the contract; else raise what it raises, or Violation."""
     if contract not in PROPERTIES:
         raise BadInput(f"no contract is named {contract!r}; there are {', '.join(PROPERTIES)}")
     settings = read_settings()

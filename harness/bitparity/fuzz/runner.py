@@ -104,7 +104,7 @@ class _Attempt:
         self._out_of_time = out_of_time
         self.examples = 0
         self.failure: Counterexample | None = None
-        # one for all chunks: hypothesis keeps what it has seen of every strategy that is made
+        # one strategy for all chunks, because hypothesis never frees what it remembers of a strategy
         self._cases = target.contract.cases(target.weight_format)
         self._known = defects_of(target.implementation, target.contract.name, target.weight_format)
 

@@ -78,7 +78,7 @@ class SessionsUnderTest:
     def __init__(self, opened: Callable[[str, str], Session]) -> None:
         self._opened = opened
         self._noise: dict[str, float] = {}
-        self._spread: dict[str, float] = {}
+        self._repeat_noise: dict[str, float] = {}
 
     def session(self, weight_format: str) -> Session:
         """The session of this format that goes every way, at position 0."""
@@ -91,25 +91,27 @@ class SessionsUnderTest:
     def noise(self, weight_format: str) -> float:
         """Largest relative L2 between a prefill and single decodes of the same tokens, over some texts."""
         if weight_format not in self._noise:
-            self._noise[weight_format] = max(self._apart(weight_format, seed) for seed in range(TEXTS))
+            self._noise[weight_format] = max(self._decode_noise(weight_format, seed) for seed in range(TEXTS))
         return self._noise[weight_format]
 
-    def spread(self, weight_format: str) -> float:
+    def repeat_noise(self, weight_format: str) -> float:
         """Largest relative L2 between a prefill and the start of a longer one, over some texts: 0 where a
         call gives the same bits whenever it is made, and however many tokens follow."""
-        if weight_format not in self._spread:
-            self._spread[weight_format] = max(self._cut(weight_format, seed) for seed in range(TEXTS))
-        return self._spread[weight_format]
+        if weight_format not in self._repeat_noise:
+            self._repeat_noise[weight_format] = max(
+                self._prefix_noise(weight_format, seed) for seed in range(TEXTS)
+            )
+        return self._repeat_noise[weight_format]
 
-    def _apart(self, weight_format: str, seed: int) -> float:
+    def _decode_noise(self, weight_format: str, seed: int) -> float:
         session = self.clean_session(weight_format)
         tokens = SessionCase(seed, ()).tokens(session.info.n_vocab)[: CONTEXT // 2]
         together = session.prefill(tokens).copy()
         session.rollback(0)
-        apart = np.stack([session.decode(token) for token in tokens])
-        return largest_relative_l2(together, apart)
+        one_by_one = np.stack([session.decode(token) for token in tokens])
+        return largest_relative_l2(together, one_by_one)
 
-    def _cut(self, weight_format: str, seed: int) -> float:
+    def _prefix_noise(self, weight_format: str, seed: int) -> float:
         session = self.clean_session(weight_format)
         tokens = SessionCase(seed, ()).tokens(session.info.n_vocab)[: CONTEXT // 2]
         longer = session.prefill(tokens).copy()

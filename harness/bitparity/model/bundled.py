@@ -23,7 +23,7 @@ def bundled_model(arch: str = "bitnet", weight_format: str | None = None) -> Pat
     """Path of a bundled model, or of its conversion to another weight format.
 
     A conversion is kept in the cache folder under a name that changes with the model and with the code that
-    converts it; it appears there complete or not at all, whoever else converts at the same time.
+    converts it; it appears there complete or not at all, even when another process converts at the same time.
     Raises BadInput for an arch that is not bundled and a format that does not exist.
     """
     if arch not in ARCHS:

@@ -43,7 +43,7 @@ def convert(
     tilings: Tilings | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Write `source` to `target`, its projections in weight_format; metadata stays, but general.file_type.
+    """Write `source` to `target`, its projections in weight_format; metadata stays, except general.file_type.
 
     head_format  a float format for token_embd and output; as they are when None
     tilings      of the kernels that TL1 and TL2 are packed for; bitnet.cpp's presets when None
@@ -108,7 +108,7 @@ def _codes_and_scale(tensor: Tensor) -> tuple[Codes, float | None]:
     if not is_ternary(source):
         return exact_codes(source.unpack(tensor.data, rows, cols))
     codes, scales = source.unpack_codes(tensor.data, rows, cols)
-    in_use = codes.reshape(*scales.shape, -1).any(axis=-1)  # the scale of a block of zeros says nothing
+    in_use = codes.reshape(*scales.shape, -1).any(axis=-1)  # a block of zeros has a scale without meaning
     used = np.unique(scales[in_use]) if in_use.any() else scales.reshape(-1)[:1]
     return codes, float(used[0]) if len(used) == 1 else None
 

@@ -1,6 +1,6 @@
 """Hyperparameters from GGUF metadata, under the keys that the architecture's file tells.
 
-What would change the numbers and is not supported here is refused by its key, not ignored.
+A key that would change the numbers and is not supported here is refused by name, not ignored.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class _Keys:
 
 
 def read_hyperparameters(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> HyperParameters:
-    """Read them; BadInput names the key that is missing, wrong, or asks for what is not supported."""
+    """Read them; BadInput names the key that is missing, wrong, or not supported with its value."""
     arch = metadata.get("general.architecture")
     if arch is None:
         raise BadInput("metadata key general.architecture is missing; convert the model again")

@@ -1,6 +1,6 @@
 """Which layout has this I2_S tensor?  Three share its type id and size, and one program reads a fourth.
 
-The bytes themselves are silent: what one layout unpacks, the others unpack too.  What speaks:
+The bytes themselves do not tell: whatever one layout unpacks, the others unpack too.  The evidence there is:
 
 | evidence | says |
 |---|---|
@@ -27,9 +27,9 @@ from bitparity.formats.base import Codes
 from bitparity.model.convert import exact_codes
 from bitparity.model.types import Model, Tensor
 
-CERTAIN = 0.999  # of the codes of another file; a wrong layout moves about a half of them
+CERTAIN = 0.999  # share of codes equal to another file's; a wrong layout moves about half of them
 CLEAR = 5.0  # standard deviations from chance, once in two million by accident
-APART = 3.0  # standard deviations between the best and the next
+LEAD = 3.0  # standard deviations between the best and the next
 Sureness = Literal["certain", "likely", "undecided"]
 
 
@@ -92,7 +92,7 @@ def judge(evidence: list[LayoutEvidence]) -> Judgement:
     ranked = sorted(
         ((abs(e.norm_agreement), e.layout) for e in evidence if e.norm_agreement is not None), reverse=True
     )
-    if len(ranked) > 1 and ranked[0][0] >= CLEAR and ranked[0][0] - ranked[1][0] >= APART:
+    if len(ranked) > 1 and ranked[0][0] >= CLEAR and ranked[0][0] - ranked[1][0] >= LEAD:
         return Judgement(
             ranked[0][1], "likely", f"column densities follow the norms, {ranked[0][0]:.1f} sigma from chance"
         )

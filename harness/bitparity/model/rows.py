@@ -12,8 +12,9 @@ from bitparity.model.types import Tensor
 
 
 def packed_rows(tensor: Tensor, first: int, last: int) -> Bytes:
-    """The bytes of rows first ... last - 1, with the tail that the whole tensor shares; not of a table-lookup
-    format, whose tiles mix rows."""
+    """The bytes of rows first ... last - 1, with the tail that all rows share.
+
+    Not for table-lookup formats, whose tiles mix rows."""
     weight_format, (rows, cols) = tensor.weight_format, (1, *tensor.shape)[-2:]
     stride = weight_format.size(2, cols) - weight_format.size(1, cols)
     packed = tensor.data[first * stride : last * stride]

@@ -35,10 +35,10 @@ from bitparity.model.writer import (
 
 _ZEROS = 102  # of 256 random bytes: 40 % zeros, as trained models have about
 _RANDOM_ROWS = 1024  # rows of the embedding drawn at a time
-# what a branch adds to the residual stream, relative to the embedding: so much that a tied head does not just
-# repeat the input token
+# Magnitude of what a branch adds to the residual stream, relative to the embedding: large enough that a tied
+# head does not simply repeat the input token.
 _RESIDUAL_GAIN = 8.0
-_LOGIT_SPREAD = 2.0  # standard deviation of logits with a tied head
+_LOGIT_DEVIATION = 2.0  # standard deviation of logits with a tied head
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ PRESETS = {
 def make_model(path: Path, spec: ModelSpec, progress: Progress | None = None) -> None:
     """Write the model that `spec` describes.
 
-    The ternary tensor in hand is in memory, never the model; a transposed embedding is held as a whole.
+    Only the tensor that is being written is in memory, never the model; a transposed embedding is held whole.
     Raises BadInput for a spec that cannot be, ShapeError for a width that the weight format cannot pack.
     """
     _check(spec)
@@ -154,7 +154,7 @@ def _block_plan(spec: ModelSpec, architecture: Architecture, weight: BlockWeight
     if not others:
         return _norm_plan(spec, name, first)
     ends_a_branch = weight.role in architecture.branch_ends
-    gain = _RESIDUAL_GAIN * _embedding_spread(spec) if ends_a_branch else 1.0
+    gain = _RESIDUAL_GAIN * _embedding_deviation(spec) if ends_a_branch else 1.0
     return _ternary_plan(spec, name, first, others[0], gain)
 
 
@@ -186,7 +186,7 @@ def _ternary_plan(spec: ModelSpec, name: str, rows: int, cols: int, gain: float)
         else:
             yield weight_format.pack(codes * np.float32(scale))
 
-    weight_format.size(rows, cols)  # a shape that cannot be packed is found before anything is written
+    weight_format.size(rows, cols)  # raises before anything is written if the shape cannot be packed
     return TensorPlan(name, (rows, cols), spec.weight_format, chunks)
 
 
@@ -204,8 +204,8 @@ def ternary_weights(spec: ModelSpec, name: str, rows: int, cols: int, gain: floa
     return codes, float(_exact_in_16_bits(np.array([[scale]], dtype=np.float32))[0, 0])
 
 
-def _embedding_spread(spec: ModelSpec) -> float:
-    return float(_LOGIT_SPREAD / np.sqrt(spec.n_embd))
+def _embedding_deviation(spec: ModelSpec) -> float:
+    return float(_LOGIT_DEVIATION / np.sqrt(spec.n_embd))
 
 
 def _embedding_plan(spec: ModelSpec, name: str, *, transposed: bool) -> TensorPlan:
@@ -215,7 +215,7 @@ def _embedding_plan(spec: ModelSpec, name: str, *, transposed: bool) -> TensorPl
         for part in range(-(-spec.n_vocab // _RANDOM_ROWS)):
             rows = min(_RANDOM_ROWS, spec.n_vocab - part * _RANDOM_ROWS)
             normal = _generator(spec, name, part).standard_normal((rows, spec.n_embd), dtype=np.float32)
-            yield _exact_in_16_bits(normal * np.float32(_embedding_spread(spec)))
+            yield _exact_in_16_bits(normal * np.float32(_embedding_deviation(spec)))
 
     def chunks() -> Iterator[Bytes]:
         yield from (pack(part) for part in ([np.concatenate(list(drawn())).T] if transposed else drawn()))

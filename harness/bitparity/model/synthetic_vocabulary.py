@@ -25,7 +25,7 @@ _SPACE = "\u0120"  # how byte-level BPE writes a space
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class SyntheticVocabulary:
     """tokens by id; merges "left right" by rank; types as llama_token_type."""
 
     tokens: list[str]
@@ -35,8 +35,8 @@ class Vocabulary:
     eos: int
 
 
-def make_vocabulary(n_vocab: int) -> Vocabulary:
-    """BadInput when n_vocab has no room for the bytes and the specials, or is more than there are words."""
+def make_vocabulary(n_vocab: int) -> SyntheticVocabulary:
+    """BadInput when n_vocab is too small for bytes and specials, or larger than the number of words."""
     words = list(islice(_words(), max(n_vocab - MIN_TOKENS, 0)))
     if n_vocab != MIN_TOKENS + len(words):
         most = MIN_TOKENS + sum(27 * 26 ** (n - 1) for n in range(2, _LONGEST + 1))
@@ -44,7 +44,7 @@ def make_vocabulary(n_vocab: int) -> Vocabulary:
     merges = [merge for word in words for merge in _merges(word)]
     tokens = [*_byte_tokens(), *words, BOS, EOS]
     types = [NORMAL] * (n_vocab - 2) + [CONTROL] * 2
-    return Vocabulary(tokens, merges, types, bos=n_vocab - 2, eos=n_vocab - 1)
+    return SyntheticVocabulary(tokens, merges, types, bos=n_vocab - 2, eos=n_vocab - 1)
 
 
 def _words() -> Iterator[str]:

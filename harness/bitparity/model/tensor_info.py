@@ -1,8 +1,9 @@
-"""Entries of a GGUF file's tensor table, and those that are no tensors of their own.
+"""Entries of a GGUF file's tensor table, some of which are not tensors of their own.
 
 bitnet.cpp's converter gives the scale of a TL1 or TL2 tensor NAME to the writer as a tensor NAME_scale.  The
-writer in bitnet.cpp leaves it out of the table and keeps its bytes, which so become the tail of NAME, where
-bitnet.cpp looks for the scale; any other writer lists it, at the same place.  Here it is the tail in both.
+writer in bitnet.cpp leaves it out of the table but keeps its bytes, which thus become the tail of NAME, where
+bitnet.cpp looks for the scale.  Any other writer lists it, at the same place.  Here it is the tail in both
+cases.
 Source: bitnet.cpp utils/convert-hf-to-gguf-bitnet.py; gguf_writer.py of its llama.cpp, write_ti_data_to_file.
 """
 
@@ -35,7 +36,7 @@ class TensorInfo:
 
     @property
     def weight_name(self) -> str:
-        """Of the tensor that it would be the scale of."""
+        """The name of the tensor whose scale this would be."""
         return self.name.removesuffix(_SUFFIX)
 
 

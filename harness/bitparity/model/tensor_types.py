@@ -1,8 +1,8 @@
 """Tensor type ids of GGUF files: their names and how many bytes a tensor of each takes.
 
-The formats of bitparity.formats say their own, the `gguf` package those of all others.  bitnet.cpp added 36
-(I2_S), 38 (TL1) and 39 (TL2), and upstream gave 39 to MXFP4 later.  Which of the two a type 39 is, only the
-room that the tensor has can tell.
+bitparity.formats tells them for its formats, the `gguf` package for all others.  bitnet.cpp added
+36 (I2_S), 38 (TL1) and 39 (TL2), and upstream gave 39 to MXFP4 later.  Only the room that a tensor has in the
+file tells which of the two a type 39 is.
 Source: bitnet.cpp 3rdparty/llama.cpp/ggml, ggml.h and ggml_nbytes.
 """
 

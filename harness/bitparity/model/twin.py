@@ -19,9 +19,10 @@ from bitparity.model.weights import map_weights
 def in_formats_of(file: Model, meant: Model) -> Model:
     """The weights that were meant, in the formats of the file that an engine ran.
 
-    A tensor of another format is the file's own where it holds the weights that were meant, to the precision
-    of the formats.  Where it holds others, what was meant takes its place, so that an engine that computes
-    with those others is found out: packed in the file's format, or as it is if that format cannot hold it.
+    A tensor that has another format in the file is taken from the file if it holds the weights that were
+    meant, to the precision of the formats.  If it holds other weights, the tensor that was meant is used,
+    packed in the file's format if that can hold it, so that an engine which computes with the other weights
+    is found out.
     """
     if file is meant:
         return meant

@@ -39,7 +39,7 @@ class HyperParameters:
         return self.architecture.name
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data.  Recordings hold a digest of it, so it keeps its keys."""
+        """Plain data.  Its keys must never change, because recordings hold a digest of it."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self)}
         del numbers["architecture"]
         return numbers | {"arch": self.arch, "sub_norms": bool(self.architecture.inner_norms)}
@@ -88,7 +88,7 @@ LayerWeights = dict[str, Tensor]  # the tensors of one block by role; a projecti
 
 @dataclass(frozen=True)
 class Weights:
-    """The weight mapping of SEED.md, resolved.
+    """Every weight in its place (weights.py resolves which tensor it is).
 
     head          (n_vocab, n_embd): the embedding itself when tied
     token_embd    (n_vocab, n_embd), or (n_embd, n_vocab) when `embedding_is_transposed`

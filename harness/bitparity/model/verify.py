@@ -29,7 +29,7 @@ class Verification:
 
     @property
     def is_same(self) -> bool:
-        """Nothing compared is not the same."""
+        """Two files are not the same if nothing was compared."""
         return self.weights > 0 and not self.differences
 
     @property
@@ -40,7 +40,7 @@ class Verification:
 
 
 def verify_weights(expected: Model, actual: Model, *, threads: int = 1) -> Verification:
-    """Compare every tensor of two models; the head by its tie as well as by its values."""
+    """Compare every tensor of two models, and whether their heads are tied."""
     differences = [*_compare_heads(expected, actual)]
     names = [name for name in expected.tensors if name != "output.weight"]
     compared = [name for name in names if name in actual.tensors]

@@ -7,7 +7,7 @@
 | standard | token_embd.weight is [V, H] | a token's embedding is a row |
 | transposed | token_embd.weight is [H, V] | a token's embedding is a column |
 
-A square embedding (V = H) is taken as standard: its shape cannot tell.
+A square embedding (V = H) is taken as standard, because its shape does not tell.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class _Tensors:
 def map_weights(hyper: HyperParameters, tensors: Mapping[str, Tensor]) -> Weights:
     """Give every tensor its part.
 
-    Raises BadInput or ShapeError that names the tensor which is missing, misshapen or has no part: a bias or
-    a separate scale that was ignored would change the numbers unsaid.
+    Raises BadInput or ShapeError that names the tensor which is missing, misshapen or has no part: ignoring a
+    bias or a separate scale would change the numbers without a word.
     """
     source = _Tensors(tensors)
     token_embd, is_transposed = _embedding(source, hyper)
@@ -131,7 +131,7 @@ def check_mapping(model: Model) -> list[str]:
     """Look at every tensor's values through the mapping; what was seen, a sentence each.
 
     Norms are read as a whole, matrices by their first and last row, the vocabulary by up to 64 tokens.
-    Raises BadInput that names the tensor which is not finite or empty of meaning (all zero).
+    Raises BadInput that names the tensor which is not finite or all zero.
     """
     weights, tokens = model.weights, _spread(model.hyper.n_vocab, 64)
     vectors = [tensor for tensor in model.tensors.values() if len(tensor.shape) == 1]

@@ -42,7 +42,7 @@ def write_gguf(
     alignment: int = ALIGNMENT,
     progress: Progress | None = None,
 ) -> None:
-    """Write a file; it appears under its name only when it is whole.
+    """Write a file; it appears under its name only when it is complete.
 
     fields  key -> type and value, made by the functions below or taken from GgufFile.raw_field
 

@@ -1,7 +1,7 @@
 """The whole forward pass of one sequence, stage by stage, with its KV cache.
 
 Inside a stage the oracle works in float64; between stages it hands on float32, because that is what a trace
-holds.  So the oracle's own run judges itself with nothing but the rounding of each stage's output.
+holds.  So when the oracle judges its own run, the rounding of each stage's output is the only error.
 """
 
 from __future__ import annotations

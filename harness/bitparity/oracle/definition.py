@@ -25,7 +25,7 @@ class Place:
 
     layer      -1 outside the blocks
     positions  of the rows, (n,)
-    rows       rows of the batch that the engine multiplied together; decides some roundings (arithmetic.py)
+    rows       of the batch that the engine multiplied together, which decides some roundings (arithmetic.py)
     reduced    the batch had more rows before the graph dropped those whose logits nobody asked for
     """
 
@@ -78,7 +78,7 @@ class Definition:
         return self.weights.matrix(layer, stage.weight)
 
     def other_readings(self, stage: str, place: Place) -> list[Definition]:
-        """Definitions of a stage that are as right as this one.
+        """Other definitions of a stage that are as right as this one.
 
         A compiler may fuse the product that the int8 rounding takes; angles may be computed one by one where
         ggml multiplies them up; and the last row of a prefill may be rounded like the others or as one row.

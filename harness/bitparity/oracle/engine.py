@@ -122,7 +122,7 @@ class OracleSession:
             self._taps.remove(tap)
 
     def close(self) -> None:
-        """Nothing is held that Python does not free."""
+        """There is nothing to release that Python does not release."""
 
     def _tokens(self) -> Tokenizer:
         if self._tokenizer is None:

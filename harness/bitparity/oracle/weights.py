@@ -28,7 +28,7 @@ class Dense:
     """A matrix of floats, (rows, cols), given out in chunks of rows so that a large head stays packed.
 
     transposed  the file holds (cols, rows)
-    kept_as     type that an engine turned the stored values into, as ops.round_to has it
+    kept_as     type to which an engine converts the stored values (a name of ops.round_to)
     """
 
     format: str
@@ -126,7 +126,7 @@ def multiply(matrix: Matrix, x: Doubles, arithmetic: Arithmetic, rows: int) -> D
 
 
 def round_dense_input(matrix: Dense, x: Doubles, arithmetic: Arithmetic, rows: int) -> Doubles:
-    """The input of a dense matmul as it is multiplied."""
+    """The input of a dense matmul, rounded as the engine rounds it."""
     return ops.round_to(x, arithmetic.input_type(matrix.format, rows))
 
 
@@ -139,7 +139,7 @@ def _multiply_ternary(matrix: Ternary, x: Singles, arithmetic: Arithmetic) -> Do
 
 
 def quantiser_of(matrix: Ternary, arithmetic: Arithmetic) -> ops.Quantiser:
-    """How an arithmetic makes int8 of the other operand of a ternary matrix."""
+    """How an arithmetic quantises the other operand of a ternary matrix to int8."""
     own = _OWN_QUANTISERS[str(matrix.activations)]
     blocks = {BY_FORMAT: own.block, "token": None, "none": 0}
     share = arithmetic.activations
@@ -189,7 +189,7 @@ class OracleWeights:
         return self.embedding if self.head_is_tied else load_matrix(self._weights.head)
 
     def head_kept_as(self, precision: str) -> Matrix:
-        """The head in another type than that in which it is stored; a ternary one stays as it is."""
+        """Convert the head to another type than it is stored in; a ternary head stays as it is."""
         head = self.head
         if precision == AS_STORED or isinstance(head, Ternary):
             return head

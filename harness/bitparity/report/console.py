@@ -14,7 +14,7 @@ ENDLESS = 10_000  # columns of a pipe or a file, where no line is wrapped
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Leave it to the command line: Rich would end the program with 1, which means "diverged"."""
+        """Leave a broken pipe to the command line: Rich would exit with 1, which means "diverged"."""
         raise BrokenPipeError
 
 

@@ -12,7 +12,7 @@ SAMPLES = 5
 
 
 def explain(result: ComparisonResult) -> str:
-    """The text of a failure; a stranger reads the first line, its author the rest."""
+    """The text of a failure: the first line is for everybody, the rest for the engine's author."""
     counts = result.counts()
     rows = [row for row in result.positions if row.has_diverged]
     lines = [

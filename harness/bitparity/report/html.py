@@ -43,7 +43,7 @@ class Chart:
 
 
 def write_page(result: ComparisonResult, path: Path) -> None:
-    """Write the page; it needs nothing else.  Raises BadInput when that fails."""
+    """Write the page, which needs no other file.  Raises BadInput when that fails."""
     write_text(path, render_page(result))
 
 

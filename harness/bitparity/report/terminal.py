@@ -14,7 +14,7 @@ from bitparity.noise.verdict import Verdict
 from bitparity.report import words
 from bitparity.report.console import fits, labelled, plain_table, standard_output
 
-ROWS = 24  # that a table shows; of a longer run the first ones and the worst ones are shown
+ROWS = 24  # of a table; a longer run shows its first positions and its worst ones
 FIRST_ROWS = 8
 _STYLES = {
     Verdict.AGREE: "green",
@@ -78,7 +78,7 @@ def _heading(result: ComparisonResult, width: int) -> Text:
 
 
 def _table(result: ComparisonResult, rows: Sequence[PositionResult], console: Console) -> Table:
-    """With all metrics that have a heading, or with as many as fit the console."""
+    """A table with all metrics that have a heading, or with as many as fit the console."""
     shown = [metric for metric in METRICS if metric.heading]
     while True:
         table = _table_of(shown, result, rows)

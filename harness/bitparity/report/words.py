@@ -47,7 +47,7 @@ def headline(result: ComparisonResult) -> str:
 
 
 def remarks(result: ComparisonResult) -> list[str]:
-    """What else is to be said, a sentence each."""
+    """Whatever else a report has to tell, a sentence each."""
     said = (
         how_to_keep_more(result),
         near_ties(result),
@@ -96,7 +96,7 @@ def describe_fingerprint(fingerprint: Mapping[str, Any], *, short: bool = False)
 
 
 def short_isa(isa: str) -> str:
-    """`sse3+avx+avx2+fma+avx512+avx512_vnni` as `avx512+vnni`: what includes the others, and what it adds."""
+    """`sse3+avx+avx2+fma+avx512+avx512_vnni` as `avx512+vnni`: sets that others include are left out."""
     names = isa.split("+")
     included = {name for widest in names for name in _INCLUDED.get(widest, ())}
     kept = [name for name in names if name not in included]
@@ -104,7 +104,7 @@ def short_isa(isa: str) -> str:
 
 
 def near_ties(result: ComparisonResult) -> str | None:
-    """What flips of the best token were marked and not counted."""
+    """Which flips of the best token were near ties, so that they are marked and not counted."""
     ties = [row for row in result.positions if row.judged.is_near_tie]
     if not ties:
         return None
@@ -116,7 +116,7 @@ def near_ties(result: ComparisonResult) -> str | None:
 
 
 def fixed_limit(result: ComparisonResult) -> str | None:
-    """That the reference itself fails the customary limit, when its noise was measured and it does."""
+    """Says that the reference itself fails the customary limit, if its measured noise shows that."""
     if result.noise_floor is None:
         return None
     own = result.noise_floor["self"]["one_minus_cosine"]

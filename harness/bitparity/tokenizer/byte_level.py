@@ -10,7 +10,8 @@ from bitparity.errors import BadInput
 from bitparity.tokenizer.pre_tokenizers import PreTokenizer
 from bitparity.tokenizer.unicode_16 import as_unicode_15
 
-# A character that no token covers becomes this one, one id beyond the vocabulary: its neighbours stay apart.
+# Stands for a character that no token covers, with an id one beyond the vocabulary, so that its neighbours
+# are not merged.
 _UNCOVERED = "\0uncovered"
 
 

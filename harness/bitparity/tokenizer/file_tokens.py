@@ -12,7 +12,7 @@ from bitparity.tokenizer import byte_level, sentencepiece
 
 
 class FileTokens:
-    """What tokenizer.Tokenizer needs of a vocabulary; methods as there."""
+    """The vocabulary of a tokenizer.json; methods as those of tokenizer.Tokenizer."""
 
     def __init__(self, path: Path, bos: int | None) -> None:
         try:

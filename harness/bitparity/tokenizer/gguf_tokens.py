@@ -22,7 +22,7 @@ class Merger(Protocol):
 
 
 class GgufTokens:
-    """What tokenizer.Tokenizer needs of a vocabulary; methods as there."""
+    """The vocabulary of a GGUF file; methods as those of tokenizer.Tokenizer."""
 
     def __init__(self, metadata: Mapping[str, Any]) -> None:
         model = metadata.get("tokenizer.ggml.model")

@@ -68,7 +68,7 @@ class Tokenizer:
         return b"".join(self._tokens.piece_bytes(self._checked(i)) for i in ids)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of all ids, unpruned: what encoding added (BOS, a leading space) is in it.
+        """The text of all ids, including what encoding added (BOS, a leading space).
 
         Bytes that are no UTF-8 show as U+FFFD.
         """

@@ -28,7 +28,7 @@ _ALWAYS_CONTROL = frozenset(
     | {"</s>", "<|end_of_text|>"}
 )
 _CONTROL = int(TokenType.CONTROL)
-_NAMED = TokenType.CONTROL, TokenType.UNKNOWN  # only found in a text when special tokens are parsed
+_NAMED = TokenType.CONTROL, TokenType.UNKNOWN  # recognised in a text only when special tokens are parsed
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from bitparity.engine import Floats
-from bitparity.trace.diff import RowDiff, StageSummary, TraceDiff, diff_traces
+from bitparity.trace.diff import RowDiff, StageDiff, TraceDiff, diff_traces
 from bitparity.trace.memory import MemoryTrace
 from bitparity.trace.reader import read_trace, trace_runs
 from bitparity.trace.record import TraceRecord
@@ -20,7 +20,7 @@ __all__ = [
     "MemoryTrace",
     "RowDiff",
     "RowKey",
-    "StageSummary",
+    "StageDiff",
     "Trace",
     "TraceDiff",
     "TraceRecord",

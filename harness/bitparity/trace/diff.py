@@ -1,8 +1,8 @@
 """Compare two traces row by row: a row is one position of one stage, whatever the chunking.
 
-Rows are aligned by position, layer, stage, and occurrence where a run computed a position again.  Rows are
-equal when their digests are; else the difference is measured on values where both traces have them, on the
-RMS where not.
+Rows are aligned by position, layer, stage, and occurrence where a run computed a position again.  They are
+equal when their digests are.  Otherwise the difference is measured on values if both traces hold them, and on
+the RMS if not.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class RowDiff:
 
 
 @dataclass(frozen=True, slots=True)
-class StageSummary:
+class StageDiff:
     """One stage over all layers and positions; `first` is the first row that is not equal."""
 
     stage: str
@@ -94,14 +94,14 @@ class TraceDiff:
     actual: Trace
     compared: int
     unequal: tuple[RowDiff, ...]
-    stages: tuple[StageSummary, ...]
+    stages: tuple[StageDiff, ...]
     only_expected: tuple[str, ...]
     only_actual: tuple[str, ...]
     damage: tuple[str, ...]
 
     @property
     def is_equal(self) -> bool:
-        """Every row of every stage that both engines have; a damaged trace is never equal to anything."""
+        """Whether every row of every stage that both engines have is equal, and neither trace is damaged."""
         return self.compared > 0 and not self.unequal and not self.damage
 
     @property
@@ -111,7 +111,7 @@ class TraceDiff:
 
     @property
     def exit_code(self) -> int:
-        """0 equal; 1 rows differ, are missing or extra; 4 what is left of damaged files is equal."""
+        """0 equal; 1 rows differ, are missing or extra; 4 damaged traces that are equal as far as they go."""
         if self.unequal:
             return 1
         return 0 if self.is_equal else NotCompared.exit_code
@@ -158,7 +158,7 @@ def diff_traces(expected: Trace, actual: Trace) -> TraceDiff:
         actual,
         len(common),
         tuple(diff for diff in found if diff.kind != "equal"),
-        _summaries(found),
+        _stage_diffs(found),
         tuple(sorted({key.stage for key in rows_expected} - shared, key=stage_order)),
         tuple(sorted({key.stage for key in rows_actual} - shared, key=stage_order)),
         (*expected.damage, *actual.damage),
@@ -166,7 +166,7 @@ def diff_traces(expected: Trace, actual: Trace) -> TraceDiff:
 
 
 def _comparable_rows(expected: Trace, actual: Trace) -> tuple[Rows, Rows]:
-    """The rows of both; where one trace knows several positions only as a whole, so does the other then."""
+    """The rows of both traces; where one has several positions as one record, the other's are joined too."""
     rows_expected, rows_actual = dict(expected.rows), dict(actual.rows)
     _join_rows(rows_actual, actual, as_in=rows_expected)
     _join_rows(rows_expected, expected, as_in=rows_actual)
@@ -174,7 +174,7 @@ def _comparable_rows(expected: Trace, actual: Trace) -> tuple[Rows, Rows]:
 
 
 def _join_rows(fine: Rows, trace: Trace, *, as_in: Rows) -> None:
-    """Other tools record a prefill as one: put rows together that have the elements of such a record."""
+    """Join the rows that one record of another tool covers: it records a prefill as a whole."""
     for key, coarse in as_in.items():
         first = fine.get(key)
         if coarse.batch is not None or first is None or first.batch is None:
@@ -188,7 +188,7 @@ def _join_rows(fine: Rows, trace: Trace, *, as_in: Rows) -> None:
 
 
 def _joined(rows: list[TraceRecord], trace: Trace) -> TraceRecord:
-    """One record of consecutive rows; without values its digest is not known, which is said by ""."""
+    """One record of consecutive rows; its digest is "" (not known) without values."""
     known = all(trace.holds_values(row) for row in rows)
     digest = digest_of(np.stack([trace.kept_value(row) for row in rows])) if known else ""
     return rows[0]._replace(
@@ -222,7 +222,7 @@ def _diff_row(
 
 
 def _have_one_shape(expected: TraceRecord, actual: TraceRecord) -> bool:
-    """Other tools, which say no batch, have axes of length 1 for the batch and for the queries of a step."""
+    """Whether shapes are equal; other tools add axes of length 1 for the batch and the queries of a step."""
     if (expected.batch is None) == (actual.batch is None):
         return expected.shape == actual.shape
     return [n for n in expected.shape if n != 1] == [n for n in actual.shape if n != 1]
@@ -237,17 +237,17 @@ def _distance(expected: Floats, actual: Floats) -> tuple[float, float]:
     return relative_l2(expected, actual), float(np.abs(difference).max(initial=0.0))
 
 
-def _summaries(found: list[RowDiff]) -> tuple[StageSummary, ...]:
+def _stage_diffs(found: list[RowDiff]) -> tuple[StageDiff, ...]:
     by_stage: dict[str, list[RowDiff]] = {}
     for diff in found:
         by_stage.setdefault(diff.key.stage, []).append(diff)
-    return tuple(_summary(stage, by_stage[stage]) for stage in sorted(by_stage, key=stage_order))
+    return tuple(_stage_diff(stage, by_stage[stage]) for stage in sorted(by_stage, key=stage_order))
 
 
-def _summary(stage: str, diffs: list[RowDiff]) -> StageSummary:
+def _stage_diff(stage: str, diffs: list[RowDiff]) -> StageDiff:
     kinds = Counter(diff.kind for diff in diffs)
     differing = [diff for diff in diffs if diff.kind in ("differs", "shape")]
-    return StageSummary(
+    return StageDiff(
         stage,
         len(diffs),
         len(differing),

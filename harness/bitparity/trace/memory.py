@@ -1,4 +1,4 @@
-"""A trace that is kept in memory only, for small models and for what is judged at once."""
+"""A trace in memory only, for small models and for values that are judged at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One trace record: what is kept of a stage's value at one position when the value itself is not.
+"""One trace record: name, shape, digest and statistics of a stage's value at one position.
 
 A call of n positions makes n records of a stage, so a prefill of 8 tokens compares with 8 decode steps
 without any values.
@@ -178,7 +178,7 @@ class RecordMaker:
 
 
 def _measures(value: StageValue) -> list[dict[str, Any]]:
-    """Of each row."""
+    """The statistics of each row."""
     n = len(value.values)
     if value.stage == "attn_probs":
         rows = [position_row(value, index) for index in range(n)]

@@ -31,7 +31,7 @@ from bitparity.stages import StageFilter
 from bitparity.trace.record import RecordMaker, TraceRecord, position_row
 
 RECORDS, META, VALUES = "trace.jsonl", "meta.json", "values"
-BATCH_BYTES = 32 << 20  # values handed on together at most; also the size of a safetensors file
+BATCH_BYTES = 32 << 20  # largest amount of values handed on together; also the size of a safetensors file
 BACKLOG = 16  # batches that may wait; a slow disk then slows the engine down instead of filling memory
 
 
@@ -111,7 +111,7 @@ class TraceWriter:
             self._pending, self._pending_bytes = [], 0
 
     def _raise_failures(self) -> None:
-        """Of what the thread was given; waits while too much is waiting there."""
+        """Raise an error of the thread; wait first while too many batches are waiting there."""
         while self._waiting and (self._waiting[0].done() or len(self._waiting) > BACKLOG):
             self._waiting.popleft().result()
 
@@ -172,12 +172,12 @@ def json_line(record: TraceRecord, values_file: str | None = None) -> str:
 
 
 def _number(value: float | None) -> str:
-    """Nine digits, which tell every two float32 apart."""
+    """Nine digits, which are different for any two different float32 numbers."""
     return "null" if value is None else f"{value:.9g}"
 
 
 def _save(path: Path, arrays: dict[str, Floats]) -> None:
-    """Write under another name first: a file of that name is whole."""
+    """Write under another name first, so that a file of that name is always complete."""
     from safetensors.numpy import save_file
 
     path.parent.mkdir(exist_ok=True)

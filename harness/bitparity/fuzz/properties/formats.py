@@ -200,5 +200,5 @@ def legal_bytes(name: str, case: BytesCase) -> Bytes:
 
 
 def _bytes_read(name: str, size: int) -> int:
-    """Bytes of a packed matrix up to those of its tail that nobody reads, nor every packer writes."""
+    """Bytes of a packed matrix that mean something: not the end of its tail, which packers fill freely."""
     return size - DEFINITIONS[name].tail_bytes + DEFINITIONS[name].tail_read

@@ -46,7 +46,7 @@ def multiplies_exactly(case: ProductCase, name: str, subject: Implementation) ->
 
 @contract("kernels", ("unpack", "multiply"), TERNARY, packed_bytes)
 def kernel_reads_what_the_decoder_reads(case: BytesCase, name: str, subject: Implementation) -> None:
-    """Any bytes that are not refused multiply as the weights that they unpack to, codes of no packer too."""
+    """Any bytes that are not refused multiply as the weights that they unpack to, illegal codes included."""
     packed = any_bytes(name, case) if case.seed % 2 else legal_bytes(name, case)
     DEFINITIONS[name].scales_in(packed, case.rows, case.cols)[...] = 1
     try:
@@ -72,8 +72,8 @@ def tokens_do_not_mix(case: ProductCase, name: str, subject: Implementation) -> 
 
 @contract("kernels", ("multiply",), TERNARY, products, writes_memory)
 def multiplying_keeps_to_its_memory(case: ProductCase, name: str, subject: Implementation) -> None:
-    """At any alignment every sum is written, nothing beside the output is, and old contents do not shine
-    through."""
+    """At any alignment every sum is written, no byte outside the output is, and what the output held
+    before has no effect."""
     x = case.x()
     first = _multiply(subject, name, case, x, Placement(offset=0, poison=0x00))
     again = _multiply(subject, name, case, x, Placement(offset=1 + case.seed % 63, poison=0xFF))

@@ -56,9 +56,9 @@ def every_way_gives_the_straight_prefill(case: SessionCase, name: str, subject: 
 @contract("sessions", ("session",), MODEL_FORMATS, session_cases)
 def nothing_undone_leaves_a_trace(case: SessionCase, name: str, subject: Implementation) -> None:
     """What was rolled back leaves no trace: the logits are those of a session that only made the calls that
-    are left, exactly, or to the spread of an engine whose own repetitions differ."""
+    are left, exactly, or to the noise of an engine whose own repetitions differ."""
     opened: SessionsUnderTest = subject.run("session", name)
-    limit = NOISE_FACTOR * opened.spread(name)
+    limit = NOISE_FACTOR * opened.repeat_noise(name)
     clean = opened.clean_session(name)
     left = dict(walk(clean, case.without_what_was_undone()))
     seen = dict(walk(opened.session(name), case))
