@@ -28,7 +28,7 @@ def test_stored_traces_are_blamed_without_an_engine(path_of: MakePath, tmp_path:
     assert "oracle is wrong: layer 0, q_rope, from position 1: it rotates pairs" in done.stdout
     written = json.loads((tmp_path / "blame.json").read_text())
     assert written["guilty"]
-    assert written["actual"]["first"]["local"]["stage"] == "q_rope"
+    assert written["actual"]["causes"][0]["local"]["stage"] == "q_rope"
     assert blame_command(sound, sound, "--model", path).returncode == 0
 
 

@@ -34,7 +34,7 @@ def test_stage_that_is_not_recorded_is_derived(path_of: MakePath, left_out: str)
     path = path_of(arch="bitnet-b1.58")
     trace = record(path, OracleEngine(), change=without(left_out))
     judged = judge_engine(open_model(path), Evidence(trace, BITNET_CPP), tokens=TOKENS)
-    assert judged.first is None, judged.sentence()
+    assert judged.cause is None, judged.sentence()
     assert not judged.not_judged
     assert judged.absent == (left_out,)
 
@@ -62,7 +62,7 @@ def test_derived_stage_is_rounded_by_the_batch_of_each_position(
     path = path_of(arch="bitnet", weight_format="F16")
     trace = record(path, OracleEngine(arithmetic), chunks=chunks, change=without(*left_out))
     judged = judge_engine(open_model(path), Evidence(trace, arithmetic), tokens=TOKENS)
-    assert judged.first is None, judged.sentence()
+    assert judged.cause is None, judged.sentence()
     assert set(judged.absent) == set(left_out)
 
 
@@ -81,7 +81,7 @@ def test_derived_stage_of_a_last_row_alone_is_rounded_by_the_batch_it_was_in(pat
         session.decode(TOKENS[4])
         session.prefill(TOKENS[5:], logits="last")
     judged = judge_engine(open_model(path), Evidence(trace, BITNET_CPP), tokens=TOKENS)
-    assert judged.first is None, judged.sentence()
+    assert judged.cause is None, judged.sentence()
     assert not judged.not_judged
 
 
@@ -107,7 +107,7 @@ def test_derived_stage_may_be_computed_in_every_way_that_is_right(
     judged = judge_engine(
         open_model(path), Evidence(trace, BITNET_CPP), tokens=tokens, stages=StageFilter.parse("0-1:*")
     )
-    assert judged.first is None, judged.sentence()
+    assert judged.cause is None, judged.sentence()
     assert set(judged.absent) == set(left_out)
 
 
@@ -154,7 +154,7 @@ def test_error_of_a_derived_stage_that_rounding_makes_large_is_allowed(
         if value.stage not in left_out:
             trace(value)
     judged = judge_engine(model, Evidence(trace, LLAMA_CPP), stages=StageFilter.parse("0-1:*"))
-    assert judged.first is None, judged.sentence()
+    assert judged.cause is None, judged.sentence()
     assert not judged.not_judged
 
 
@@ -162,6 +162,6 @@ def test_fault_in_a_stage_that_is_not_recorded_is_found_at_the_next(path_of: Mak
     path = path_of(arch="bitnet-b1.58")
     trace = record(path, plant_oracle("wrong activation"), change=without("ffn_act"))
     judged = judge_engine(open_model(path), Evidence(trace, BITNET_CPP), tokens=TOKENS)
-    assert judged.first is not None
-    assert judged.first.local.stage == "ffn_sub_norm"
-    assert "or in ffn_act, which is not recorded" in judged.first.words
+    assert judged.cause is not None
+    assert judged.cause.local.stage == "ffn_sub_norm"
+    assert "or in ffn_act, which is not recorded" in judged.cause.words

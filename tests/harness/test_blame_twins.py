@@ -60,7 +60,7 @@ def test_weight_that_a_twin_does_not_share_is_found_in_its_format(
     report = blame_twins(meant, changed)
     assert [(s.layer, s.stage) for s in report.expected.guilty_stages()] == [(1, "ffn_up")]
     assert "it gives 1.25 times what is defined" in report.sentence
-    assert report.actual.first is None
+    assert report.actual.cause is None
     content = bytearray(twin.read_bytes())
     content[norm.offset : norm.offset + 4] = (norm.values()[:1] * 2).tobytes()
     changed.write_bytes(bytes(content))

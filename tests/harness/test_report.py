@@ -214,7 +214,7 @@ def test_blame_fits_80_columns_whole() -> None:
                 for stage in STAGE_NAMES
                 for layer in layers
             ),
-            None,
+            (),
             (NotJudged(3, "attn_ctx", (0,), "its input was not recorded"),),
             ("ffn_sub_norm",),
         )
@@ -227,7 +227,7 @@ def test_blame_fits_80_columns_whole() -> None:
     assert not [line for line in lines if "…" in line or len(line.rstrip()) > 80]
     for stage in STAGE_NAMES:
         row = next(line for line in lines if line.startswith(f"{stage} "))
-        assert row.split()[1:3] == ["1.0e-03", "2.0e-07"]
+        assert row.split()[1:3] == ["1.0e-03", "5e+03"]
     assert "0-2, 5" in out.getvalue()
 
 

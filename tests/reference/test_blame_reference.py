@@ -72,7 +72,7 @@ def test_model_changed_for_the_reference_alone_is_blamed_on_the_reference(
     finally:
         expected.close()
     assert report.exit_code == 1
-    assert report.actual.first is None
+    assert report.actual.cause is None
     assert report.sentence.startswith(
         f"{engine.name} is wrong: layer 1, ffn_up, from position 0: it gives 1.25"
     )
@@ -120,4 +120,4 @@ def test_dedicated_head_that_bitnet_cpp_ignores_is_blamed_on_it(
         expected.close()
     assert [s.stage for s in report.expected.guilty_stages()] == ["logits"]
     assert "it multiplies with the embedding where output.weight is defined" in report.sentence
-    assert report.actual.first is None
+    assert report.actual.cause is None

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from bitparity.blame.engines import BlameReport, EngineBlame, Evidence, check_judged, guilt_order, judge_both
+from bitparity.blame.causes import in_order
+from bitparity.blame.engines import BlameReport, EngineBlame, Evidence, check_judged, judge_both
 from bitparity.compare.chunking import Chunking
 from bitparity.engine import Session
 from bitparity.errors import NotCompared
@@ -142,7 +143,7 @@ def _merge_engine(blames: Sequence[EngineBlame]) -> EngineBlame:
         stages=tuple(
             sorted((s for b in blames for s in b.stages), key=lambda s: graph_order(s.layer, s.stage))
         ),
-        first=min((b.first for b in blames if b.first), key=lambda g: guilt_order(g.local), default=None),
+        causes=in_order(cause for b in blames for cause in b.causes),
         not_judged=tuple(n for b in blames for n in b.not_judged),
         absent=tuple(s for s in blames[0].absent if all(s in b.absent for b in blames)),
     )

@@ -14,19 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from bitparity.blame.explain import explain
+from bitparity.blame.causes import Cause, find_causes
 from bitparity.blame.judge import Judge, LocalError, NotJudged
 from bitparity.compare.metrics import relative_l2
 from bitparity.engine import Fingerprint
 from bitparity.errors import NotCompared
 from bitparity.model.types import Model
 from bitparity.oracle.arithmetic import BITNET_CPP, GENERATIONS, Arithmetic, arithmetic_of
-from bitparity.oracle.definition import Definition, Place
+from bitparity.oracle.definition import Definition
 from bitparity.output import without_nan
 from bitparity.stages import StageFilter, graph_order
 from bitparity.trace import Trace, TraceValues
 
-POSITIONS_EXPLAINED = 8  # guilty positions that an explanation has to fit
 LAYERS_KEPT = 3  # unpacked by the oracle: the one that is judged and its neighbours, for explanations
 ENDS = ("embeddings", "layer_out", "logits")  # stages whose differences show how rounding grows
 
@@ -71,46 +70,39 @@ class StageSummary:
 
 
 @dataclass(frozen=True)
-class Guilt:
-    """A guilty stage at its first position, and what it does there as a clause."""
-
-    local: LocalError
-    words: str
-
-
-@dataclass(frozen=True)
 class EngineBlame:
     """One engine, judged.
 
     stages       a summary for every stage that was judged, in graph order
-    first        the first guilty stage, by position and then by the order of the graph; None when none is
+    causes       what made stages guilty, the one to tell first; empty when no stage is
     not_judged   what was recorded but cannot be judged
     absent       stages that the architecture has and the engine recorded nowhere
     """
 
     engine: str
     stages: tuple[StageSummary, ...]
-    first: Guilt | None
+    causes: tuple[Cause, ...]
     not_judged: tuple[NotJudged, ...]
     absent: tuple[str, ...]
 
     def guilty_stages(self) -> list[StageSummary]:
         return [s for s in self.stages if s.guilty_positions]
 
+    @property
+    def cause(self) -> Cause | None:
+        """What is told first; None when no stage is guilty."""
+        return self.causes[0] if self.causes else None
+
     def sentence(self) -> str:
         """What is wrong, with its evidence; empty when nothing is."""
-        if self.first is None:
+        if self.cause is None:
             return ""
-        at = self.first.local
-        guilty = self.guilty_stages()
-        layers = [s.layer for s in guilty if s.stage == at.stage]
-        others = sorted({s.stage for s in guilty} - {at.stage}, key=lambda stage: graph_order(0, stage))
-        where = f"layer {at.layer}, {at.stage}" if at.layer >= 0 else at.stage
-        also = f"; in {len(layers)} layers" if len(layers) > 1 else ""
-        also += f"; also wrong: {', '.join(others)}" if others else ""
+        cause = self.cause
+        details = "; ".join(part for part in (cause.measure(), cause.elsewhere()) if part)
+        also = "".join(f"; also {other.place}: it {other.words}" for other in self.causes[1:])
         return (
-            f"{self.engine} is wrong: {where}, from position {at.position}: it {self.first.words} "
-            f"(local error {at.error:.2g}, rounding explains {at.bound:.1g}{also})"
+            f"{self.engine} is wrong: {cause.place}, from position {cause.local.position}: it {cause.words} "
+            f"({details}){also}"
         )
 
 
@@ -135,7 +127,7 @@ class BlameReport:
 
     @property
     def is_guilty(self) -> bool:
-        return self.expected.first is not None or self.actual.first is not None
+        return bool(self.expected.causes or self.actual.causes)
 
     @property
     def exit_code(self) -> int:
@@ -144,7 +136,7 @@ class BlameReport:
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        guilty = [b.sentence() for b in (self.actual, self.expected) if b.first]
+        guilty = [b.sentence() for b in (self.actual, self.expected) if b.causes]
         if guilty:
             return "; ".join(guilty)
         return (
@@ -220,15 +212,10 @@ def judge_engine(
     return EngineBlame(
         engine=evidence.trace.engine,
         stages=tuple(_summaries(errors)),
-        first=_first_guilt(judge, errors),
+        causes=find_causes(judge, errors),
         not_judged=tuple(j for j in judged if isinstance(j, NotJudged)),
         absent=tuple(s for s in model.hyper.architecture.by_name if s not in recorded),
     )
-
-
-def guilt_order(guilt: LocalError) -> tuple[int, tuple[int, int, int]]:
-    """Sort key: the earliest position, there the first stage of the graph."""
-    return guilt.position, graph_order(guilt.layer, guilt.stage)
 
 
 def _summaries(errors: Iterable[LocalError]) -> Iterator[StageSummary]:
@@ -240,17 +227,6 @@ def _summaries(errors: Iterable[LocalError]) -> Iterator[StageSummary]:
         guilty = sum(e.is_guilty for e in group)
         numbers = (worst.error, worst.bound, worst.excess, worst.max_abs)
         yield StageSummary(layer, stage, len(group), *numbers, guilty)
-
-
-def _first_guilt(judge: Judge, errors: Iterable[LocalError]) -> Guilt | None:
-    guilty = sorted((e for e in errors if e.is_guilty), key=guilt_order)
-    if not guilty:
-        return None
-    first = guilty[0]
-    same = [e for e in guilty if (e.layer, e.stage, e.rows) == (first.layer, first.stage, first.rows)]
-    positions = np.array([e.position for e in same[:POSITIONS_EXPLAINED]])
-    found = judge.evaluate(first.stage, Place(first.layer, positions, first.rows))
-    return Guilt(first, explain(judge, first.stage, found))
 
 
 def _differences(

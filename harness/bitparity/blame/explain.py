@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,47 +12,67 @@ from numpy.typing import ArrayLike, NDArray
 from bitparity.blame.bounds import allowed_error
 from bitparity.blame.judge import Evaluation, Judge
 from bitparity.oracle.definition import Definition
-from bitparity.oracle.mistakes import mistakes_of
+from bitparity.oracle.mistakes import Mistake, mistakes_of
 from bitparity.oracle.ops import Doubles
 from bitparity.stages import stage_named
 
 AT_LEAST = 4.0  # a mistake explains an error only if it leaves at most a quarter of it
+NEARLY_ALL = 0.75  # of the positions have to be explained: a few may be off by a rounding besides
 CAN_BE_SKIPPED = ("norm", "rotation")  # kinds whose output has the shape of their input
 FEW = 4  # elements that are listed one by one
-Candidate = tuple[str, Definition, dict[str, Any]]
+Candidate = tuple[Mistake, dict[str, Any]]
 
 
-def explain(judge: Judge, stage: str, found: Evaluation) -> str:
-    """A clause with the engine as its subject, with the evidence that there is.
-
-    found  the stage at the guilty positions
+@dataclass(frozen=True)
+class Explanation:
+    """words        a clause with the engine as its subject, with the evidence that there is
+    is_rounding  the difference is one of arithmetic
     """
+
+    words: str
+    is_rounding: bool = False
+
+
+def explain(judge: Judge, stage: str, found: Evaluation) -> Explanation:
+    """What an engine does at a stage instead of what is defined; found is the stage at guilty positions."""
     if found.actual.shape != found.expected.shape:
-        return f"has shape {found.actual.shape[1:]} where {found.expected.shape[1:]} is defined"
+        return Explanation(f"has shape {found.actual.shape[1:]} where {found.expected.shape[1:]} is defined")
     if not np.isfinite(found.actual).all():
         count = int(np.size(found.actual) - np.isfinite(found.actual).sum())
-        return f"gives {count:,} values that are not finite from inputs that are"
+        return Explanation(f"gives {count:,} values that are not finite from inputs that are")
     if not found.actual.any():
-        return "gives zeros"
+        return Explanation("gives zeros")
+    known = _known_mistake(judge, stage, found)
+    if known is not None:
+        return known
     allowed = judge.allowed(judge.definition, stage, found)
-    return (
-        _known_mistake(judge, stage, found)
-        or _scaled(judge, stage, found, allowed)
+    return Explanation(
+        _scaled(judge, stage, found, allowed)
         or _unchanged(judge.definition, stage, found)
         or _where(judge.definition, stage, found, allowed)
     )
 
 
-def _known_mistake(judge: Judge, stage: str, found: Evaluation) -> str | None:
-    """The first mistake whose output is the recorded one, within the bound of that stage."""
-    for words, definition, inputs in _candidates(judge, stage, found):
+def _known_mistake(judge: Judge, stage: str, found: Evaluation) -> Explanation | None:
+    """The mistake whose output is the recorded one, within the bound of that stage, at the most positions."""
+    asked = len(found.actual)
+    best, most = None, 0
+    for mistake, inputs in _candidates(judge, stage, found):
         try:
-            output = definition.compute(stage, found.place, inputs)
+            output = mistake.definition.compute(stage, found.place, inputs)
         except ValueError:  # a mistake that does not fit this model's shapes
             continue
-        if output.shape == found.actual.shape and _fits(definition, stage, found, inputs, output):
-            return words
-    return None
+        if output.shape != found.actual.shape:
+            continue
+        count = _positions_explained(mistake.definition, stage, found, inputs, output)
+        if count > most:
+            best, most = mistake, count
+        if count == asked:
+            break
+    if best is None or most < NEARLY_ALL * asked:
+        return None
+    where = "" if most == asked else f", at {most} of the {asked} positions looked at"
+    return Explanation(best.words + where, best.is_rounding)
 
 
 def _candidates(judge: Judge, stage: str, found: Evaluation) -> Iterator[Candidate]:
@@ -59,7 +80,7 @@ def _candidates(judge: Judge, stage: str, found: Evaluation) -> Iterator[Candida
     for need in found.inputs.derived:
         yield from _left_out(judge, need, found)
     for mistake in mistakes_of(judge.definition, stage, found.place, found.inputs.values):
-        yield mistake.words, mistake.definition, found.inputs.values
+        yield mistake, found.inputs.values
 
 
 def _left_out(judge: Judge, need: str, found: Evaluation) -> Iterator[Candidate]:
@@ -69,17 +90,20 @@ def _left_out(judge: Judge, need: str, found: Evaluation) -> Iterator[Candidate]
         (before,) = stage.inputs
         handed_on = judge.recorded(found.place, before)
         if handed_on is not None:
-            yield f"leaves out {need}", judge.definition, found.inputs.values | {need: handed_on}
+            mistake = Mistake(f"leaves out {need}", judge.definition)
+            yield mistake, found.inputs.values | {need: handed_on}
 
 
-def _fits(
+def _positions_explained(
     definition: Definition, stage: str, found: Evaluation, inputs: dict[str, Any], output: Doubles
-) -> bool:
-    """Whether an output explains what was recorded, and does so much better than the definition."""
+) -> int:
+    """At how many positions an output is what was recorded; 0 unless it is much nearer than the expected."""
     allowed = allowed_error(definition, stage, found.place, inputs, output)
-    error = np.abs(found.actual - output)
-    better = np.linalg.norm(found.actual - found.expected) > AT_LEAST * np.linalg.norm(error)
-    return bool(better and (error <= allowed).all())
+    error = np.abs(found.actual - output).reshape(len(output), -1)
+    fits = (error <= allowed.reshape(error.shape)).all(axis=1)
+    before = np.abs(found.actual - found.expected).reshape(error.shape)[fits]
+    is_better = np.linalg.norm(before) > AT_LEAST * np.linalg.norm(error[fits])
+    return int(fits.sum()) if is_better else 0
 
 
 def _scaled(judge: Judge, stage: str, found: Evaluation, allowed: Doubles) -> str | None:
@@ -89,6 +113,8 @@ def _scaled(judge: Judge, stage: str, found: Evaluation, allowed: Doubles) -> st
     if not size > 0:
         return None
     factor = float(expected @ actual) / size
+    if abs(factor - 1) * np.sqrt(size) <= np.linalg.norm(allowed):
+        return None
     # the factor itself comes out of float32 values: it adds the relative error of one rounding
     limit = abs(factor) * allowed + 2.0**-23 * np.abs(found.actual)
     if not (np.abs(found.actual - factor * found.expected) <= limit).all():

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitparity.blame.batches import Batches
-from bitparity.blame.bounds import allowed_error
+from bitparity.blame.bounds import U, allowed_error
 from bitparity.blame.inputs import MissingInput, RecordedInputs, StageInputs, spread
 from bitparity.compare.metrics import relative
 from bitparity.oracle.definition import Definition, Place
@@ -30,7 +30,7 @@ class LocalError:
     """One stage of one layer at one position, judged.
 
     error         |actual - expected| / |expected|, Euclidean over the stage's elements
-    bound         the same of the largest error that is allowed, for orientation
+    bound         the same of the largest error that is allowed
     excess        largest |error| / allowed of any element; over 1, or NaN, is guilty
     max_abs       largest |actual - expected|
     rows          positions that the engine computed together
@@ -53,6 +53,12 @@ class LocalError:
     def rank(self) -> float:
         """The excess, with NaN as the worst."""
         return self.excess if self.excess == self.excess else np.inf
+
+    @property
+    def beyond(self) -> float:
+        """How many times the bound the error is, all elements together, with NaN as the worst."""
+        ratio = self.error / max(self.bound, U)
+        return ratio if ratio == ratio else np.inf
 
 
 @dataclass(frozen=True)

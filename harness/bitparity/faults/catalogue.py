@@ -45,12 +45,12 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault("wrong activation", 0, "ffn_act", "computes", alter=models.other_activation),
     Fault("RoPE pairing", 0, "q_rope", "rotates pairs", 1, alter=models.other_rope_pairs),
     Fault("RoPE base", 0, "q_rope", "RoPE base", 1, alter=models.other_rope_base),
-    Fault("missing sub-norms", 0, "attn_out", "leaves out attn_sub_norm", alter=models.without_inner_norms),
+    Fault("missing sub-norms", 0, "ffn_out", "leaves out ffn_sub_norm", alter=models.without_inner_norms),
     Fault("epsilon", 0, "attn_norm", "epsilon", alter=models.other_epsilon),
     Fault("transposed embedding", -1, "embeddings", "transposed", alter=models.embedding_read_transposed),
     Fault("scaled weight", 1, "ffn_up", "1.25 times", alter=models.scaled_weight(1, "up", 1.25)),
     Fault("one flipped weight", 1, "k_proj", "only element 0", None, alter=models.flipped_weight(1, "k")),
-    Fault("gate and up swapped", 1, "ffn_gate", "weight of ffn_up", alter=models.gate_and_up_swapped(1)),
+    Fault("gate and up swapped", 1, "ffn_up", "weight of ffn_gate", alter=models.gate_and_up_swapped(1)),
     Fault("norm weight left out", 1, "ffn_norm", "leaves out", alter=models.norm_weight(1, "ffn_norm", 1.0)),
     Fault(
         "NaN in a norm weight", 1, "attn_norm", "not finite", alter=models.norm_weight(1, "attn_norm", np.nan)

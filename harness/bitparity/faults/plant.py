@@ -80,13 +80,13 @@ def _faulty_definition(fault: Fault) -> Callable[[Model, Arithmetic], Definition
 
 def _problem(fault: Fault, report: BlameReport) -> str:
     """Why a report does not name the fault; empty when it does."""
-    if report.expected.first is not None:
+    if report.expected.cause is not None:
         return "the sound engine was blamed"
-    first = report.actual.first
-    if first is None:
+    cause = report.actual.cause
+    if cause is None:
         return "no stage was found guilty"
-    found = (first.local.layer, first.local.stage, first.local.position)
+    found = (cause.local.layer, cause.local.stage, cause.local.position)
     planted = (fault.layer, fault.stage, found[2] if fault.position is None else fault.position)
     if found != planted:
         return f"found at (layer, stage, position) {found}, planted at {planted}"
-    return "" if fault.says in first.words else f"blame does not say {fault.says!r}"
+    return "" if fault.says in cause.words else f"blame does not say {fault.says!r}"

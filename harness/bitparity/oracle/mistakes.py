@@ -48,10 +48,13 @@ _ROUNDINGS = {"away": "half away from zero", "zero": "towards zero", "down": "do
 
 @dataclass(frozen=True)
 class Mistake:
-    """words  a clause with the engine as its subject: "computes SiLU where ReLU^2 is defined"."""
+    """words        a clause with the engine as its subject: "computes SiLU where ReLU^2 is defined"
+    is_rounding  the function is the same in another arithmetic
+    """
 
     words: str
     definition: Definition
+    is_rounding: bool = False
 
 
 def mistakes_of(definition: Definition, name: str, place: Place, inputs: dict[str, Any]) -> Iterator[Mistake]:
@@ -118,16 +121,15 @@ def _attention_mistakes(d: Definition, stage: GraphStage, length: int) -> Iterat
         yield Mistake("lets positions see later ones", SeesLaterPositions.like(d))
         for when in ("always", "never"):
             words = f"{'rounds' if when == 'always' else 'does not round'} Q to F16 before q.k"
-            yield Mistake(words, with_arithmetic(d, q=_F16_WHEN[when]))
+            yield Mistake(words, with_arithmetic(d, q=_F16_WHEN[when]), is_rounding=True)
     else:
         for when in ("always", "never"):
             words = f"{'rounds' if when == 'always' else 'does not round'} softmax rows to F16 before x V"
-            yield Mistake(words, with_arithmetic(d, probs=_F16_WHEN[when]))
-    cache = "K" if stage.kind == "softmax" else "V"
+            yield Mistake(words, with_arithmetic(d, probs=_F16_WHEN[when]), is_rounding=True)
     for row in range(length):
         for holds in (row - 1, -1) if row else (-1,):
             what = "zero" if holds < 0 else f"that of position {holds}"
-            words = f"reads a stale KV row: the {cache} row of position {row} is {what}"
+            words = f"reads a stale KV row: the row of position {row} is {what}"
             yield Mistake(words, StaleRow.like(d, (row, holds)))
 
 
@@ -138,14 +140,17 @@ def _matmul_mistakes(d: Definition, stage: GraphStage, place: Place) -> Iterator
             yield Mistake(
                 f"rounds int8 activations {words} where half to even is defined",
                 with_arithmetic(d, rounding=rounding),
+                is_rounding=True,
             )
-        yield Mistake("does not quantise the activations", with_arithmetic(d, activations="none"))
+        yield Mistake(
+            "does not quantise the activations", with_arithmetic(d, activations="none"), is_rounding=True
+        )
     elif matrix.format == "F16":
         for when in ("always", "never"):
             words = (
                 f"{'rounds' if when == 'always' else 'does not round'} the input to F16 before the product"
             )
-            yield Mistake(words, with_arithmetic(d, f16_inputs=_F16_WHEN[when]))
+            yield Mistake(words, with_arithmetic(d, f16_inputs=_F16_WHEN[when]), is_rounding=True)
     for words, other in _other_matrices(d, stage, place):
         yield Mistake(words, OtherMatrix.like(d, other))
     if stage.weight == "head" and not d.weights.head_is_tied:

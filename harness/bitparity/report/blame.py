@@ -40,7 +40,7 @@ def _stages(report: BlameReport) -> Table:
     for engine in (report.expected, report.actual):
         error = f"{engine.engine}\nlocal\nerror"
         table.add_column(error, justify="right", min_width=_NUMBER, overflow="fold")
-        table.add_column("explained\nby\nrounding", justify="right", no_wrap=True)
+        table.add_column("times\nwhat is\nrounding", justify="right", no_wrap=True)
         table.add_column("guilty\nlayers", min_width=len("guilty"), overflow="fold")
     table.add_column("difference\n(inherited\ntoo)", justify="right", no_wrap=True)
     for stage in STAGE_NAMES:
@@ -57,7 +57,7 @@ def _cells(summaries: Sequence[StageSummary]) -> tuple[Text | str, str, str]:
     worst = max(summaries, key=lambda s: s.excess if s.excess == s.excess else float("inf"))
     guilty = [s.layer for s in summaries if s.guilty_positions]
     error = Text(f"{worst.error:.1e}", style="red" if guilty else "")
-    return error, f"{worst.bound:.1e}", _ranges(guilty)
+    return error, f"{worst.excess:.2g}", _ranges(guilty)
 
 
 def _worst_difference(differences: Iterable[Difference], stage: str) -> str:
