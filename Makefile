@@ -16,7 +16,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 READY := $(VENV)/ready
 # The installation is editable: a Python file may change without a new one, but not come or go; what is compiled
 # or copied, and what libbitnet's tables are made from, may not change either.
-INSTALLED := pyproject.toml CMakeLists.txt $(wildcard harness/bitparity/architectures/*.py native/generate/*.py) \
+INSTALLED := pyproject.toml CMakeLists.txt harness/bitparity/tokenizer/pre_tokenizers.py \
+  $(wildcard harness/bitparity/architectures/*.py native/generate/*.py) \
   $(shell find native reference/bridge -type f ! -name '*.py*')
 
 .PHONY: parity test lint sanitize nightly clean always

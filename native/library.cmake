@@ -9,23 +9,41 @@ add_custom_command(
     ${Python_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/generate/architectures.py ${tables}/architectures.cpp
   DEPENDS generate/architectures.py ${architectures} ${PROJECT_SOURCE_DIR}/harness/bitparity/stages.py
 )
+set(patterns ${PROJECT_SOURCE_DIR}/harness/bitparity/tokenizer/pre_tokenizers.py)
+add_custom_command(
+  OUTPUT ${tables}/pre_tokenizers.cpp
+  COMMAND ${CMAKE_COMMAND} -E make_directory ${tables}
+  COMMAND ${CMAKE_COMMAND} -E env PYTHONPATH=${PROJECT_SOURCE_DIR}/harness PYTHONDONTWRITEBYTECODE=1
+    ${Python_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/generate/pre_tokenizers.py ${tables}/pre_tokenizers.cpp
+  DEPENDS generate/pre_tokenizers.py ${patterns}
+)
 
 add_library(bitnet SHARED
   ${tables}/architectures.cpp
+  ${tables}/pre_tokenizers.cpp
   src/library/api_engine.cpp
   src/library/api_library.cpp
   src/library/api_model.cpp
   src/library/api_session.cpp
+  src/library/api_tokens.cpp
   src/library/arithmetic_names.cpp
   src/library/boundary.cpp
+  src/library/byte_level.cpp
   src/library/devices.cpp
   src/library/gguf.cpp
   src/library/hyperparameters.cpp
   src/library/mapped_file.cpp
+  src/library/merger.cpp
   src/library/model.cpp
+  src/library/pattern.cpp
+  src/library/sentencepiece.cpp
   src/library/session.cpp
+  src/library/text_calls.cpp
+  src/library/tokenizer.cpp
+  src/library/unicode_classes.cpp
   src/library/unpack.cpp
   src/library/utf8.cpp
+  src/library/vocabulary.cpp
   src/library/weights.cpp
   src/library/words.cpp
 )

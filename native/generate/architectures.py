@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bitparity.architectures import ARCHITECTURES
+from bitparity.architectures.gguf_keys import ACTIVATION_KEYS, ACTIVATIONS
 from bitparity.architectures.graph import Architecture, BlockWeight, GraphStage, HyperKey
 from bitparity.architectures.llama import LLAMA
 from bitparity.stages import stage_named
@@ -41,6 +42,16 @@ std::span<const Architecture> architectures() {{
 {rows}
     }};
     return table;
+}}
+
+std::span<const std::string_view> activation_keys() {{
+    static constexpr std::string_view keys[] = {braced(map(quoted, ACTIVATION_KEYS))};
+    return keys;
+}}
+
+std::span<const ActivationName> activation_names() {{
+    static constexpr ActivationName names[] = {braced(map(activation_row, ACTIVATIONS.items()))};
+    return names;
 }}
 
 }}  // namespace bitnet::library
@@ -87,6 +98,14 @@ def default(key: HyperKey) -> str:
         return "nullptr"
     value = key.default(Read())  # type: ignore[arg-type]
     return f"[]([[maybe_unused]] const Shape& s) {{ return double({value}); }}"
+
+
+def quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def activation_row(row: tuple[str, str]) -> str:
+    return f'{{"{row[0]}", Activation::{row[1]}}}'
 
 
 def norm_row(norm: GraphStage) -> str:

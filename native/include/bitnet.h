@@ -144,6 +144,40 @@ BITNET_EXPORT int32_t bitnet_model_metadata(const bitnet_model* model, const cha
 /* The length of a row of logits. */
 BITNET_EXPORT int32_t bitnet_n_vocab(const bitnet_model* model);
 
+/* ---- Text ----------------------------------------------------------------------------------------------- */
+
+/* Turn text of size bytes into token ids, with the vocabulary and the rules that the model's file names.
+ *
+ * add_bos        not 0: put what the file asks for in front, and at the end
+ * parse_special  not 0: names of special tokens in the text mean those tokens
+ * ids            out, room for capacity ids; may be NULL
+ *
+ * Returns how many ids there are, also when there is no room for them; then nothing is written.
+ */
+BITNET_EXPORT int32_t bitnet_tokenize(const bitnet_model* model, const char* text, size_t size,
+                                      int32_t add_bos, int32_t parse_special, int32_t* ids, int32_t capacity);
+
+/* The bytes of n tokens, without a zero at their end: special tokens give their name, and what tokenizing added (BOS,
+ * a leading space) is in it.  A token may hold a part of a character, so they may begin or end inside one.  Returns
+ * how many bytes there are, also when there is no room for them; then nothing is written.
+ */
+BITNET_EXPORT int32_t bitnet_detokenize(const bitnet_model* model, const int32_t* ids, int32_t n, char* text,
+                                        size_t capacity);
+
+/* A token as the vocabulary spells it: "\xc4\xa0the". */
+BITNET_EXPORT const char* bitnet_token_text(const bitnet_model* model, int32_t id);
+
+/* 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte; 0 for what the file leaves open. */
+BITNET_EXPORT int32_t bitnet_token_type(const bitnet_model* model, int32_t id);
+
+typedef enum bitnet_special { BITNET_BOS = 0, BITNET_EOS = 1, BITNET_EOT = 2 } bitnet_special;
+
+/* The id of a special token; -1 where the vocabulary has none. */
+BITNET_EXPORT int32_t bitnet_special_token(const bitnet_model* model, bitnet_special which);
+
+/* 1 for a token that ends a text (EOS, EOT), 0 for others. */
+BITNET_EXPORT int32_t bitnet_is_end_token(const bitnet_model* model, int32_t id);
+
 /* ---- Sessions: one sequence of tokens and its KV cache -------------------------------------------------- */
 
 typedef struct bitnet_session_config {

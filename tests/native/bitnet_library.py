@@ -24,6 +24,7 @@ _NUMBERS = {
     "size_t": ctypes.c_size_t,
     "bitnet_status": ctypes.c_int32,
     "bitnet_logits_of": ctypes.c_int32,
+    "bitnet_special": ctypes.c_int32,
     "void": None,
 }
 BAD_INPUT, CLOSED, NO_DEVICE, BUSY = -1, -2, -3, -4

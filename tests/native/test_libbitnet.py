@@ -19,7 +19,7 @@ from bitparity.formats import get_format, is_ternary
 from bitparity.model.bundled import bundled_model
 from bitparity.model.gguf_file import GgufFile
 from bitparity.model.synthetic import ModelSpec, make_model
-from bitparity.model.writer import TensorPlan, write_gguf
+from bitparity.model.writer import TensorPlan, string_field, write_gguf
 from bitparity.oracle.arithmetic import arithmetic_named, arithmetic_names
 from bitparity_native.engine import NativeEngine
 from bitparity_native.library import library_path
@@ -40,10 +40,10 @@ from native.bitnet_library import (
     logits_at,
     open_session,
 )
+from rewrite import rewrite
 
-ENGINE_H = {
-    f"bitparity_{name}" for name in ("open", "n_vocab", "forward", "close", "version", "error", "about")
-}
+ENGINE_FUNCTIONS = "open n_vocab forward close version error about tokenize detokenize"
+ENGINE_H = {f"bitparity_{name}" for name in ENGINE_FUNCTIONS.split()}
 TOKENS = [5, 17, 3, 200, 44, 9, 121, 80]
 
 
@@ -207,6 +207,14 @@ def test_ternary_embedding_is_unpacked_and_multiplied_as_it_is(weight_format: st
     ]
     write_gguf(tmp_path / "packed.gguf", {key: file.raw_field(key) for key in file.metadata}, plans)
     same_as_front(tmp_path / "packed.gguf")
+
+
+def test_activation_that_the_file_declares_goes_before_the_architectures_own(tmp_path: Path) -> None:
+    fields = {"bitnet.hidden_act": string_field("relu2")}
+    same_as_front(rewrite(bundled_model(), tmp_path / "declared.gguf", fields=fields))
+    unknown = {"bitnet.hidden_activation": string_field("gelu")}
+    with pytest.raises(AssertionError, match=r"bitnet\.hidden_activation is 'gelu'; supported are silu"):
+        load_model(rewrite(bundled_model(), tmp_path / "unknown.gguf", fields=unknown))
 
 
 def test_every_arithmetic_has_the_name_that_python_gives_it(model: int) -> None:

@@ -5,6 +5,8 @@ Source: llm_load_hparams in llama.cpp's src.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from bitparity.architectures.graph import HyperKey
 
 DECODER_KEYS = (
@@ -19,3 +21,11 @@ DECODER_KEYS = (
     HyperKey("rope_base", "rope.freq_base", float, default=lambda read: 10000.0),
     HyperKey("rope_dim", "rope.dimension_count", default=lambda read: read["head_dim"]),
 )
+
+# Where a file may declare its activation function (llama.cpp's name of the key, and that of Hugging Face's
+# config.json), and what it may say there.
+ACTIVATION_KEYS = ("hidden_activation", "hidden_act")
+ACTIVATIONS: dict[str, Literal["silu", "relu2"]] = {
+    **dict.fromkeys(("silu", "swish"), "silu"),
+    **dict.fromkeys(("relu2", "relu^2", "relu_squared", "squared_relu"), "relu2"),
+}

@@ -13,14 +13,10 @@ from typing import Any, Literal
 import numpy as np
 
 from bitparity.architectures import architecture_named
+from bitparity.architectures.gguf_keys import ACTIVATION_KEYS, ACTIVATIONS
 from bitparity.architectures.graph import HyperKey
 from bitparity.errors import BadInput
 from bitparity.model.types import HyperParameters, Tensor
-
-_ACTIVATIONS: dict[str, Literal["silu", "relu2"]] = {
-    **dict.fromkeys(("silu", "swish"), "silu"),
-    **dict.fromkeys(("relu2", "relu^2", "relu_squared", "squared_relu"), "relu2"),
-}
 
 
 @dataclass(frozen=True)
@@ -94,15 +90,15 @@ def read_hyperparameters(metadata: Mapping[str, Any], tensors: Mapping[str, Tens
 def declared_activation(metadata: Mapping[str, Any], arch: str) -> DeclaredActivation | None:
     """The activation function that a file declares, which goes before the architecture's own; None if none.
 
-    `hidden_activation` is llama.cpp's name of the key, `hidden_act` that of Hugging Face's config.json.
     Raises BadInput for one that is not supported.
     """
-    for key in (f"{arch}.hidden_activation", f"{arch}.hidden_act"):
+    for name in ACTIVATION_KEYS:
+        key = f"{arch}.{name}"
         value = metadata.get(key)
-        if value is not None and value not in _ACTIVATIONS:
-            raise BadInput(f"metadata key {key} is {value!r}; supported are {', '.join(_ACTIVATIONS)}")
+        if value is not None and value not in ACTIVATIONS:
+            raise BadInput(f"metadata key {key} is {value!r}; supported are {', '.join(ACTIVATIONS)}")
         if value is not None:
-            return DeclaredActivation(key, value, _ACTIVATIONS[value])
+            return DeclaredActivation(key, value, ACTIVATIONS[value])
     return None
 
 

@@ -6,6 +6,7 @@
 #include "engine.h"
 #include "library/bad_input.hpp"
 #include "library/boundary.hpp"
+#include "library/text_calls.hpp"
 
 using namespace bitnet;
 using namespace bitnet::library;
@@ -68,6 +69,24 @@ const char* bitparity_error(const bitparity_session*) { return last_error(); }
 
 const char* bitparity_about(const bitparity_session* session) {
     return guarded(__func__, [&] { return sessions().get(own(session))->model().description().c_str(); });
+}
+
+int32_t bitparity_tokenize(bitparity_session* session, const char* text, int32_t size, int32_t add_bos,
+                           int32_t parse_special, int32_t* ids, int32_t capacity) {
+    return guarded(__func__, [&] {
+        if (size < 0) throw BadInput("the text has less than no bytes");
+        const auto open = sessions().get(own(session));
+        return tokenize(open->model().tokenizer(), text, size_t(size), add_bos != 0, parse_special != 0, ids,
+                        capacity);
+    });
+}
+
+int32_t bitparity_detokenize(bitparity_session* session, const int32_t* ids, int32_t n, char* text,
+                             int32_t capacity) {
+    return guarded(__func__, [&] {
+        const auto open = sessions().get(own(session));
+        return detokenize(open->model().tokenizer(), ids, n, text, size_t(std::max(0, capacity)));
+    });
 }
 
 }  // extern "C"

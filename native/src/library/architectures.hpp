@@ -55,4 +55,13 @@ struct Architecture {
 
 std::span<const Architecture> architectures();
 
+// Where a file may declare its activation function, behind the architecture's name, and what it may say there.
+struct ActivationName {
+    std::string_view name;
+    Activation activation;
+};
+
+std::span<const std::string_view> activation_keys();
+std::span<const ActivationName> activation_names();
+
 }  // namespace bitnet::library

@@ -129,6 +129,23 @@ void refuse_unsupported(const Keys& keys) {
     }
 }
 
+// The activation function that a file declares goes before the architecture's own.
+Activation read_activation(const Keys& keys, Activation otherwise) {
+    for (const std::string_view key : activation_keys()) {
+        const Value* value = keys.find(key);
+        if (value == nullptr) continue;
+        const auto* text = std::get_if<std::string>(value);
+        std::vector<std::string> known;
+        for (const ActivationName& row : activation_names()) {
+            if (text != nullptr && *text == row.name) return row.activation;
+            known.emplace_back(row.name);
+        }
+        throw BadInput("metadata key " + keys.name(key) + " is " + value_text(*value) + "; supported are " +
+                       joined(known));
+    }
+    return otherwise;
+}
+
 void check(const Shape& shape, const Keys& keys) {
     const bool has_value_length = keys.find("attention.value_length") != nullptr;
     if (has_value_length && keys.integer("attention.value_length") != shape.head_dim) {
@@ -177,7 +194,7 @@ Shape read_shape(const GgufFile& file, const Architecture& architecture) {
     for (const HyperKey& key : architecture.keys) read(key, keys, shape);
     shape.n_vocab = read_n_vocab(file, keys, shape.n_embd);
     shape.rope_pairs = architecture.rope_pairs;
-    shape.activation = architecture.activation;
+    shape.activation = read_activation(keys, architecture.activation);
     check(shape, keys);
     return shape;
 }

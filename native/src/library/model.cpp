@@ -35,6 +35,12 @@ OpenModel::OpenModel(const std::string& path, const ModelChoices& choices)
       kernels_(kernels_named(choices.kernels)),
       description_(describe()) {}
 
+const Tokenizer& OpenModel::tokenizer() const {
+    const std::lock_guard lock(making_tokenizer_);
+    if (!tokenizer_) tokenizer_.emplace(file_);
+    return *tokenizer_;
+}
+
 std::string OpenModel::describe() const {
     std::map<std::string_view, int> formats;
     for (const auto& [name, tensor] : file_.tensors()) ++formats[row_of(tensor.format).name];

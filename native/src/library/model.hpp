@@ -2,11 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 
 #include "bitnet/arithmetic.hpp"
 #include "library/architectures.hpp"
 #include "library/gguf.hpp"
+#include "library/tokenizer.hpp"
 #include "library/weights.hpp"
 
 namespace bitnet::library {
@@ -29,6 +32,9 @@ public:
     const KernelSet& kernels() const { return kernels_; }
     const std::string& description() const { return description_; }
 
+    // Made when it is first asked for: a large vocabulary takes longer than all else.  Throws BadInput.
+    const Tokenizer& tokenizer() const;
+
 private:
     std::string describe() const;
 
@@ -39,6 +45,8 @@ private:
     Arithmetic arithmetic_;
     const KernelSet& kernels_;
     std::string description_;  // "key=value" a line
+    mutable std::mutex making_tokenizer_;
+    mutable std::optional<Tokenizer> tokenizer_;
 };
 
 // Throws as the constructor.
