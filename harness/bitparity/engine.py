@@ -54,6 +54,9 @@ class ModelInfo:
     weight_formats: dict[str, int]  # weight format -> number of tensors
     tied_head: bool
     fingerprint: Fingerprint
+    # None: it gives logits of all tokens.  Else it gives log-probabilities of so many tokens, the most
+    # probable ones, and minus infinity for the others.
+    most_probable: int | None = None
 
     @classmethod
     def of(cls, model: Model, context: int, fingerprint: Fingerprint) -> ModelInfo:

@@ -91,8 +91,9 @@ class GuardedSession:
             raise
 
     def _logits(self, logits: Floats, rows: tuple[int, ...]) -> Floats:
+        info = self.info
         try:
-            return self._check(logits, (*rows, self.info.n_vocab))
+            return self._check(logits, (*rows, info.n_vocab), are_logits=info.most_probable is None)
         except EngineFailed:
             self.has_failed = True
             raise

@@ -61,24 +61,31 @@ def compile_go(folder: Path) -> None:
     run("go", "build", "-buildmode=c-shared", "-o", "libengine.so", "engine.go", folder=folder, **flags)
 
 
-# language -> what it takes, and how the page in docs/ compiles it
-LANGUAGES: dict[str, tuple[Sequence[str], Callable[[Path], None]]] = {
-    "c": (("cc",), compile_c),
-    "cpp": (("cc", "c++"), compile_cpp),
-    "rust": (("cc", "rustc"), compile_rust),
-    "go": (("cc", "go"), compile_go),
+def compile_for_python(folder: Path) -> None:
+    compile_toy(folder)
+    run("cc", "-shared", "toy.o", "-lm", "-o", "libengine.so", folder=folder)
+
+
+# language -> what it takes, how the page in docs/ compiles it, and what is typed for the engine
+LANGUAGES: dict[str, tuple[Sequence[str], Callable[[Path], None], str]] = {
+    "c": (("cc",), compile_c, "{library}"),
+    "cpp": (("cc", "c++"), compile_cpp, "{library}"),
+    "rust": (("cc", "rustc"), compile_rust, "{library}"),
+    "go": (("cc", "go"), compile_go, "{library}"),
+    "python": (("cc",), compile_for_python, "exec:" + sys.executable + " {program} {library}"),
 }
 
 
 @pytest.fixture(scope="module", params=LANGUAGES)
-def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    needs, compile_engine = LANGUAGES[request.param]
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What is typed for the example in this language."""
+    needs, compile_engine, typed = LANGUAGES[request.param]
     for program in needs:
         if shutil.which(program) is None:
             pytest.skip(f"there is no {program} on the PATH")
     folder = tmp_path_factory.mktemp(request.param)
     compile_engine(folder)
-    return folder / "libengine.so"
+    return typed.format(library=folder / "libengine.so", program=EXAMPLES / "python" / "engine.py")
 
 
 def bitparity(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
@@ -92,7 +99,7 @@ def bitparity(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
 
 
 def test_example_is_within_the_noise_of_a_reference(
-    library: Path,
+    engine: str,
     pytestconfig: pytest.Config,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -105,30 +112,30 @@ def test_example_is_within_the_noise_of_a_reference(
         "--reference",
         "llama.cpp",
         "--candidate",
-        library,
+        engine,
         "--tokens",
         TOKENS,
     ]
     assert bitparity(monkeypatch, *words) == 0
-    assert re.search(r"(AGREE|EXPLAINED|NOISE) +engine and llama.cpp", capsys.readouterr().out)
+    assert re.search(r"(AGREE|EXPLAINED|NOISE) +\S+ and llama.cpp", capsys.readouterr().out)
 
 
 def test_example_keeps_the_contract(
-    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_model(tmp_path / "m.gguf", ModelSpec(weight_format="F32", n_layer=1, n_vocab=320, context_length=64))
     shown = [word for name in PROMISES for word in ("--only", name)]
-    assert bitparity(monkeypatch, "check-engine", library, tmp_path / "m.gguf", *shown) == 0
-    assert "engine keeps the contract" in capsys.readouterr().out
+    assert bitparity(monkeypatch, "check-engine", engine, tmp_path / "m.gguf", *shown) == 0
+    assert "keeps the contract" in capsys.readouterr().out
 
 
 def test_example_says_why_it_opens_no_model(
-    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_model(
         tmp_path / "m.gguf", ModelSpec(weight_format="I2_S", n_layer=1, n_vocab=320, context_length=64)
     )
-    assert bitparity(monkeypatch, "check-engine", library, tmp_path / "m.gguf") == 2
+    assert bitparity(monkeypatch, "check-engine", engine, tmp_path / "m.gguf") == 2
     assert "the toy reads F32 and F16 tensors only" in capsys.readouterr().err
 
 
@@ -136,6 +143,8 @@ def test_example_says_why_it_opens_no_model(
 def test_adapter_is_short(language: str) -> None:
     source = next((EXAMPLES / language).glob("engine.*")).read_text()
     code = [
-        line for line in source.splitlines() if line.strip() and not line.strip().startswith(("//", "/*"))
+        line
+        for line in source.splitlines()
+        if line.strip() and not line.strip().startswith(("//", "/*", "#"))
     ]
     assert len(code) <= MOST_LINES

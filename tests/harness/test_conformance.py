@@ -203,8 +203,8 @@ def _where_it_can(self: Any, to: int) -> None:
 FAULTS = [
     ("shapes", {"decode": lambda s, t: s.inner.decode(t).astype(np.float64)}, "returned float64 where"),
     ("shapes", {"prefill": _nan}, "NaN or infinite"),
-    ("raw-logits", {"prefill": _log_softmax}, "these are log-probabilities"),
-    ("raw-logits", {"prefill": lambda s, t, **o: np.exp(_log_softmax(s, t, **o))}, "these are probabilities"),
+    ("shapes", {"prefill": _log_softmax}, "returned log-probabilities where"),
+    ("shapes", {"prefill": lambda s, t, **o: np.exp(_log_softmax(s, t, **o))}, "returned probabilities"),
     ("repeats", {"prefill": _unsteady}, "the same prompt again: 12 of 12 positions differ"),
     ("causality", {"prefill": _of_the_batch}, "other tokens after the first 1 of 16: 1 of 1 positions"),
     ("two-sessions", {"decode": _global}, "beside the other"),

@@ -56,12 +56,12 @@ class Pair:
 
     @cached_property
     def best_expected(self) -> NDArray[np.int64]:
-        """Indices of the TOP_K largest logits, as in _best."""
-        return _best(self._raw_expected)
+        """Indices of the TOP_K largest logits, as in best_of."""
+        return best_of(self._raw_expected)
 
     @cached_property
     def best_actual(self) -> NDArray[np.int64]:
-        return _best(self._raw_actual)
+        return best_of(self._raw_actual)
 
     @cached_property
     def probabilities(self) -> Doubles:
@@ -111,16 +111,17 @@ def _kl(pair: Pair) -> float:
         second_order = np.expm1(x)
         second_order -= x
         return math.log1p(max(0.0, _dot(p, second_order)))
-    return max(0.0, _dot(p, _log_softmax(pair.expected) - _log_softmax(pair.actual)))
+    return max(0.0, _dot(p, log_softmax(pair.expected) - log_softmax(pair.actual)))
 
 
-def _log_softmax(values: Doubles) -> Doubles:
+def log_softmax(values: Doubles) -> Doubles:
+    """Log-probabilities of finite logits."""
     shifted = values - float(values.max())
     shifted -= math.log(float(np.exp(shifted).sum()))
     return shifted
 
 
-def _best(values: NDArray[Any]) -> NDArray[np.int64]:
+def best_of(values: NDArray[Any]) -> NDArray[np.int64]:
     """Indices of the TOP_K largest, the largest first; among equals the lowest index comes first."""
     k = min(TOP_K, values.size)
     # The largest of each block are values, too, so the k-th largest of them is a lower bound of the best k.
@@ -241,6 +242,7 @@ class PositionMetrics:
         )
 
 
+Measure = Callable[[NDArray[Any], NDArray[Any]], PositionMetrics]
 METRICS = tuple(Metric(f.name, **f.metadata) for f in fields(PositionMetrics) if f.metadata)
 
 

@@ -10,7 +10,8 @@ from itertools import chain
 import numpy as np
 
 from bitparity.compare.chunking import Chunking
-from bitparity.compare.metrics import PositionMetrics, compare_logits
+from bitparity.compare.metrics import PositionMetrics
+from bitparity.compare.most_probable import measure_for
 from bitparity.engine import Floats, Session
 from bitparity.errors import BadInput
 from bitparity.processors import usable_processors
@@ -78,6 +79,7 @@ def compare_positions(
     """
     for session in (expected, actual):
         check_tokens(tokens, session, steps=steps)
+    measure = measure_for(actual.info.most_probable)
     chunks = zip(
         logits_by_chunk(expected, tokens, chunking),
         logits_by_chunk(actual, tokens, chunking),
@@ -87,11 +89,11 @@ def compare_positions(
     with ThreadPoolExecutor(usable_processors()) as pool:
         for expected_rows, actual_rows in chunks:
             best = int(np.argmax(expected_rows[-1]))
-            for metrics in pool.map(compare_logits, expected_rows, actual_rows):
+            for metrics in pool.map(measure, expected_rows, actual_rows):
                 yield PositionRecord(position, tokens[position], metrics)
                 position += 1
     for position in range(len(tokens), len(tokens) + steps):
         token = best
         expected_row, actual_row = expected.decode(token), actual.decode(token)
         best = int(np.argmax(expected_row))
-        yield PositionRecord(position, token, compare_logits(expected_row, actual_row))
+        yield PositionRecord(position, token, measure(expected_row, actual_row))

@@ -67,6 +67,7 @@ class ComparisonResult:
     blame                  what blame/engines.py found, None when not asked
     seconds                that the run took from opening the engines on, noise and stages included
     command                the command that repeats the run
+    compared               what of each position was compared, in a clause; empty for the logits of all tokens
     findings               of the checks of the model files, as dicts (model/checks/finding.py)
     """
 
@@ -88,6 +89,7 @@ class ComparisonResult:
     seconds: float = 0.0
     command: str = ""
     findings: tuple[Mapping[str, Any], ...] = ()
+    compared: str = ""
 
     @property
     def asked(self) -> int:
@@ -161,6 +163,7 @@ class ComparisonResult:
             "blame": None if self.blame is None else dict(self.blame),
             "seconds": self.seconds,
             "command": self.command,
+            "compared_part": self.compared,
             "findings": [dict(finding) for finding in self.findings],
         }
         plain: dict[str, Any] = without_nan(data)
@@ -218,6 +221,7 @@ def _from_dict(data: dict[str, Any]) -> ComparisonResult:
         positions=tuple(_row_from_dict(row) for row in data["positions"]),
         verdict=Verdict(data["verdict"]),
         findings=tuple(data.get("findings", ())),
+        compared=data.get("compared_part", ""),
         **same,
     )
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from bitparity.blame.bisect import blame_sessions
 from bitparity.blame.engines import BlameReport
 from bitparity.compare.comparison import Comparison, Sessions, open_sides
+from bitparity.compare.most_probable import what_is_compared
 from bitparity.compare.positions import check_tokens, compare_positions
 from bitparity.compare.prompts import tokenize
 from bitparity.compare.recording import RecordedEngine
@@ -195,7 +196,12 @@ class Run:
             seconds=round(time.perf_counter() - self.started, 3),
             command=comparison.command,
             findings=tuple(finding.as_dict() for finding in comparison.findings),
+            compared=self._compared(),
         )
+
+    def _compared(self) -> str:
+        info = self.candidate.info
+        return "" if info.most_probable is None else what_is_compared(info.most_probable, info.n_vocab)
 
     def _tokens(self) -> list[list[int]]:
         """Token ids of every prompt, checked against both engines before either of them runs."""
@@ -244,6 +250,8 @@ class Run:
         if isinstance(engine, RecordedEngine):
             if engine.recording.noise is None:
                 raise NotCompared(f"{engine.name} holds numbers only, which tell nothing of their noise")
+            if self.candidate.info.most_probable is not None:
+                raise NotCompared(f"the recording of {engine.name} has the noise of logits only")
             return engine.recording.noise
         return measure_noise(
             self.reference,
@@ -254,6 +262,7 @@ class Run:
             threads=comparison.threads,
             device_id=comparison.device_id,
             progress=progress and partial(progress, other=f"measuring the noise of {engine.name}"),
+            most_probable=self.candidate.info.most_probable,
         )
 
     def _tokens_run(self, prompt: int) -> list[int]:

@@ -29,8 +29,8 @@ def expect_same_bits(expected: Floats, actual: Floats, what: str) -> None:
 
 @check
 def shapes(subject: Subject) -> str:
-    """A prompt of n tokens gives float32 (n, n_vocab), a single token (n_vocab,); all finite; the session is
-    then n and one positions further."""
+    """A prompt of n tokens gives float32 (n, n_vocab), a single token (n_vocab,); all finite logits;
+    the session is then n and one positions further."""
     session = subject.session()
     n_vocab, ids = subject.model.hyper.n_vocab, subject.text(6)
     expect(session.info.n_vocab == n_vocab, f"n_vocab is {session.info.n_vocab}, in the file it is {n_vocab}")
@@ -38,21 +38,6 @@ def shapes(subject: Subject) -> str:
         expect(bool(np.isfinite(rows).all()), "logits are NaN or infinite")
     expect(session.position == 6, f"after 5 + 1 tokens the session is at {session.position}")
     return f"float32, {n_vocab:,} logits a position"
-
-
-@check
-def raw_logits(subject: Subject) -> str:
-    """Logits are raw: neither probabilities nor their logarithms."""
-    rows = subject.session().prefill(subject.text(8)).astype(np.float64)
-    sums = rows.sum(axis=1)
-    is_probability = bool((rows >= 0).all() and np.allclose(sums, 1.0, atol=1e-3))
-    expect(not is_probability, "every row adds up to 1: these are probabilities")
-    normalizers = np.log(np.exp(rows - rows.max(axis=1, keepdims=True)).sum(axis=1)) + rows.max(axis=1)
-    expect(
-        not np.allclose(normalizers, 0.0, atol=1e-3),
-        "exp of every row adds up to 1: these are log-probabilities, from which a constant a row is missing",
-    )
-    return f"the logarithm of their sum of exp is {normalizers[0]:.3g} at position 0"
 
 
 @check

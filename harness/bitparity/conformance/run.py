@@ -9,7 +9,7 @@ from typing import Any
 from bitparity.conformance import calls, optional, refusals, ways  # noqa: F401 - they fill the table
 from bitparity.conformance.check import CHECKS, Absent, Check, NotJudged, Outcome, State
 from bitparity.conformance.subject import Subject
-from bitparity.errors import BitparityError, EngineFailed
+from bitparity.errors import BitparityError, EngineFailed, NotCompared
 from bitparity.fuzz.violation import Violation
 
 Progress = Callable[[int, int], None]
@@ -57,15 +57,22 @@ def check_names() -> list[str]:
 def run_checks(subject: Subject, names: Sequence[str] = (), progress: Progress | None = None) -> Conformance:
     """Run the checks of these names, all unless given.
 
-    Raises what opening the first session raises: an engine that does not open has not been checked.
+    Raises what opening the first session raises: an engine that does not open has not been checked.  The
+    same goes for one that gives no logits: NotCompared.
     """
-    fingerprint = subject.session().info.fingerprint.as_dict()
+    info = subject.session().info
+    if info.most_probable is not None:
+        raise NotCompared(
+            f"{subject.engine.name} gives log-probabilities of its most probable tokens only; "
+            "the contract of a session is about logits"
+        )
     wanted = [check for name, check in CHECKS.items() if not names or name in names]
     outcomes = []
     for done, check in enumerate(wanted, start=1):
         outcomes.append(run_check(check, subject))
         if progress is not None:
             progress(done, len(wanted))
+    fingerprint = info.fingerprint.as_dict()
     return Conformance(subject.engine.name, str(subject.model.path), fingerprint, tuple(outcomes))
 
 

@@ -20,12 +20,12 @@ class LogitsCheck:
     def __init__(self, engine: str) -> None:
         self._engine, self._is_first = engine, True
 
-    def __call__(self, returned: object, shape: tuple[int, ...]) -> Floats:
-        """The same logits; raises EngineFailed unless they are float32 of that shape, the last axis being the
-        vocabulary, and neither probabilities nor their logarithms."""
+    def __call__(self, returned: object, shape: tuple[int, ...], *, are_logits: bool = True) -> Floats:
+        """The same rows; raises EngineFailed unless they are float32 of that shape, the last axis being the
+        vocabulary, and, if they are to be logits, neither probabilities nor their logarithms."""
         wrong = _what_is_wrong(returned, shape)
         logits = cast(Floats, returned)
-        if not wrong and self._is_first:
+        if not wrong and self._is_first and are_logits:
             wrong = _what_else_they_are(logits.reshape(-1, shape[-1])[0])
         if wrong:
             raise EngineFailed(self._engine, wrong)

@@ -53,14 +53,15 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import cycle, islice, starmap
 from pathlib import Path
 
 import numpy as np
 from blake3 import blake3
 
 from bitparity.compare.chunking import Chunking
-from bitparity.compare.metrics import compare_logits, relative_l2
+from bitparity.compare.metrics import relative_l2
+from bitparity.compare.most_probable import measure_for
 from bitparity.compare.positions import logits_by_position
 from bitparity.engine import Engine, Floats, Session
 from bitparity.model.types import Model
@@ -93,6 +94,7 @@ def measure_noise(
     device_id: int | None = None,
     stages: StageFilter | None = None,
     progress: Progress | None = None,
+    most_probable: int | None = None,
 ) -> NoiseFloor:
     """Run the reference against itself; the answer is kept under settings.cache_dir.
 
@@ -100,12 +102,13 @@ def measure_noise(
     tokens   the first SAMPLE of them are run; fewer are repeated up to MIN_SAMPLE, the context permitting
     stages   also measure these stages; all their values of two runs are in memory at a time
     progress called with the number of runs that are done, and of all
+    most_probable  compare only so many tokens of a row, as with a candidate that gives no more
 
     The logits of two runs of the sample are in memory, and one more session is open at a time.
     """
     wanted = min(max(len(tokens), MIN_SAMPLE), SAMPLE, session.info.context)
     ids = list(islice(cycle(tokens), wanted))
-    bench = _Bench(session, engine, model, ids, settings, threads, device_id, stages, progress)
+    bench = _Bench(session, engine, model, ids, settings, threads, device_id, stages, progress, most_probable)
     file = _cache_file(bench)
     if (kept := _read_whole(file)) is not None:
         return kept
@@ -157,23 +160,25 @@ class _Bench:
         device_id: int | None,
         stages: StageFilter | None,
         progress: Progress | None,
+        most_probable: int | None = None,
     ) -> None:
         self.session, self.engine, self.model, self.tokens = session, engine, model, tokens
         self.settings, self.threads, self.device_id = settings, threads, device_id
-        self.stages, self.progress = stages, progress
+        self.stages, self.progress, self.most_probable = stages, progress, most_probable
         self._done = 0
 
     def comparisons(self) -> Iterator[SelfComparison]:
         """The reference against itself, then against perturbed runs."""
         threads = self.session.info.fingerprint.threads
         prefill = self.run(self.session, "prefill", SAMPLE)
-        yield _compare("self", "again", prefill, self.run(self.session, "prefill", SHORT))
-        yield _compare("self", "prefill against decode", prefill, self.run(self.session, "decode", DECODED))
-        yield _compare("self", "prefill against chunks of 7", prefill, self.run(self.session, "7", SHORT))
+        yield self.compare("self", "again", prefill, self.run(self.session, "prefill", SHORT))
+        decode = self.run(self.session, "decode", DECODED)
+        yield self.compare("self", "prefill against decode", prefill, decode)
+        yield self.compare("self", "prefill against chunks of 7", prefill, self.run(self.session, "7", SHORT))
         if threads > 1:
             with self.opened(self.engine, self.model, 1) as other:
                 one_thread = self.run(other, "prefill", SHORT)
-            yield _compare("self", f"{threads} threads against 1", prefill, one_thread)
+            yield self.compare("self", f"{threads} threads against 1", prefill, one_thread)
         yield from self.against_perturbed(prefill)
 
     def against_perturbed(self, prefill: _SampleRun) -> Iterator[SelfComparison]:
@@ -182,7 +187,7 @@ class _Bench:
             with perturbed(self.engine, self.model, seed) as what, self.opened(*what, self.threads) as other:
                 moved = self.run(other, "prefill", SAMPLE)
             name = f"norms moved by {STEPS} float32 steps, seed {seed}"
-            yield _compare("rounding", name, prefill, moved)
+            yield self.compare("rounding", name, prefill, moved)
 
     def _seeds(self) -> tuple[int, ...]:
         """A short sample is perturbed twice."""
@@ -213,14 +218,13 @@ class _Bench:
             self.progress(self._done, 5 + len(self._seeds()))
         return _SampleRun(logits, trace)
 
-
-def _compare(kind: Kind, name: str, expected: _SampleRun, actual: _SampleRun) -> SelfComparison:
-    """Two runs at the positions that both have."""
-    rows = zip(expected.logits, actual.logits, strict=False)
-    measured = [compare_logits(*pair) for pair in rows]
-    flips = {position: m.contested for position, m in enumerate(measured) if not m.argmax_equal}
-    stages = stage_noise(expected.trace, actual.trace)
-    return SelfComparison(kind, name, tuple(map(Levels.of, measured)), flips, stages)
+    def compare(self, kind: Kind, name: str, expected: _SampleRun, actual: _SampleRun) -> SelfComparison:
+        """Two runs at the positions that both have."""
+        rows = zip(expected.logits, actual.logits, strict=False)
+        measured = list(starmap(measure_for(self.most_probable), rows))
+        flips = {position: m.contested for position, m in enumerate(measured) if not m.argmax_equal}
+        stages = stage_noise(expected.trace, actual.trace)
+        return SelfComparison(kind, name, tuple(map(Levels.of, measured)), flips, stages)
 
 
 def stage_noise(expected: TraceValues, actual: TraceValues) -> dict[str, float]:
@@ -243,6 +247,7 @@ def _cache_file(bench: _Bench) -> Path:
         "tokens": bench.tokens,
         "stages": bench.stages.text if bench.stages else None,
         "sample": [SHORT, DECODED, STEPS, SEEDS],
+        "most_probable": bench.most_probable,
     }
     key = blake3(json.dumps(depends, sort_keys=True).encode()).hexdigest(length=16)
     return bench.settings.cache_dir / "noise" / f"{key}.json"

@@ -72,6 +72,8 @@ def _heading(result: ComparisonResult, width: int) -> Text:
         ("tokens", f"{result.asked} in {words.plural(len(result.prompts), 'prompt')}, {result.chunks}"),
         ("criterion", result.criterion),
     ]
+    if result.compared:
+        lines.insert(-1, ("compared", result.compared))
     if result.candidate_model != result.model:
         lines.insert(1, ("candidate's model", result.candidate_model.path))
     return Text("\n".join(labelled(*line, width) for line in lines) + "\n")

@@ -137,4 +137,5 @@ class _SessionInWorker:
 
     def _logits(self, returned: object, rows: tuple[int, ...]) -> Floats:
         """Checked here, so that nothing crosses over whose class the parent does not know."""
-        return self._check(returned, (*rows, self._session.info.n_vocab))
+        info = self._session.info
+        return self._check(returned, (*rows, info.n_vocab), are_logits=info.most_probable is None)
