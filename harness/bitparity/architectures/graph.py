@@ -95,7 +95,7 @@ class Architecture:
 
     rope_pairs  dimensions that RoPE rotates together: (i, i + rope_dim / 2) or (2i, 2i + 1)
     stages      all of them, in the order in which they are computed
-    weights     of a block, in the order in which files have them
+    weights     of a block, in the order of the stages that read them; new files have them in this order
     keys        of the hyperparameters, each after those that its default is made from
     nodes       by the name of each reference that runs it: which node of its graph is which stage
     """
