@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -76,7 +77,9 @@ def test_library_is_an_engine_like_any_other(
     assert fingerprint["version"] == "3.1"
     assert fingerprint["kv_type"] == "f32"
     assert fingerprint["details"]["colour"] == "blue"
-    assert len(fingerprint["details"]["library"]) == 16
+    assert re.fullmatch(
+        r"(\S+ [0-9a-f]{16}, )*libreplay.so [0-9a-f]{16}", fingerprint["details"]["libraries"]
+    )
 
 
 def test_engine_without_a_tokenizer_runs_the_ids_of_the_other(
@@ -91,6 +94,15 @@ def test_engine_without_a_tokenizer_runs_the_ids_of_the_other(
     words = ["--candidate", library, "--reference", library, "--prompt", "abc", "--json", tmp_path / "2.json"]
     assert bitparity(monkeypatch, "compare", model, *words) == 0
     assert json.loads((tmp_path / "2.json").read_text())["tokens"] == found["tokens"]
+
+
+def test_engine_without_a_tap_is_not_said_to_have_right_stages(
+    library: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--reference", "oracle", "--candidate", library, "--tokens", TOKENS_TYPED, "--blame"]
+    assert bitparity(monkeypatch, "compare", model, *words) == 0
+    said = capsys.readouterr().out
+    assert "no stage of oracle is wrong; no stage of replay could be judged" in said
 
 
 def test_run_and_trace_tokenize_for_an_engine_that_cannot(

@@ -44,6 +44,11 @@ def test_worker_runs_in_another_process(worker: WorkerSession) -> None:
     assert rest == [1, 0, 3]
 
 
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="not Linux")
+def test_worker_is_the_first_to_go_when_memory_runs_out(worker: WorkerSession) -> None:
+    assert Path(f"/proc/{worker.process_id}/oom_score_adj").read_text().strip() == "1000"
+
+
 def test_worker_info_position_and_rollback_cross_over(worker: WorkerSession) -> None:
     assert worker.info.n_vocab == 4
     assert worker.prefill([3, 1]).tolist() == [[3.0] * 4, [1.0] * 4]

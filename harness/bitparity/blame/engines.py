@@ -139,6 +139,10 @@ class BlameReport:
         guilty = [b.sentence() for b in (self.actual, self.expected) if b.causes]
         if guilty:
             return "; ".join(guilty)
+        silent = [b.engine for b in (self.expected, self.actual) if not b.stages]
+        if silent:
+            known = " or ".join(b.engine for b in (self.expected, self.actual) if b.stages)
+            return f"no stage of {known} is wrong; no stage of {' or '.join(silent)} could be judged"
         return (
             f"no stage of {self.expected.engine} or {self.actual.engine} is wrong{_growth(self.differences)}"
         )

@@ -6,6 +6,7 @@ import ctypes
 import os
 from collections.abc import Callable, Sequence
 from ctypes import POINTER, c_char_p, c_float, c_int32, c_int64, c_size_t, c_uint32, c_void_p
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from bitparity.engine import Floats, ModelInfo
 from bitparity.engines.forward import ForwardSession
+from bitparity.engines.loaded import digests, loaded_libraries
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.worker.shared_memory import new_memory
 
@@ -44,15 +46,20 @@ def open_library(
 ) -> ForwardSession:
     """Load the library and open a model with it; called in the worker.
 
+    The fingerprint of the session has the digests of all libraries that came with this one.
+
     Raises BadInput for what is no such library, and with the library's own reason when it opens no session.
     """
+    before = loaded_libraries()
     functions = load_functions(library)
     name, error = info.fingerprint.engine, ctypes.create_string_buffer(_ERROR_SIZE)
     handle = functions["open"](os.fsencode(model), context, threads, device, error, _ERROR_SIZE)
     if not handle:
         reason = error.value.decode(errors="replace").strip() or "it gives no reason"
         raise BadInput(f"{name} cannot open {model}: {reason}")
-    return ForwardSession(_CSession(name, functions, handle), info)
+    computing = digests({library} | (loaded_libraries() - before))
+    fingerprint = replace(info.fingerprint, details={"libraries": computing})
+    return ForwardSession(_CSession(name, functions, handle), replace(info, fingerprint=fingerprint))
 
 
 def load_functions(library: Path) -> Functions:

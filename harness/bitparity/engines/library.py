@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from blake3 import blake3
-
 from bitparity.engine import Availability, Fingerprint, Role
 from bitparity.engines.c_functions import open_library
 from bitparity.engines.model_facts import model_facts
@@ -57,17 +55,13 @@ class LibraryEngine:
         return None
 
     def open(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> WorkerSession:
+        fingerprint = Fingerprint(self.name, "", "", "", "", threads, "")
         arguments = {
             "library": self._path,
             "model": model,
             "context": context,
             "threads": threads,
             "device": -1 if device_id is None else device_id,
-            "info": model_facts(model, self._model, context, self._fingerprint(threads)),
+            "info": model_facts(model, self._model, context, fingerprint),
         }
         return WorkerSession(self.name, open_library, arguments, time_limit=self._time_limit)
-
-    def _fingerprint(self, threads: int) -> Fingerprint:
-        """What is known of any library; the digest tells two builds apart."""
-        digest = blake3().update_mmap(self._path).hexdigest()
-        return Fingerprint(self.name, "", "", "", "", threads, "", {"library": digest[:16]})

@@ -10,8 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from bitparity.errors import BitparityError, EngineFailed
@@ -22,7 +20,6 @@ from bitparity.worker.worker import Sender
 def main(fd: int) -> None:
     """Serve one object over the socket with this file descriptor; worker.py says what is sent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes the channel
-    _go_first_when_memory_runs_out()
     channel = Channel(socket.socket(fileno=fd))
     requests = _requests(channel)
     name, make, arguments = requests.get()
@@ -33,12 +30,6 @@ def main(fd: int) -> None:
     while error is None:
         method, args, options = requests.get()
         channel.send(("answer", _called(name, getattr(made, method), *args, **options)))
-
-
-def _go_first_when_memory_runs_out() -> None:
-    """Else Linux might choose the parent, and what it has measured would be lost."""
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _called(

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from bitparity.worker.channel import Channel
@@ -36,6 +37,7 @@ class EngineProcess:
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - it is open as long as the process lives
         kept = {"stdin": subprocess.DEVNULL, "stdout": self._words, "stderr": self._words}
         self._process = subprocess.Popen(command, start_new_session=True, **{**kept, **options})
+        _let_go_first_when_memory_runs_out(self.pid)
 
     @property
     def pid(self) -> int:
@@ -77,6 +79,12 @@ class EngineProcess:
         except subprocess.TimeoutExpired:
             return False
         return True
+
+
+def _let_go_first_when_memory_runs_out(pid: int) -> None:
+    """Else Linux might end the harness, and what it has measured would be lost."""
+    with suppress(OSError):  # of another system, or of a process that has ended already
+        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
 
 
 class WorkerProcess(EngineProcess):
