@@ -144,4 +144,4 @@ def test_make_model_takes_its_seed_from_bitnet_seed(
 def test_make_model_with_an_unknown_preset_names_those_there_are(tmp_path: Path, run: Run) -> None:
     code, _, err = run("make-model", tmp_path / "x.gguf", "--preset", "3b")
     assert code == 2
-    assert "no preset is named '3b'; there are tiny, small, 2b-4t" in err
+    assert "no preset is named '3b'; there are tiny, small, llama-tiny, BitNet-b1.58-2B-4T" in err

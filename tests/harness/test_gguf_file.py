@@ -16,7 +16,8 @@ from bitparity.formats.tl2 import TL2Format
 from bitparity.fuzz.cases import SMALL_TL1, SMALL_TL2
 from bitparity.model import open_model
 from bitparity.model.gguf_file import GgufFile
-from bitparity.model.synthetic import PRESETS, make_model
+from bitparity.model.presets import PRESETS
+from bitparity.model.synthetic import make_model
 from bitparity.model.synthetic_vocabulary import make_vocabulary
 from bitparity.model.tensor_types import tensor_size, type_name
 from bitparity.model.writer import TensorPlan, int32s_field, string_field, strings_field, write_gguf

@@ -11,7 +11,7 @@ import pytest
 from bitparity.errors import BadInput, ShapeError
 from bitparity.formats import get_format, is_ternary
 from bitparity.model import Model, open_model
-from bitparity.model.synthetic import PRESETS, ModelSpec, make_model
+from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.synthetic_vocabulary import make_vocabulary
 from bitparity.pytest_plugin import require_engine
 from bitparity.tokenizer import Tokenizer
@@ -97,12 +97,6 @@ def test_progress_ends_at_the_size_of_the_file(tmp_path: Path) -> None:
     make_model(tmp_path / "x.gguf", ModelSpec(), lambda done, total: seen.append((done, total)))
     assert seen == sorted(seen)
     assert seen[-1] == ((tmp_path / "x.gguf").stat().st_size,) * 2
-
-
-def test_big_preset_has_the_shape_of_2b_4t() -> None:
-    spec = PRESETS["2b-4t"]
-    assert (spec.n_layer, spec.n_embd, spec.n_ff, spec.n_head, spec.n_head_kv) == (30, 2560, 6912, 20, 5)
-    assert (spec.n_vocab, spec.weight_format, spec.rope_base) == (128_256, "I2_S", 500_000)
 
 
 @pytest.mark.parametrize("n_vocab", [258, 512, 20_000])

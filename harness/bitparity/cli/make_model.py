@@ -12,13 +12,27 @@ from bitparity.architectures import ARCHITECTURES
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.quantize import report_written
-from bitparity.errors import BadInput
 from bitparity.formats import FLOATS, WRITTEN
 from bitparity.model import open_model
-from bitparity.model.synthetic import PRESETS, make_model
+from bitparity.model.presets import PRESETS, PUBLISHED, preset_named
+from bitparity.model.synthetic import make_model
 from bitparity.settings import read_settings
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def _list_presets(ctx: click.Context, option: click.Parameter, asked: bool) -> None:
+    if not asked:
+        return
+    click.echo("for tests: " + ", ".join(PRESETS))
+    for name, published in PUBLISHED.items():
+        spec = published.spec
+        click.echo(
+            f"{name}: {spec.arch}, {spec.n_layer} x {spec.n_embd}, feed-forward {spec.n_ff}, "
+            f"{spec.n_head} heads ({spec.n_head_kv} KV), {spec.n_vocab:,} tokens, {spec.weight_format}; "
+            f"{published.source}"
+        )
+    ctx.exit()
 
 
 @click.command("make-model")
@@ -39,17 +53,25 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--rope-base", type=float)
 @click.option("--norm-eps", type=float)
 @click.option("--seed", type=int, help="Default: BITNET_SEED, else 0.")
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_presets,
+    help="Say what presets are.",
+)
 @click.option("--json", "json_file", type=OutputFile(), help="Write what was done here.")
 def command(target: Path, preset: str, json_file: Path | None, **given: Any) -> None:
     """Write a synthetic model of any shape.
 
-    Presets: tiny (2 layers, width 256), small, 2b-4t (the shape of BitNet-b1.58-2B-4T, 1.2 GB),
-    2b-4t-2layers, llama-tiny, falcon3-1b.  Every other option changes the preset.
+    Presets are shapes for tests (tiny, small, llama-tiny) and published models by their names, with the
+    metadata of the published file and a vocabulary of its kind and size; --list names them all and says where
+    their numbers come from.  Every other option changes the preset.
     """
-    if preset not in PRESETS:
-        raise BadInput(f"no preset is named {preset!r}; there are {', '.join(PRESETS)}")
+    spec = preset_named(preset)
     changes = {name: value for name, value in given.items() if value is not None}
-    spec = replace(PRESETS[preset], **({"seed": read_settings().seed} | changes))
+    spec = replace(spec, **({"seed": read_settings().seed} | changes))
     with progress_bar(f"writing {target.name}") as progress:
         make_model(target, spec, progress)
     report_written(target, open_model(target).format_counts(), json_file)

@@ -7,7 +7,7 @@ tensor name, and every scale and embedding value is exact in F16 and in BF16.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from zlib import crc32
 
@@ -19,13 +19,14 @@ from bitparity.errors import BadInput
 from bitparity.formats import FLOATS, ROWS, get_format, is_ternary
 from bitparity.formats.base import Bytes, Codes, Floats
 from bitparity.formats.bf16 import BF16
-from bitparity.model.synthetic_vocabulary import PRE_TOKENIZER, make_vocabulary
+from bitparity.model.synthetic_vocabulary import VocabularyKind, make_vocabulary
 from bitparity.model.tensor_types import require_storable
 from bitparity.model.writer import (
     Progress,
     TensorPlan,
     bool_field,
     float32_field,
+    float32s_field,
     int32s_field,
     string_field,
     strings_field,
@@ -41,9 +42,17 @@ _RESIDUAL_GAIN = 8.0
 _LOGIT_DEVIATION = 2.0  # standard deviation of logits with a tied head
 
 
+_LLAMA_3 = VocabularyKind()
+
+
 @dataclass(frozen=True)
 class ModelSpec:
-    """Shape and formats of a synthetic model; BadInput when make_model gets one that cannot be."""
+    """Shape and formats of a synthetic model; BadInput when make_model gets one that cannot be.
+
+    name           general.name; made of the shape when empty
+    head_copied    whether a head that is not tied holds the values of the embedding
+    linear_rope    whether RoPE scaling is named, linear and by 1, as bitnet.cpp's converter does for `bitnet`
+    """
 
     arch: str = "bitnet"
     n_layer: int = 2
@@ -60,23 +69,14 @@ class ModelSpec:
     context_length: int = 4096
     rope_base: float = 10000.0
     norm_eps: float = 1e-5
+    vocabulary: VocabularyKind = _LLAMA_3
+    name: str = ""
+    head_copied: bool = False
+    linear_rope: bool = False
 
     @property
     def head_dim(self) -> int:
         return self.n_embd // self.n_head
-
-
-_2B_4T = ModelSpec("bitnet-b1.58", 30, 2560, 20, 5, 6912, 128_256, rope_base=500_000.0)
-PRESETS = {
-    "tiny": ModelSpec(),
-    "small": ModelSpec(n_layer=4, n_embd=512, n_head=8, n_head_kv=4, n_ff=1536, n_vocab=4096),
-    "2b-4t": _2B_4T,
-    "2b-4t-2layers": ModelSpec("bitnet-b1.58", 2, 2560, 20, 5, 6912, 128_256, rope_base=500_000.0),
-    "llama-tiny": ModelSpec("llama", tied=False),
-    "falcon3-1b": ModelSpec(
-        "llama", 18, 2048, 8, 4, 8192, 131_072, tied=False, rope_base=1_000_042.0, norm_eps=1e-6
-    ),
-}
 
 
 def make_model(path: Path, spec: ModelSpec, progress: Progress | None = None) -> None:
@@ -86,7 +86,12 @@ def make_model(path: Path, spec: ModelSpec, progress: Progress | None = None) ->
     Raises BadInput for a spec that cannot be, ShapeError for a width that the weight format cannot pack.
     """
     _check(spec)
-    write_gguf(path, _fields(spec), list(_plans(spec)), progress=progress)
+    write_gguf(path, _fields(spec), planned_tensors(spec), progress=progress)
+
+
+def planned_tensors(spec: ModelSpec) -> list[TensorPlan]:
+    """The tensors of the model that `spec` describes, in file order; nothing is drawn yet."""
+    return list(_plans(spec))
 
 
 def _check(spec: ModelSpec) -> None:
@@ -109,22 +114,38 @@ def _check(spec: ModelSpec) -> None:
 
 
 def _fields(spec: ModelSpec) -> dict[str, bytes]:
-    vocabulary, arch = make_vocabulary(spec.n_vocab), spec.arch
-    return {
+    arch = spec.arch
+    named = spec.name or f"synthetic {arch} {spec.n_layer}x{spec.n_embd}, seed {spec.seed}"
+    fields = {
         "general.architecture": string_field(arch),
-        "general.name": string_field(f"synthetic {arch} {spec.n_layer}x{spec.n_embd}, seed {spec.seed}"),
+        "general.name": string_field(named),
         "general.file_type": uint32_field(ROWS[spec.weight_format].file_type),
         f"{arch}.vocab_size": uint32_field(spec.n_vocab),
         **_hyper_fields(spec),
-        "tokenizer.ggml.model": string_field("gpt2"),
-        "tokenizer.ggml.pre": string_field(PRE_TOKENIZER),
-        "tokenizer.ggml.tokens": strings_field(vocabulary.tokens),
-        "tokenizer.ggml.token_type": int32s_field(vocabulary.types),
-        "tokenizer.ggml.merges": strings_field(vocabulary.merges),
-        "tokenizer.ggml.bos_token_id": uint32_field(vocabulary.bos),
-        "tokenizer.ggml.eos_token_id": uint32_field(vocabulary.eos),
-        "tokenizer.ggml.add_bos_token": bool_field(True),
     }
+    if spec.linear_rope:
+        fields[f"{arch}.rope.scaling.type"] = string_field("linear")
+        fields[f"{arch}.rope.scaling.factor"] = float32_field(1.0)
+    return fields | _vocabulary_fields(spec)
+
+
+def _vocabulary_fields(spec: ModelSpec) -> dict[str, bytes]:
+    kind, vocabulary = spec.vocabulary, make_vocabulary(spec.n_vocab, spec.vocabulary.model)
+    scores = vocabulary.scores or [0.0] * spec.n_vocab * kind.has_scores
+    fields = {"tokenizer.ggml.model": string_field(kind.model)}
+    if kind.pre is not None:
+        fields["tokenizer.ggml.pre"] = string_field(kind.pre)
+    fields["tokenizer.ggml.tokens"] = strings_field(vocabulary.tokens)
+    if scores:
+        fields["tokenizer.ggml.scores"] = float32s_field(scores)
+    fields["tokenizer.ggml.token_type"] = int32s_field(vocabulary.types)
+    if kind.model == "gpt2":
+        fields["tokenizer.ggml.merges"] = strings_field(vocabulary.merges)
+    fields["tokenizer.ggml.bos_token_id"] = uint32_field(vocabulary.bos)
+    fields["tokenizer.ggml.eos_token_id"] = uint32_field(vocabulary.eos)
+    if kind.add_bos is not None:
+        fields["tokenizer.ggml.add_bos_token"] = bool_field(kind.add_bos)
+    return fields
 
 
 def _hyper_fields(spec: ModelSpec) -> dict[str, bytes]:
@@ -145,7 +166,10 @@ def _plans(spec: ModelSpec) -> Iterator[TensorPlan]:
             yield _block_plan(spec, architecture, weight, layer)
     yield _norm_plan(spec, "output_norm.weight", spec.n_embd)
     if not spec.tied:
-        yield _embedding_plan(spec, "output.weight", transposed=False)
+        head = _embedding_plan(
+            spec, "token_embd.weight" if spec.head_copied else "output.weight", transposed=False
+        )
+        yield replace(head, name="output.weight")
 
 
 def _block_plan(spec: ModelSpec, architecture: Architecture, weight: BlockWeight, layer: int) -> TensorPlan:

@@ -1,8 +1,9 @@
-"""A byte-level BPE vocabulary of any size, made by rule: bytes, then all short words, then the two specials.
+"""A vocabulary of any size and either kind, made by rule: bytes, all short words, and the special tokens.
 
-Words are an optional space and lower-case letters, shortest first; a word merges from its last letter or from
-its first, so that whatever BPE has merged so far can go on.  llama.cpp, bitnet.cpp and Hugging Face's
-tokenizers read it with the pre-tokenizer `llama-bpe`.
+Words are an optional space and lower-case letters, shortest first; a word of a byte-level vocabulary merges
+from its last letter or from its first, so that whatever BPE has merged so far can go on.  llama.cpp,
+bitnet.cpp and Hugging Face's tokenizers read it with any pre-tokenizer.  A SentencePiece-style vocabulary has
+the same words, with scores in their order.
 """
 
 from __future__ import annotations
@@ -10,46 +11,82 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice, product
+from typing import Literal
 
 from bitparity.errors import BadInput
 
-PRE_TOKENIZER = "llama-bpe"
 BOS, EOS = "<|begin_of_text|>", "<|end_of_text|>"
-NORMAL, CONTROL = 1, 3  # llama_token_type
+NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6  # llama_token_type
 MIN_TOKENS = 256 + 2
+MIN_SENTENCEPIECE = 3 + 256 + 27  # three special tokens, the bytes, the space and the letters
 _LETTERS = (
     "etaoinshrdlcumwfgypbvkjxqz"  # by frequency in English, so that small vocabularies have useful words
 )
 _LONGEST = 4
 _SPACE = "\u0120"  # how byte-level BPE writes a space
+_SENTENCEPIECE_SPACE = "\u2581"
+
+
+@dataclass(frozen=True)
+class VocabularyKind:
+    """What a file says of its vocabulary.
+
+    model       tokenizer.ggml.model: gpt2 (byte-level BPE) or llama (SentencePiece-style)
+    pre         tokenizer.ggml.pre; None for a file without it
+    add_bos     tokenizer.ggml.add_bos_token; None for a file without it
+    has_scores  whether a byte-level vocabulary comes with scores, all zero, which nothing reads
+    """
+
+    model: Literal["gpt2", "llama"] = "gpt2"
+    pre: str | None = "llama-bpe"
+    add_bos: bool | None = True
+    has_scores: bool = False
 
 
 @dataclass(frozen=True)
 class SyntheticVocabulary:
-    """tokens by id; merges "left right" by rank; types as llama_token_type."""
+    """tokens by id; merges "left right" by rank; types as llama_token_type; scores of SentencePiece."""
 
     tokens: list[str]
     merges: list[str]
     types: list[int]
     bos: int
     eos: int
+    scores: list[float]
 
 
-def make_vocabulary(n_vocab: int) -> SyntheticVocabulary:
+def make_vocabulary(n_vocab: int, model: Literal["gpt2", "llama"] = "gpt2") -> SyntheticVocabulary:
     """BadInput when n_vocab is too small for bytes and specials, or larger than the number of words."""
-    words = list(islice(_words(), max(n_vocab - MIN_TOKENS, 0)))
-    if n_vocab != MIN_TOKENS + len(words):
-        most = MIN_TOKENS + sum(27 * 26 ** (n - 1) for n in range(2, _LONGEST + 1))
-        raise BadInput(f"a vocabulary of {n_vocab} tokens cannot be made; it needs {MIN_TOKENS} to {most}")
+    return _byte_level(n_vocab) if model == "gpt2" else _sentencepiece(n_vocab)
+
+
+def _byte_level(n_vocab: int) -> SyntheticVocabulary:
+    words = _words_for(n_vocab, MIN_TOKENS, _SPACE)
     merges = [merge for word in words for merge in _merges(word)]
     tokens = [*_byte_tokens(), *words, BOS, EOS]
     types = [NORMAL] * (n_vocab - 2) + [CONTROL] * 2
-    return SyntheticVocabulary(tokens, merges, types, bos=n_vocab - 2, eos=n_vocab - 1)
+    return SyntheticVocabulary(tokens, merges, types, bos=n_vocab - 2, eos=n_vocab - 1, scores=[])
 
 
-def _words() -> Iterator[str]:
+def _sentencepiece(n_vocab: int) -> SyntheticVocabulary:
+    pieces = [*_words_for(n_vocab, MIN_SENTENCEPIECE, _SENTENCEPIECE_SPACE), _SENTENCEPIECE_SPACE, *_LETTERS]
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces]
+    types = [UNKNOWN, CONTROL, CONTROL] + [BYTE] * 256 + [NORMAL] * len(pieces)
+    scores = [0.0] * 259 + [-float(rank) for rank in range(len(pieces))]
+    return SyntheticVocabulary(tokens, [], types, bos=1, eos=2, scores=scores)
+
+
+def _words_for(n_vocab: int, others: int, space: str) -> list[str]:
+    words = list(islice(_words(space), max(n_vocab - others, 0)))
+    if n_vocab != others + len(words):
+        most = others + sum(27 * 26 ** (n - 1) for n in range(2, _LONGEST + 1))
+        raise BadInput(f"a vocabulary of {n_vocab} tokens cannot be made; it needs {others} to {most}")
+    return words
+
+
+def _words(space: str) -> Iterator[str]:
     for length in range(2, _LONGEST + 1):
-        for letters in product(_SPACE + _LETTERS, *[_LETTERS] * (length - 1)):
+        for letters in product(space + _LETTERS, *[_LETTERS] * (length - 1)):
             yield "".join(letters)
 
 

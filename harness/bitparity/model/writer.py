@@ -127,3 +127,8 @@ def strings_field(values: Sequence[str]) -> bytes:
 def int32s_field(values: Sequence[int]) -> bytes:
     head = struct.pack("<IIQ", GGUFValueType.ARRAY, GGUFValueType.INT32, len(values))
     return head + np.asarray(values, dtype="<i4").tobytes()
+
+
+def float32s_field(values: Sequence[float]) -> bytes:
+    head = struct.pack("<IIQ", GGUFValueType.ARRAY, GGUFValueType.FLOAT32, len(values))
+    return head + np.asarray(values, dtype="<f4").tobytes()

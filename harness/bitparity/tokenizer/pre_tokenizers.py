@@ -54,6 +54,9 @@ _FALCON = PreTokenizer((_PUNCTUATION, _GPT2, r"[0-9][0-9][0-9]"))
 _FALCON3 = PreTokenizer((_PUNCTUATION, _GPT2, r"[0-9]"))
 _DEFAULT = PreTokenizer((r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"))
 
+ONLY_IN_THE_FORK = frozenset(
+    {"falcon_e"}
+)  # names that bitnet.cpp's llama.cpp of 2025 has and upstream has not
 MISSING = "default"  # what both references warn of and take where tokenizer.ggml.pre is missing
 
 PRE_TOKENIZERS: dict[str, PreTokenizer] = {

@@ -22,6 +22,7 @@ CHECKS: tuple[Callable[[Model], Iterator[Finding]], ...] = (
     declared.function_keys,
     declared.foreign_keys,
     declared.file_type,
+    vocabulary.pre_tokenizer_of_the_fork,
     vocabulary.array_lengths,
     vocabulary.special_ids,
     vocabulary.repeated_tokens,

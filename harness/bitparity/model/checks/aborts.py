@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from bitparity.model.checks.finding import Finding, Severity
 from bitparity.model.types import Model
 
@@ -30,8 +32,12 @@ def half_norms(model: Model) -> Iterator[Finding]:
 
 
 def own_head(model: Model) -> Iterator[Finding]:
-    """A head of its own in an architecture whose graph multiplies by the embedding."""
+    """A head that differs from the embedding, in an architecture whose graph multiplies by the embedding."""
+    head, embedding = model.weights.head, model.weights.token_embd
     if model.weights.head_is_tied or model.hyper.arch not in _USES_NO_HEAD:
+        return
+    is_copy = head.format == embedding.format and np.array_equal(head.data, embedding.data)
+    if is_copy and model.hyper.arch != "bitnet":
         return
     name, arch, engines = model.weights.head.name, model.hyper.arch, tuple(model.hyper.architecture.nodes)
     do = (

@@ -10,7 +10,7 @@ from bitparity.model.checks.aborts import LLAMAS
 from bitparity.model.checks.finding import Finding, Severity
 from bitparity.model.types import Model
 from bitparity.tokenizer.cuts import what_a_cut_changes
-from bitparity.tokenizer.pre_tokenizers import MISSING, PRE_TOKENIZERS
+from bitparity.tokenizer.pre_tokenizers import MISSING, ONLY_IN_THE_FORK, PRE_TOKENIZERS
 
 _TOKENS = "tokenizer.ggml.tokens"
 _A_TOKEN_EACH = ("tokenizer.ggml.scores", "tokenizer.ggml.token_type")
@@ -39,6 +39,14 @@ def pre_tokenizer(model: Model, texts: Sequence[str]) -> Iterator[Finding]:
             f"{key} is {pre!r}, which is not known here: texts cannot be compared; give token ids, or the "
             "model's tokenizer.json",
         )
+
+
+def pre_tokenizer_of_the_fork(model: Model) -> Iterator[Finding]:
+    """The name of a pre-tokenizer that only bitnet.cpp's llama.cpp of 2025 knows."""
+    key, pre = "tokenizer.ggml.pre", model.metadata.get("tokenizer.ggml.pre")
+    if pre in ONLY_IN_THE_FORK:
+        sentence = f"{key} is {pre!r}, which llama.cpp does not know: it does not load such a file"
+        yield Finding(Severity.STOP, key, sentence, ("llama.cpp",))
 
 
 def _other_cut(model: Model, texts: Sequence[str]) -> str:
