@@ -69,6 +69,25 @@ def test_declared_activation_that_a_reference_does_not_run_is_told_and_found(
     assert f"computes {runs} where" in result["blame"]["sentence"]
 
 
+def test_cut_with_one_name_and_two_meanings_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pytestconfig: pytest.Config,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    require_engine(pytestconfig, "llama.cpp")
+    path = rewrite(
+        bundled_model("bitnet", "TQ2_0"),
+        tmp_path / "m.gguf",
+        fields={"tokenizer.ggml.pre": string_field("falcon3")},
+    )
+    assert compare(monkeypatch, path, "llama.cpp", "--prompt", _TEXT) == (3, {})
+    assert (
+        "llama.cpp cuts as by 'llama-bpe', native does as the file says; "
+        "'falcon3' names one cut in llama.cpp and another in bitnet.cpp"
+    ) in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("norm", "weight_format"), [("output_norm.weight", "F16"), ("blk.1.ffn_sub_norm.weight", "BF16")]
 )

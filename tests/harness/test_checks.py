@@ -25,6 +25,7 @@ from bitparity.model.writer import (
     strings_field,
     uint32_field,
 )
+from bitparity.tokenizer.byte_level import CHARACTER_OF
 from rewrite import Change, rewrite
 
 _UP = "blk.3.ffn_up.weight"
@@ -245,6 +246,17 @@ def test_vocabulary_faults_are_named(tmp_path: Path) -> None:
     for fields, without, words in cases:
         path = rewrite(bundled_model(), tmp_path / "m.gguf", fields=fields, without=without)
         assert words in the_one(path, "llama.cpp", "native").sentence
+
+
+def test_character_that_the_vocabulary_cannot_spell_is_named(tmp_path: Path) -> None:
+    tokens = list(open_model(bundled_model()).metadata["tokenizer.ggml.tokens"])
+    tokens[tokens.index(CHARACTER_OF[0xC3])] = "nothing"
+    fields = {"tokenizer.ggml.tokens": strings_field(tokens)}
+    model = open_model(rewrite(bundled_model(), tmp_path / "m.gguf", fields=fields))
+    (finding,) = check_model(model, texts=["a caf\u00e9", "plain"])
+    assert finding.severity is Severity.WARNING
+    assert "has no token for the byte 0xC3 of '\u00e9' (U+00E9)" in finding.sentence
+    assert check_model(model, texts=["plain"]) == []
 
 
 def test_shard_of_a_model_is_refused_by_its_number(tmp_path: Path) -> None:

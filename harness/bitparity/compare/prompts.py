@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from bitparity.engine import Session
 from bitparity.errors import BadInput, CannotTokenize, TokenMismatch
+from bitparity.tokenizer.causes import cause_of_mismatch
+from bitparity.tokenizer.tokenizer import require_unicode
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,10 @@ class ExternalTokenizer(Protocol):
 
 
 def text_prompt(text: str) -> Prompt:
-    """Raises BadInput for an empty text."""
+    """Raises BadInput for an empty text, and for what is not Unicode."""
     if not text:
         raise BadInput("the prompt is empty: there is nothing to compare; give some text")
+    require_unicode(text)
     return Prompt(text=text)
 
 
@@ -77,8 +80,11 @@ def tokenize(
     candidate: Session,
     external: ExternalTokenizer | None = None,
     otherwise: Callable[[], ExternalTokenizer] | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> list[int]:
     """Turn a prompt into ids that both engines agree on; special tokens in the text are parsed, BOS is added.
+
+    metadata  of the model's file, by which a mismatch is explained
 
     An engine without a tokenizer runs the ids of the other one; where both have none, those of `otherwise`.
 
@@ -97,7 +103,9 @@ def tokenize(
         found = actual if expected is None else expected
         return encode(prompt, reference, external, otherwise) if found is None else found
     if expected != actual:
-        raise TokenMismatch(_explain_mismatch(reference, expected, candidate, actual))
+        made = [(s.info.fingerprint.engine, ids) for s, ids in ((reference, expected), (candidate, actual))]
+        cause = None if metadata is None else cause_of_mismatch(metadata, prompt.text or "", made)
+        raise TokenMismatch(_explain_mismatch(reference, expected, candidate, actual, cause))
     return expected
 
 
@@ -134,7 +142,11 @@ def _encode_if_it_can(
 
 
 def _explain_mismatch(
-    reference: Session, expected: Sequence[int], candidate: Session, actual: Sequence[int]
+    reference: Session,
+    expected: Sequence[int],
+    candidate: Session,
+    actual: Sequence[int],
+    cause: str | None,
 ) -> str:
     offset = next(
         (i for i, (e, a) in enumerate(zip(expected, actual, strict=False)) if e != a),
@@ -143,7 +155,8 @@ def _explain_mismatch(
     return (
         f"the engines tokenize the text differently from offset {offset}: "
         f"{_describe_token(reference, expected, offset)}, {_describe_token(candidate, actual, offset)} "
-        f"({len(expected)} and {len(actual)} tokens); give --tokens or --tokenizer to compare on the same ids"
+        f"({len(expected)} and {len(actual)} tokens){f'; {cause}' if cause else ''}; "
+        "give --tokens or --tokenizer to compare on the same ids"
     )
 
 
@@ -162,7 +175,7 @@ def _parse_json_prompt(line: str, where: str) -> Prompt:
     if isinstance(value, dict):
         value = value.get("tokens", value.get("text"))
     if isinstance(value, str) and value:
-        return Prompt(text=value)
+        return text_prompt(value)
     if isinstance(value, list) and value and all(type(v) is int for v in value):
         return Prompt(tokens=tuple(value))
     raise BadInput(f"{where} is neither a text nor a list of token ids")

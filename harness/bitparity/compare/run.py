@@ -209,7 +209,10 @@ class Run:
         if not comparison.prompts:
             raise BadInput("there is no prompt to compare; give --prompt, --prompts or --tokens")
         own = partial(Tokenizer.from_gguf, comparison.meant.metadata)
-        tokens = [tokenize(prompt, *sessions, comparison.tokenizer, own) for prompt in comparison.prompts]
+        metadata = comparison.meant.metadata
+        tokens = [
+            tokenize(prompt, *sessions, comparison.tokenizer, own, metadata) for prompt in comparison.prompts
+        ]
         for ids in tokens:
             for session in sessions:
                 check_tokens(ids, session, steps=comparison.steps)

@@ -56,11 +56,11 @@ def _alphabet() -> dict[str, int]:
 
 
 BYTE_OF = _alphabet()
-_CHARACTER_OF = {byte: character for character, byte in BYTE_OF.items()}
+CHARACTER_OF = {byte: character for character, byte in BYTE_OF.items()}
 
 
 def _characters(piece: str) -> str:
-    return "".join(_CHARACTER_OF[byte] for byte in piece.encode())
+    return "".join(CHARACTER_OF[byte] for byte in piece.encode())
 
 
 def token_bytes(token: str) -> bytes:

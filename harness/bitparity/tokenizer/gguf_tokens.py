@@ -63,6 +63,10 @@ class GgufTokens:
             fragment = (prefix + fragment).replace(" ", sentencepiece.SPACE)
         return [i for i in self._merger.encode(fragment) if i < self.n_vocab]
 
+    def split(self, text: str) -> list[str | int]:
+        """The text cut at its special tokens, which are given by their ids."""
+        return self._vocabulary.split(text, parse_special=True)
+
     def piece_bytes(self, token: int) -> bytes:
         text, kind = self._vocabulary.tokens[token], self._vocabulary.types[token]
         if kind in _NAMED:

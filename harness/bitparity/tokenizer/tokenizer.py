@@ -57,7 +57,7 @@ class Tokenizer:
 
         Raises BadInput for a text that is not Unicode (a lone surrogate).
         """
-        _check_text(text)
+        require_unicode(text)
         return self._tokens.encode(text, add_bos=add_bos, parse_special=parse_special)
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
@@ -80,8 +80,13 @@ class Tokenizer:
         return token
 
 
-def _check_text(text: str) -> None:
+def require_unicode(text: str) -> None:
+    """BadInput that names the first character which is none: half of a surrogate pair, or a byte of a command
+    line that is not UTF-8 (Python keeps it as U+DC80 to U+DCFF)."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise BadInput(f"the text is not Unicode: {text[error.start]!r} at character {error.start}") from None
+        code = ord(text[error.start])
+        is_byte = 0xDC80 <= code <= 0xDCFF
+        what = f"the byte 0x{code - 0xDC00:02X}, which is not UTF-8" if is_byte else f"U+{code:04X}"
+        raise BadInput(f"the text is not Unicode: it has {what}, at character {error.start}") from None

@@ -30,7 +30,10 @@ CHECKS: tuple[Callable[[Model], Iterator[Finding]], ...] = (
     aborts.half_norms,
     aborts.own_head,
 )
-TEXT_CHECKS: tuple[Callable[[Model, Sequence[str]], Iterator[Finding]], ...] = (vocabulary.pre_tokenizer,)
+TEXT_CHECKS: tuple[Callable[[Model, Sequence[str]], Iterator[Finding]], ...] = (
+    vocabulary.pre_tokenizer,
+    vocabulary.characters_without_a_token,
+)
 
 
 def check_model(

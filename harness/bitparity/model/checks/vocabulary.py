@@ -9,6 +9,7 @@ from bitparity.errors import BadInput
 from bitparity.model.checks.aborts import LLAMAS
 from bitparity.model.checks.finding import Finding, Severity
 from bitparity.model.types import Model
+from bitparity.tokenizer.byte_level import CHARACTER_OF
 from bitparity.tokenizer.cuts import what_a_cut_changes
 from bitparity.tokenizer.pre_tokenizers import MISSING, ONLY_IN_THE_FORK, PRE_TOKENIZERS
 
@@ -47,6 +48,22 @@ def pre_tokenizer_of_the_fork(model: Model) -> Iterator[Finding]:
     if pre in ONLY_IN_THE_FORK:
         sentence = f"{key} is {pre!r}, which llama.cpp does not know: it does not load such a file"
         yield Finding(Severity.STOP, key, sentence, ("llama.cpp",))
+
+
+def characters_without_a_token(model: Model, texts: Sequence[str]) -> Iterator[Finding]:
+    """A character of the texts that a byte-level vocabulary cannot spell: it is left out of the ids."""
+    if model.metadata.get("tokenizer.ggml.model") != _BYTE_LEVEL or not texts:
+        return
+    tokens = set(model.metadata.get(_TOKENS, ()))
+    for character in sorted({character for text in texts for character in text}):
+        missing = [byte for byte in character.encode() if CHARACTER_OF[byte] not in tokens]
+        if missing:
+            yield Finding(
+                Severity.WARNING,
+                _TOKENS,
+                f"{_TOKENS} has no token for the byte 0x{missing[0]:02X} of {character!r} "
+                f"(U+{ord(character):04X}): unless a longer token covers it, it is left out of the ids",
+            )
 
 
 def _other_cut(model: Model, texts: Sequence[str]) -> str:
