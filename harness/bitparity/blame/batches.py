@@ -32,19 +32,19 @@ class Batches:
             yield Place(layer, np.fromiter(run, np.int64), rows, reduced)
 
     def _batch(self, layer: int, stage: str, position: int) -> tuple[int, bool]:
-        """Rows, and whether there were more before some were dropped; 1 row where a trace does not say."""
+        """Number of rows, and whether others were dropped before; 1 row where a trace does not tell."""
         rows = self._rows(layer, stage, position)
         return rows, rows < self._largest(position)
 
     def _rows(self, layer: int, stage: str, position: int) -> int:
-        """As recorded of the stage, else of one that has the same rows, else of any in the layer."""
+        """Rows recorded of the stage, else of a stage with the same rows, else of any stage of the layer."""
         if rows := self._trace.batch_rows(layer, stage, position):
             return rows
         found = (self._trace.batch_rows(layer, name, position) for name in self._others(layer, stage))
         return next((rows for rows in found if rows), 1)
 
     def _find_others(self, layer: int, stage: str) -> list[str]:
-        """What was recorded in the layer, first what has the same rows."""
+        """The stages recorded in the layer, first those with the same rows."""
         return sorted(
             (name for at, name in self._recorded if at == layer),
             key=lambda name: _is_late(name) != _is_late(stage),

@@ -1,7 +1,7 @@
 """The inputs of a stage, out of a trace: as recorded, or derived where an engine does not record a stage.
 
 A derived input is what the oracle gives from the stages before; the engine's own may differ from it by that
-stage's bound.  What such a difference does to the stage that is judged, int8 flips included, is tried out.
+stage's bound.  The effect of such a difference on the judged stage, int8 flips included, is tried out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bitparity.stages import POSITIONS_SO_FAR, stage_named
 from bitparity.trace import TraceValues
 
 DRAWS = 4  # random errors of derived inputs that are tried, besides all up and all down
-SPREAD = 2.0  # times the largest change that is seen: the engine's own errors may make a larger one
+MARGIN = 2.0  # times the largest change that was seen, because the engine's own errors may cause a larger one
 
 
 class MissingInput(Exception):
@@ -109,7 +109,7 @@ class RecordedInputs:
         output = self._definition.compute(stage, place, inputs.values)
         allowed = allowed_error(self._definition, stage, place, inputs.values, output)
         rounded = output.astype(np.float32).astype(np.float64)
-        error = allowed + spread(self._definition, stage, place, inputs, output)
+        error = allowed + propagated_error(self._definition, stage, place, inputs, output)
         return rounded, error, [*inputs.computed, (stage, place)]
 
     def _block_input(self, layer: int) -> tuple[int, str]:
@@ -124,7 +124,9 @@ class RecordedInputs:
         return [self._tokens[p] for p in place.positions]
 
 
-def spread(definition: Definition, stage: str, place: Place, inputs: StageInputs, output: Doubles) -> Doubles:
+def propagated_error(
+    definition: Definition, stage: str, place: Place, inputs: StageInputs, output: Doubles
+) -> Doubles:
     """How far derived inputs can move each row of a stage's output; zeros when none is derived."""
     largest = np.zeros((len(output),) + (1,) * (output.ndim - 1))
     if not inputs.derived:
@@ -133,7 +135,7 @@ def spread(definition: Definition, stage: str, place: Place, inputs: StageInputs
         moved = {need: inputs.values[need] + signs[need] * error for need, error in inputs.derived.items()}
         change = np.abs(definition.compute(stage, place, inputs.values | moved) - output)
         largest = np.maximum(largest, change.max(axis=tuple(range(1, change.ndim)), keepdims=True))
-    return SPREAD * largest
+    return MARGIN * largest
 
 
 def _signs(errors: dict[str, Doubles]) -> Iterator[dict[str, Any]]:

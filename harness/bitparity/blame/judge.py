@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bitparity.blame.batches import Batches
 from bitparity.blame.bounds import U, allowed_error
-from bitparity.blame.inputs import MissingInput, RecordedInputs, StageInputs, spread
+from bitparity.blame.inputs import MissingInput, RecordedInputs, StageInputs, propagated_error
 from bitparity.compare.metrics import relative
 from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.ops import Doubles
@@ -131,7 +131,7 @@ class Judge:
         """Largest error of every element that rounding explains."""
         inputs = found.inputs
         allowed = allowed_error(definition, stage, found.place, inputs.values, found.expected)
-        return allowed + spread(definition, stage, found.place, inputs, found.expected)
+        return allowed + propagated_error(definition, stage, found.place, inputs, found.expected)
 
     def _judge(self, stage: str, found: Evaluation) -> Iterator[LocalError | NotJudged]:
         finite = _finite_rows(found)
@@ -147,7 +147,7 @@ class Judge:
     def _other_readings(
         self, stage: str, found: Evaluation, errors: list[LocalError]
     ) -> Iterator[list[LocalError]]:
-        """Errors by definitions that are as right, when by this one a row is guilty."""
+        """The errors again, by other definitions that are as right, if some row is guilty by this one."""
         if not any(error.is_guilty for error in errors):
             return
         for definition in self._other_definitions(stage, found):
@@ -178,7 +178,7 @@ class Judge:
 
 
 def _finite_rows(found: Evaluation) -> NDArray[np.bool_]:
-    """Rows whose output the definition says is a float32 number."""
+    """Which rows have an output that, by the definition, is a float32 number."""
     rows = found.expected.reshape(len(found.expected), -1)
     return np.asarray((np.abs(rows) <= LARGEST).all(axis=1))
 

@@ -38,7 +38,7 @@ def names_server(text: str) -> bool:
 
 
 class ServerEngine:
-    """Opens sessions of a server that runs already; what its model is, the harness reads from its own file.
+    """Opens sessions of a server that runs already; the facts of its model are read from a file.
 
     Raises BadInput for an address on another machine without `remote:`, and for a number that is none.
     """
@@ -117,7 +117,7 @@ class _Conversation:
         return row
 
     def close(self) -> None:
-        """The server goes on."""
+        """Nothing to do: the server keeps running."""
 
 
 class LlamaServer:

@@ -16,7 +16,7 @@ DEFAULT_LIMIT = 1e-4  # on 1 - cosine; the customary one, as BitNet.rs has it
 EXACTNESS = 1e-5
 
 # Reference and candidate round independently, and so do the two runs of the reference whose distance is the
-# floor: both distances have the same spread.  Three of them is the usual three sigma.
+# floor: both distances have the same standard deviation.  Three of them is the usual three sigma.
 MULTIPLE = 3.0
 # 1 - cosine and KL are quadratic in the difference of the logits, so the same multiple counts twice.
 SQUARED_MULTIPLE = MULTIPLE**2

@@ -47,7 +47,7 @@ class SelfComparison:
     """One run of the reference against another.
 
     positions  distances, position by position
-    flips      position -> lead of the best token that the other run replaced: what noise overturns
+    flips      position -> lead of the best token, where the other run had another one: noise overturned it
     stages     largest relative L2 of a stage over layers and positions; empty unless traced
     """
 
@@ -162,7 +162,7 @@ class NoiseFloor:
 
 
 def largest(levels: Iterable[Levels]) -> Levels:
-    """The largest of each distance; zero of none."""
+    """The largest of each distance; zero if there are none."""
     result = Levels()
     for one in levels:
         result = result.or_larger(one)

@@ -31,7 +31,7 @@ class Channel:
     def send(self, message: Any) -> None:
         """Send one object; OSError when the other end is gone.
 
-        An array in shared memory is the receiver's as well then: what either writes, both see.
+        From then on an array in shared memory belongs to both ends: each sees what the other writes.
         """
         buffers: list[pickle.PickleBuffer] = []
         data = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)

@@ -68,5 +68,5 @@ def _requests(channel: Channel) -> queue.SimpleQueue[Any]:
 
 
 if __name__ == "__main__":
-    sys.path[:] = sys.argv[2:]  # the parent's, so that every function that it names is found
+    sys.path[:] = sys.argv[2:]  # that of the parent, so that every function that it names is found
     main(int(sys.argv[1]))

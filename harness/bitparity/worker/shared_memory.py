@@ -33,7 +33,7 @@ def new_memory(size: int) -> SharedMemory | bytearray:
 
 
 def memory_of(view: memoryview) -> SharedMemory | None:
-    """The shared memory that is all this array's and nothing else's, if it lies in one."""
+    """The shared memory that holds this array and nothing else; None if there is none."""
     base: Any = getattr(view.obj, "base", None)
     return base if isinstance(base, SharedMemory) and len(base) == view.nbytes else None
 
