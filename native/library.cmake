@@ -22,34 +22,43 @@ add_library(bitnet SHARED
   ${tables}/architectures.cpp
   ${tables}/pre_tokenizers.cpp
   src/library/api_engine.cpp
+  src/library/api_generation.cpp
   src/library/api_library.cpp
   src/library/api_model.cpp
+  src/library/api_observation.cpp
   src/library/api_session.cpp
   src/library/api_tokens.cpp
   src/library/arithmetic_names.cpp
+  src/library/blake3.cpp
   src/library/boundary.cpp
   src/library/byte_level.cpp
   src/library/devices.cpp
+  src/library/generation.cpp
   src/library/gguf.cpp
   src/library/hyperparameters.cpp
   src/library/mapped_file.cpp
   src/library/merger.cpp
   src/library/model.cpp
   src/library/pattern.cpp
+  src/library/sampler.cpp
   src/library/sentencepiece.cpp
   src/library/session.cpp
+  src/library/stage_filter.cpp
   src/library/text_calls.cpp
   src/library/tokenizer.cpp
+  src/library/trace.cpp
   src/library/unicode_classes.cpp
   src/library/unpack.cpp
   src/library/utf8.cpp
   src/library/vocabulary.cpp
+  src/library/watchers.cpp
   src/library/weights.cpp
   src/library/words.cpp
 )
 target_link_libraries(bitnet PRIVATE bitnet_core)
 target_include_directories(bitnet PRIVATE src ${PROJECT_SOURCE_DIR}/harness/bitparity
   PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>)
+target_compile_options(bitnet PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)  # GCC 12 warns of strings, its bug 105651
 target_compile_definitions(bitnet PRIVATE BITNET_VERSION="${PROJECT_VERSION}")
 set_target_properties(bitnet PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
 # Hidden visibility leaves templates of the standard library to be seen; the list of exports does not.

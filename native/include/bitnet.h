@@ -227,6 +227,142 @@ BITNET_EXPORT bitnet_status bitnet_copy_logits(const bitnet_session* session, in
 /* The tokens that the session holds.  Returns how many there are, also when there is no room for them. */
 BITNET_EXPORT int32_t bitnet_session_tokens(const bitnet_session* session, int32_t* ids, int32_t capacity);
 
+/* ---- Generation ----------------------------------------------------------------------------------------- */
+
+/* How the next token is chosen from logits, in this order:
+ *
+ *   1. logits of the tokens in the last repetition_window are divided by repetition_penalty where positive, else
+ *      multiplied by it;
+ *   2. with temperature 0 the largest is taken, the first of equals; nothing below matters then;
+ *   3. the top_k largest stay;
+ *   4. they are divided by temperature and become probabilities; the fewest largest whose sum reaches top_p stay;
+ *   5. one of them is drawn.  The draw depends on seed and on the position of the new token only, so a generation
+ *      can be repeated from anywhere.
+ */
+typedef struct bitnet_generation_config {
+    size_t size;
+    int32_t max_tokens;        /* 32 */
+    int32_t ignore_end;        /* 0; not 0: go on behind tokens that end a text */
+    float temperature;         /* 0 */
+    int32_t top_k;             /* 0, all */
+    float top_p;               /* 1, all */
+    float repetition_penalty;  /* 1, none */
+    int32_t repetition_window; /* 64 */
+    uint64_t seed;             /* 0 */
+} bitnet_generation_config;
+
+/* One generated token, as a callback gets it; everything that it points to is valid during the callback only. */
+typedef struct bitnet_generated {
+    int32_t token;
+    int32_t position;    /* that it has in the sequence */
+    int32_t is_end;      /* not 0 for a token that ends the text; its piece is empty */
+    int32_t piece_size;  /* bytes */
+    const char* piece;   /* may begin or end inside a character, without a zero at its end */
+    const float* logits; /* (n_vocab,), that it was chosen from, unchanged */
+    int32_t n_vocab;
+} bitnet_generated;
+
+/* Returns 0 to go on, anything else to stop behind this token.  It may free its session, but not use it. */
+typedef int32_t (*bitnet_stream_function)(void* user, const bitnet_generated* generated);
+
+BITNET_EXPORT void bitnet_generation_config_init(bitnet_generation_config* config);
+
+/* Choose the token that follows the last position, from its logits.  Nothing is run.  A config of NULL means greedy. */
+BITNET_EXPORT int32_t bitnet_sample(const bitnet_session* session, const bitnet_generation_config* config);
+
+/* Run n ids as one batch, then choose and run tokens until max_tokens, the end of the text, the end of the context, or
+ * the callback's word.  With n = 0 it goes on from the logits of the last position.  The last token is not run.
+ *
+ * stream  called for each token; may be NULL
+ * out     gets the first capacity of the tokens; may be NULL
+ *
+ * Returns how many tokens were generated.
+ */
+BITNET_EXPORT int32_t bitnet_generate(bitnet_session* session, const int32_t* ids, int32_t n,
+                                      const bitnet_generation_config* config, bitnet_stream_function stream,
+                                      void* user, int32_t* out, int32_t capacity);
+
+/* The same for a text that is ended by a zero: what the model's file asks for is put in front at position 0. */
+BITNET_EXPORT int32_t bitnet_generate_text(bitnet_session* session, const char* prompt,
+                                           const bitnet_generation_config* config,
+                                           bitnet_stream_function stream, void* user);
+
+/* Tokens to tokens in a session of its own: at most capacity of them.  Returns how many. */
+BITNET_EXPORT int32_t bitnet_inference_tokens(bitnet_model* model, const int32_t* ids, int32_t n,
+                                              const bitnet_generation_config* config, int32_t* out,
+                                              int32_t capacity);
+
+/* Text to text in a session of its own: at most capacity bytes with the zero that ends it.  Returns the bytes of the
+ * whole text without the zero.
+ */
+BITNET_EXPORT int32_t bitnet_inference(bitnet_model* model, const char* prompt,
+                                       const bitnet_generation_config* config, char* text, size_t capacity);
+
+/* ---- Batches -------------------------------------------------------------------------------------------- */
+
+/* What one sequence of a batch runs; status says what became of it. */
+typedef struct bitnet_batch_item {
+    bitnet_session* session;
+    const int32_t* ids;
+    int32_t n;
+    bitnet_logits_of which;
+    bitnet_status status;
+} bitnet_batch_item;
+
+/* Run items one after the other, as bitnet_prefill does; one that fails does not stop the others.  Returns the status
+ * of the first that failed, which bitnet_last_error then tells of.
+ */
+BITNET_EXPORT bitnet_status bitnet_batch_run(bitnet_batch_item* items, int32_t n);
+
+/* ---- Looking inside ------------------------------------------------------------------------------------- */
+
+typedef struct bitnet_metrics {
+    size_t size;
+    int64_t prefill_tokens, decode_tokens; /* that were run */
+    double prefill_seconds, decode_seconds;
+} bitnet_metrics;
+
+typedef struct bitnet_memory {
+    size_t size;
+    int64_t model_mapped_bytes, model_owned_bytes; /* shared by all sessions of the model */
+    int64_t cache_bytes;  /* KV cache of the whole context; untouched pages take none */
+    int64_t logits_bytes; /* that are kept */
+} bitnet_memory;
+
+/* Both fill in the first size bytes of the structure. */
+BITNET_EXPORT bitnet_status bitnet_get_metrics(const bitnet_session* session, bitnet_metrics* metrics);
+BITNET_EXPORT bitnet_status bitnet_get_memory(const bitnet_session* session, bitnet_memory* memory);
+
+BITNET_EXPORT bitnet_status bitnet_reset_metrics(bitnet_session* session);
+
+/* Takes what a stage of the graph put out, for the consecutive positions of one call.
+ *
+ * stage     its name, as bitparity has it: "ffn_act"
+ * layer     block, counted from 0; -1 outside the blocks
+ * position  of the first row
+ * n, width  values has n rows of width float32 values; the pointer is valid during the callback only.  A row of
+ *           attn_probs is (n_head, positions), zero for later positions.
+ */
+typedef void (*bitnet_tap_function)(void* user, const char* stage, int32_t layer, int32_t position, int32_t n,
+                                    int64_t width, const float* values);
+
+/* From now on call tap at the stages that the filter names, in the order of the graph; a tap of NULL ends it.
+ *
+ * filter  clauses `layer:stage` with commas between: "3:ffn_act", "0-3:attn_*", "-1:logits"; NULL is every stage
+ */
+BITNET_EXPORT bitnet_status bitnet_tap(bitnet_session* session, const char* filter, bitnet_tap_function tap,
+                                       void* user);
+
+/* From now on record the stages that the filter names into a new folder FOLDER/libbitnet (libbitnet-2, ... when there
+ * is one): trace.jsonl has a line for every stage and position, with shape, BLAKE3 and statistics, and bitparity's
+ * trace-diff and blame read it.
+ */
+BITNET_EXPORT bitnet_status bitnet_trace_start(bitnet_session* session, const char* folder,
+                                               const char* filter);
+
+/* Write what is left and close the trace; BITNET_OK when there is none. */
+BITNET_EXPORT bitnet_status bitnet_trace_stop(bitnet_session* session);
+
 #ifdef __cplusplus
 }
 #endif

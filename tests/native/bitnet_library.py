@@ -100,6 +100,66 @@ class ModelInfo(ctypes.Structure):
     )
 
 
+class GenerationConfig(ctypes.Structure):
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("max_tokens", ctypes.c_int32),
+        ("ignore_end", ctypes.c_int32),
+        ("temperature", ctypes.c_float),
+        ("top_k", ctypes.c_int32),
+        ("top_p", ctypes.c_float),
+        ("repetition_penalty", ctypes.c_float),
+        ("repetition_window", ctypes.c_int32),
+        ("seed", ctypes.c_uint64),
+    )
+
+
+class Generated(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("token", "position", "is_end", "piece_size")),
+        ("piece", ctypes.c_void_p),
+        ("logits", ctypes.POINTER(ctypes.c_float)),
+        ("n_vocab", ctypes.c_int32),
+    )
+
+
+StreamFunction = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.POINTER(Generated))
+TapFunction = ctypes.CFUNCTYPE(
+    None,
+    ctypes.c_void_p,
+    ctypes.c_char_p,
+    ctypes.c_int32,
+    ctypes.c_int32,
+    ctypes.c_int32,
+    ctypes.c_int64,
+    ctypes.POINTER(ctypes.c_float),
+)
+
+
+class BatchItem(ctypes.Structure):
+    _fields_ = (
+        ("session", ctypes.c_void_p),
+        ("ids", ctypes.POINTER(ctypes.c_int32)),
+        *((name, ctypes.c_int32) for name in ("n", "which", "status")),
+    )
+
+
+class Metrics(ctypes.Structure):
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        *((name, ctypes.c_int64) for name in ("prefill_tokens", "decode_tokens")),
+        *((name, ctypes.c_double) for name in ("prefill_seconds", "decode_seconds")),
+    )
+
+
+class Memory(ctypes.Structure):
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        *((name, ctypes.c_int64) for name in ("model_mapped_bytes", "model_owned_bytes")),
+        *((name, ctypes.c_int64) for name in ("cache_bytes", "logits_bytes")),
+    )
+
+
 class SessionConfig(ctypes.Structure):
     _fields_ = (
         ("size", ctypes.c_size_t),
@@ -132,6 +192,15 @@ def open_session(model: int, **choices: Any) -> int:
     for name, value in choices.items():
         setattr(config, name, value)
     return int(checked(LIB.bitnet_session_open(model, ctypes.byref(config))))
+
+
+def generation(**choices: Any) -> Any:
+    """A reference to a configuration with these choices."""
+    config = GenerationConfig()
+    LIB.bitnet_generation_config_init(ctypes.byref(config))
+    for name, value in choices.items():
+        setattr(config, name, value)
+    return ctypes.byref(config)
 
 
 def logits_at(session: int, position: int, n_vocab: int) -> Floats:

@@ -42,7 +42,7 @@ from native.bitnet_library import (
 )
 from rewrite import rewrite
 
-ENGINE_FUNCTIONS = "open n_vocab forward close version error about tokenize detokenize"
+ENGINE_FUNCTIONS = "open n_vocab forward close version error about tokenize detokenize tap"
 ENGINE_H = {f"bitparity_{name}" for name in ENGINE_FUNCTIONS.split()}
 TOKENS = [5, 17, 3, 200, 44, 9, 121, 80]
 

@@ -25,7 +25,7 @@ void run_at(OpenSession& session, const std::int32_t* ids, int n, int position, 
         throw BadInput("position " + std::to_string(position) + " is beyond the " +
                        std::to_string(session.position()) + " tokens that the session holds");
     }
-    session.run_into(ids, n, LogitsOf::all, logits);
+    session.run_into(ids, n, n == 1 ? Step::decode : Step::prefill, LogitsOf::all, logits);
 }
 
 }  // namespace
@@ -87,6 +87,10 @@ int32_t bitparity_detokenize(bitparity_session* session, const int32_t* ids, int
         const auto open = sessions().get(own(session));
         return detokenize(open->model().tokenizer(), ids, n, text, size_t(std::max(0, capacity)));
     });
+}
+
+void bitparity_tap(bitparity_session* session, bitparity_tap_function tap, void* user) {
+    bitnet_tap(const_cast<bitnet_session*>(own(session)), nullptr, tap, user);
 }
 
 }  // extern "C"

@@ -50,14 +50,14 @@ int32_t bitnet_threads(const bitnet_session* session) {
 
 bitnet_status bitnet_prefill(bitnet_session* session, const int32_t* ids, int32_t n, bitnet_logits_of which) {
     return guarded(__func__, [&] {
-        UsedSession(session)->run(ids, n, logits_of(which));
+        UsedSession(session)->run(ids, n, Step::prefill, logits_of(which));
         return BITNET_OK;
     });
 }
 
 bitnet_status bitnet_decode(bitnet_session* session, int32_t id) {
     return guarded(__func__, [&] {
-        UsedSession(session)->run(&id, 1, LogitsOf::last);
+        UsedSession(session)->run(&id, 1, Step::decode, LogitsOf::last);
         return BITNET_OK;
     });
 }

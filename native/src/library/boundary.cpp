@@ -62,4 +62,6 @@ bitnet_status remember_failure(const char* function) noexcept {
 
 const char* last_error() noexcept { return message; }
 
+void set_last_error(const char* text) noexcept { std::snprintf(message, sizeof message, "%s", text); }
+
 }  // namespace bitnet::library

@@ -36,6 +36,7 @@ struct SessionIsBusy : std::runtime_error {
 bitnet_status remember_failure(const char* function) noexcept;
 
 const char* last_error() noexcept;
+void set_last_error(const char* text) noexcept;
 
 // The call's result; when it throws null for a pointer, else a status, which is negative.
 template <typename Call>

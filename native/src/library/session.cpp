@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -43,6 +44,7 @@ OpenSession::OpenSession(std::shared_ptr<OpenModel> model, const SessionChoices&
             {choose_context(choices.context, model_->shape()), threads_, model_->arithmetic(), {}}) {}
 
 void OpenSession::check(const std::int32_t* ids, int n) const {
+    if (is_broken_) throw std::runtime_error("a call on the session ran out of memory; open another");
     if (n < 1 || ids == nullptr) throw BadInput("no tokens to run; give at least one");
     const int n_vocab = model_->shape().n_vocab;
     for (int i = 0; i < n; ++i) {
@@ -56,26 +58,34 @@ void OpenSession::check(const std::int32_t* ids, int n) const {
     }
 }
 
-void OpenSession::run(const std::int32_t* ids, int n, LogitsOf which) {
+void OpenSession::run(const std::int32_t* ids, int n, Step step, LogitsOf which) {
     check(ids, n);
     const int rows = which == LogitsOf::all ? n : 1;
+    std::vector<float> values(std::size_t(rows) * std::size_t(model_->shape().n_vocab));
     if (!keep_all_) kept_.clear();
-    Kept kept{position() + n - rows, rows,
-              std::vector<float>(std::size_t(rows) * std::size_t(model_->shape().n_vocab))};
-    kept_.reserve(kept_.size() + 1);
-    run_into(ids, n, which, kept.values.data());
-    kept_.push_back(std::move(kept));
+    kept_.push_back({position() + n - rows, rows, std::move(values)});
+    run_into(ids, n, step, which, kept_.back().values.data());
 }
 
-void OpenSession::run_into(const std::int32_t* ids, int n, LogitsOf which, float* logits) {
+void OpenSession::run_into(const std::int32_t* ids, int n, Step step, LogitsOf which, float* logits) {
     check(ids, n);
     tokens_.reserve(tokens_.size() + std::size_t(n));
+    seq_ = step == Step::decode ? seq_ + 1 : seq_;
+    watchers_.begin(core_.tap(), step == Step::decode ? seq_ : 0);
     const auto started = std::chrono::steady_clock::now();
-    core_.run(ids, n, which == LogitsOf::last, logits);
+    run_core(ids, n, which, logits);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started;
     tokens_.insert(tokens_.end(), ids, ids + n);
-    (n == 1 ? metrics_.decode_tokens : metrics_.prefill_tokens) += n;
-    (n == 1 ? metrics_.decode_seconds : metrics_.prefill_seconds) += elapsed.count();
+    (step == Step::decode ? metrics_.decode_tokens : metrics_.prefill_tokens) += n;
+    (step == Step::decode ? metrics_.decode_seconds : metrics_.prefill_seconds) += elapsed.count();
+    watchers_.end(core_.tap());
+}
+
+// A call that ran out of memory leaves a KV cache that holds more than the position says.
+void OpenSession::run_core(const std::int32_t* ids, int n, LogitsOf which, float* logits) {
+    is_broken_ = true;
+    core_.run(ids, n, which == LogitsOf::last, logits);
+    is_broken_ = false;
 }
 
 void OpenSession::rollback(int to) {
@@ -84,6 +94,7 @@ void OpenSession::rollback(int to) {
                        std::to_string(position()) + " positions");
     }
     core_.rollback(to);
+    seq_ = to == 0 ? 0 : seq_;
     tokens_.resize(std::size_t(to));
     std::erase_if(kept_, [to](const Kept& kept) { return kept.position >= to; });
     for (Kept& kept : kept_) kept.rows = std::min(kept.rows, to - kept.position);

@@ -8,6 +8,7 @@
 
 #include "bitnet/session.hpp"
 #include "library/model.hpp"
+#include "library/watchers.hpp"
 
 namespace bitnet::library {
 
@@ -16,6 +17,9 @@ struct SessionChoices {
     int threads = 0;  // 0: as many as the machine runs at once
     bool keep_logits = false;
 };
+
+// What a call is to metrics and traces.
+enum class Step : std::uint8_t { prefill, decode };
 
 // Whose logits a call computes.
 enum class LogitsOf : std::uint8_t { all, last };
@@ -37,13 +41,13 @@ public:
     const std::vector<std::int32_t>& tokens() const { return tokens_; }
     const Metrics& metrics() const { return metrics_; }
     void reset_metrics() { metrics_ = {}; }
-    Session& core() { return core_; }
+    Watchers& watchers() { return watchers_; }
 
     // Runs tokens and keeps their logits.  Throws BadInput for no tokens, an id outside the vocabulary, and more tokens
-    // than the context has room for; nothing has changed then.
-    void run(const std::int32_t* ids, int n, LogitsOf which);
+    // than the context has room for; nothing has changed then.  What watchers throw is thrown when all is done.
+    void run(const std::int32_t* ids, int n, Step step, LogitsOf which);
     // The same, but logits, (n, n_vocab) or (1, n_vocab), are written there and not kept.
-    void run_into(const std::int32_t* ids, int n, LogitsOf which, float* logits);
+    void run_into(const std::int32_t* ids, int n, Step step, LogitsOf which, float* logits);
     // Forgets positions >= to.  Throws BadInput unless 0 <= to <= position().
     void rollback(int to);
 
@@ -63,6 +67,7 @@ private:
     };
 
     void check(const std::int32_t* ids, int n) const;
+    void run_core(const std::int32_t* ids, int n, LogitsOf which, float* logits);
 
     std::shared_ptr<OpenModel> model_;
     int threads_;
@@ -71,6 +76,9 @@ private:
     std::vector<std::int32_t> tokens_;
     std::vector<Kept> kept_;
     Metrics metrics_;
+    Watchers watchers_;
+    int seq_ = 0;  // of the last decode step
+    bool is_broken_ = false;
 };
 
 }  // namespace bitnet::library
