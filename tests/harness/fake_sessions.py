@@ -92,6 +92,13 @@ def _refuse() -> None:
     raise BadInput("token 9 is not in the vocabulary")
 
 
+def _leave_a_child() -> None:
+    """Which keeps every file of its parent open, as those of multiprocessing do."""
+    if os.fork() == 0:
+        time.sleep(90)  # beyond the time limit
+    os._exit(7)
+
+
 FAILURES: dict[int, Callable[[], object]] = {
     0: os.abort,
     1: lambda: os.kill(os.getpid(), signal.SIGSEGV),
@@ -99,5 +106,6 @@ FAILURES: dict[int, Callable[[], object]] = {
     3: lambda: time.sleep(60),
     4: _raise,
     5: _refuse,
+    7: _leave_a_child,
     6: lambda: os.kill(os.getpid(), signal.SIGKILL),
 }

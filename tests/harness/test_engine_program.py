@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -95,6 +96,13 @@ def test_program_that_speaks_something_else_is_told_what_it_said(model: Path) ->
         open_engine("exec:echo hello").open(model, context=24, threads=1)
     with pytest.raises(EngineFailed, match=r"^true exited with code 0$"):
         open_engine("exec:true").open(model, context=24, threads=1)
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="this system does not tell when a process ends")
+def test_end_of_a_program_is_seen_though_its_child_keeps_the_pipe(model: Path) -> None:
+    engine = open_engine("exec:sh -c 'sleep 90 & exit 3'", time_limit=60)
+    with pytest.raises(EngineFailed, match="sh exited with code 3"):
+        engine.open(model, context=24, threads=1)
 
 
 def test_requests_of_the_page_are_those_that_are_sent(session: Session) -> None:

@@ -187,3 +187,15 @@ def test_failure_in_the_middle_of_a_prefill_keeps_the_chunks_before(
     assert f"; {kept} of 24 positions were compared before" in said
     assert "--chunks decode runs one token at a time" in said
     assert "its last words" in said or "wrote the logits of 2 of 9 positions" in str(found["failure"])
+
+
+@needs_cc
+@pytest.mark.parametrize("kind", ["library", "class", "program"])
+def test_engine_that_crashes_when_it_is_closed_keeps_every_position(
+    kind: str, library: Path, compare: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate = {"library": str(library), "class": announce_replay(monkeypatch), "program": PROGRAM}[kind]
+    code, said, found = compare(candidate, "close")
+    assert code == 5
+    assert "aborted (SIGABRT)" in str(found["failure"])
+    assert "24 of 24 positions were compared before (24 agree)" in said

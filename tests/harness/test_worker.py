@@ -110,6 +110,7 @@ def test_worker_survives_what_its_sink_raises(worker: WorkerSession, error: Exce
         (0, "aborted (SIGABRT)"),
         (1, "crashed (SIGSEGV)"),
         (2, "exited with code 7"),
+        (7, "exited with code 7"),
         (6, "was killed (SIGKILL), as Linux does when memory runs out"),
     ],
 )

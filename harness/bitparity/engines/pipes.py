@@ -6,19 +6,21 @@ import os
 import select
 from typing import IO
 
+from bitparity.worker.process import wait_for_input
+
 _LONGEST_LINE = 1 << 24  # bytes
 _AT_ONCE = 1 << 16
 
 
 class Pipes:
-    """Both ends are those of the harness.
+    """Both ends are those of the harness; `end` can be read when the program has ended, where that is known.
 
     Every method raises TimeoutError when nothing moves for time_limit seconds; those that read raise EOFError
     when the program is gone.
     """
 
-    def __init__(self, to_program: IO[bytes], from_program: IO[bytes]) -> None:
-        self._to, self._from = to_program, from_program
+    def __init__(self, to_program: IO[bytes], from_program: IO[bytes], end: int | None = None) -> None:
+        self._to, self._from, self._end = to_program, from_program, end
         self._read = b""  # what came with the last line
         os.set_blocking(to_program.fileno(), False)
 
@@ -60,5 +62,4 @@ class Pipes:
         self._from.close()
 
     def _wait(self, time_limit: float) -> None:
-        if not select.select([self._from], [], [], time_limit)[0]:
-            raise TimeoutError
+        wait_for_input(self._from.fileno(), self._end, time_limit)

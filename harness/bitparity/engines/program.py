@@ -124,9 +124,15 @@ class Program:
         return self._said_of_itself
 
     def close(self) -> None:
-        """End it; harmless when it is gone."""
+        """End it; harmless when it is gone.  Raises EngineFailed when it crashes then."""
+        self._process.pipes.close()
+        crash = words = ""
+        if self._failure is None and (crash := self._process.how_it_crashed()):
+            words = self._process.last_words()
         self._process.close()
-        self._failure = self._failure or EngineFailed(self._name, "is closed")
+        self._failure = self._failure or EngineFailed(self._name, crash or "is closed", words)
+        if crash:
+            raise self._failure
 
     def _forward(self, ids: Sequence[int], position: int) -> Floats:
         return self._logits({"forward": list(ids), "position": position, "logits": "all"})
@@ -236,8 +242,4 @@ class _PipedProcess(EngineProcess):
         super().__init__(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self.pipes = Pipes(self._process.stdin, self._process.stdout)
-
-    def close(self) -> None:
-        self.pipes.close()
-        super().close()
+        self.pipes = Pipes(self._process.stdin, self._process.stdout, self.end)

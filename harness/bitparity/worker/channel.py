@@ -28,6 +28,9 @@ class Channel:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
 
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
     def send(self, message: Any) -> None:
         """Send one object; OSError when the other end is gone.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -31,12 +32,15 @@ class EngineProcess:
     """Runs a command whose standard error, and output unless `options` say otherwise, is kept as its words.
 
     Whatever it starts belongs to its group and is killed with it.
+
+    end  a file that can be read when it has ended; None where the system has no such file
     """
 
     def __init__(self, command: Sequence[str], **options: Any) -> None:
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - it is open as long as the process lives
         kept = {"stdin": subprocess.DEVNULL, "stdout": self._words, "stderr": self._words}
         self._process = subprocess.Popen(command, start_new_session=True, **{**kept, **options})
+        self.end = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
         _let_go_first_when_memory_runs_out(self.pid)
 
     @property
@@ -66,12 +70,19 @@ class EngineProcess:
         spoken = [line.strip() for line in lines if line.strip() and not _FRAME.match(line)]
         return " | ".join(spoken[-_LAST_LINES:])
 
+    def how_it_crashed(self) -> str:
+        """Empty unless a signal ended it, which nobody sent; called where it was told to end."""
+        return self.how_it_ended() if self._ends_within(2) and self._process.returncode < 0 else ""
+
     def close(self) -> None:
         """Wait for its end, after it was told; a process that takes more than 2 s is killed."""
         if not self._ends_within(2):
             self.kill()
             self._process.wait()
         self._words.close()
+        if self.end is not None:
+            os.close(self.end)
+            self.end = None
 
     def _ends_within(self, seconds: float) -> bool:
         try:
@@ -79,6 +90,19 @@ class EngineProcess:
         except subprocess.TimeoutExpired:
             return False
         return True
+
+
+def wait_for_input(file: int, end: int | None, time_limit: float) -> None:
+    """Until the file can be read.
+
+    Raises TimeoutError after time_limit seconds, and EOFError when the process has ended and nothing is left
+    to read; the file alone does not tell, where a child of the process keeps its other side open.
+    """
+    ready = select.select([file] if end is None else [file, end], [], [], time_limit)[0]
+    if not ready:
+        raise TimeoutError
+    if file not in ready:
+        raise EOFError
 
 
 def _let_go_first_when_memory_runs_out(pid: int) -> None:
@@ -103,6 +127,7 @@ class WorkerProcess(EngineProcess):
 
     def receive(self, time_limit: float) -> Any:
         """As Channel.receive."""
+        wait_for_input(self._channel.fileno(), self.end, time_limit)
         return self._channel.receive(time_limit)
 
     def close(self) -> None:

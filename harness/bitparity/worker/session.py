@@ -84,8 +84,12 @@ class WorkerSession:
                 self.worker.call("stop_tap")
 
     def close(self) -> None:
-        """End the worker; harmless when it is gone."""
-        self.worker.close()
+        """Close the session, then end the worker; harmless when it is gone."""
+        try:
+            if self.worker.failure is None:
+                self.worker.call("close")
+        finally:
+            self.worker.close()
 
     def _call(self, method: str, *arguments: Any) -> Any:
         value, self._position = self.worker.call(method, *arguments)
@@ -125,6 +129,9 @@ class _SessionInWorker:
 
     def detokenize(self, ids: list[int]) -> tuple[str, int]:
         return str(self._session.detokenize(ids)), self._session.position
+
+    def close(self) -> None:
+        self._session.close()
 
     def start_tap(self, stages: StageFilter) -> None:
         self._tap = self._session.tap(stages, self._send)

@@ -52,6 +52,7 @@ int32_t bitparity_n_vocab(const bitparity_session* session) {
 }
 
 void bitparity_close(bitparity_session* session) {
+    if (is_fault("close")) abort();
     fclose(session->file);
     free(session);
 }

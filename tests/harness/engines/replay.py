@@ -89,7 +89,8 @@ class ReplaySession:
         return RETURNS[fault](rows) if fault in RETURNS else rows
 
     def close(self) -> None:
-        pass
+        if os.environ.get("REPLAY_FAULT") == "close":
+            os.abort()
 
 
 class Replay:

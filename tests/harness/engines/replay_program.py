@@ -68,6 +68,7 @@ def main(flags: list[str]) -> None:
             case {"detokenize": ids}:
                 answer(text=bytes(ids).decode())
         sys.stdout.flush()
+    session.close()
 
 
 if __name__ == "__main__":
