@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitparity.model.types import Model
+from bitparity.stage_map import StageMap
 from bitparity.stages import StageFilter
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -203,6 +204,15 @@ class Perturbable(Protocol):
 
     def perturbed(self, seed: int) -> Engine:
         """The same engine with the outputs of its norms moved (bitparity.noise.perturb); seed decides how."""
+        ...
+
+
+@runtime_checkable
+class NamesStages(Protocol):
+    """An optional part of an engine whose stages have names of its own."""
+
+    def with_stage_map(self, stage_map: StageMap) -> Engine:
+        """The same engine, whose stages are recorded under the names that the map leads to."""
         ...
 
 

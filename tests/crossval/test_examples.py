@@ -148,3 +148,16 @@ def test_adapter_is_short(language: str) -> None:
         if line.strip() and not line.strip().startswith(("//", "/*", "#"))
     ]
     assert len(code) <= MOST_LINES
+
+
+def test_stages_of_the_toy_arrive_under_its_own_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if shutil.which("cc") is None:
+        pytest.skip("there is no cc on the PATH")
+    compile_c(tmp_path)
+    make_model(tmp_path / "m.gguf", ModelSpec(weight_format="F32", n_layer=2, n_vocab=320, context_length=64))
+    stages: list[str | Path] = ["--stage-map", EXAMPLES / "toy" / "toy.stages"]
+    library = tmp_path / "libengine.so"
+    assert bitparity(monkeypatch, "check-engine", library, tmp_path / "m.gguf", *stages, "--only", "tap") == 0
+    assert "20 of 21 stages; absent: attn_probs" in capsys.readouterr().out

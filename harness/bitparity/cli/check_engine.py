@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from bitparity.choose import choose_model
-from bitparity.cli.engine import arithmetic_option, kernels_option, time_limit_option
+from bitparity.cli.engine import arithmetic_option, kernels_option, stage_map_option, time_limit_option
 from bitparity.cli.model_file import open_chosen
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
@@ -32,6 +32,7 @@ from bitparity.settings import read_settings
     help="Threads that are compared with one.",
 )
 @click.option("--device-id", type=int, help="Device of the engine.")
+@stage_map_option("the engine")
 @time_limit_option
 @click.option("--json", "json_file", type=OutputFile(), help="Write the outcome here.")
 @click.pass_context
@@ -44,6 +45,7 @@ def command(
     names: tuple[str, ...],
     threads: int,
     device_id: int | None,
+    stage_map: Path | None,
     time_limit: float,
     json_file: Path | None,
 ) -> None:
@@ -64,7 +66,9 @@ def command(
     if unknown := [name for name in names if name not in check_names()]:
         raise click.BadParameter(f"{unknown[0]!r} is none; there are {', '.join(check_names())}")
     settings = read_settings()
-    chosen = open_engine(engine, time_limit=time_limit, kernels=kernels, arithmetic=arithmetic)
+    chosen = open_engine(
+        engine, time_limit=time_limit, stage_map=stage_map, kernels=kernels, arithmetic=arithmetic
+    )
     opened = open_chosen(choose_model(model, [chosen]), settings)
     subject = Subject(chosen, opened, settings, threads=threads, device_id=device_id)
     try:

@@ -13,7 +13,7 @@ import click
 
 from bitparity.blame.engines import BlameReport
 from bitparity.choose import choose_model, choose_prompts, choose_tokenizer
-from bitparity.cli.engine import arithmetic_option, kernels_option, time_limit_option
+from bitparity.cli.engine import arithmetic_option, kernels_option, stage_map_option, time_limit_option
 from bitparity.cli.model_file import check_file, force_option, open_chosen
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
@@ -61,6 +61,7 @@ class Options:
     context: int | None
     threads: int | None
     device_id: int | None
+    stage_map: Path | None
     time_limit: float
     limit: float | None
     blame: bool
@@ -108,6 +109,7 @@ class Options:
 @click.option("--context", type=click.IntRange(1), help="Positions to make room for.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of each engine.")
 @click.option("--device-id", type=int, help="Device of each engine.")
+@stage_map_option("the candidate")
 @time_limit_option
 @click.option(
     "--limit",
@@ -168,6 +170,7 @@ def _comparison(options: Options, reference: Engine, settings: Settings, command
     candidate = open_engine(
         options.candidate,
         time_limit=options.time_limit,
+        stage_map=options.stage_map,
         kernels=options.kernels,
         arithmetic=options.arithmetic,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -34,3 +35,12 @@ def time_limit_option(command: Callable[..., object]) -> Callable[..., object]:
         show_default=True,
         help="Seconds after which an engine that gives no sign of life counts as hung.",
     )(command)
+
+
+def stage_map_option(whose: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """The option --stage-map, of the engine that `whose` names in its help."""
+    return click.option(
+        "--stage-map",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help=f"File with lines `name = stage`: from the names of {whose} for its stages to bitparity's.",
+    )

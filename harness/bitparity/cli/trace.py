@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from bitparity.choose import choose_model, choose_prompts, choose_tokenizer
-from bitparity.cli.engine import arithmetic_option, kernels_option, time_limit_option
+from bitparity.cli.engine import arithmetic_option, kernels_option, stage_map_option, time_limit_option
 from bitparity.cli.model_file import open_chosen
 from bitparity.cli.output import OutputFile
 from bitparity.compare.chunking import Chunking
@@ -54,6 +54,7 @@ class Options:
     context: int | None
     threads: int | None
     device_id: int | None
+    stage_map: Path | None
     time_limit: float
 
 
@@ -76,6 +77,7 @@ class Options:
 @click.option("--context", type=click.IntRange(1), help="Positions to make room for.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the engine.")
 @click.option("--device-id", type=int, help="Device of the engine.")
+@stage_map_option("the engine")
 @time_limit_option
 @click.option("--json", "json_file", type=OutputFile(), help="Write what was recorded here.")
 def command(json_file: Path | None, **given: Any) -> None:
@@ -117,7 +119,11 @@ def _record(options: Options, settings: Settings) -> Path:
         raise BadInput("there is no folder to write to: give --out, or set BITNET_TRACE_DIR")
     chunking = Chunking.parse(options.chunks)
     engine = open_engine(
-        options.engine, time_limit=options.time_limit, kernels=options.kernels, arithmetic=options.arithmetic
+        options.engine,
+        time_limit=options.time_limit,
+        stage_map=options.stage_map,
+        kernels=options.kernels,
+        arithmetic=options.arithmetic,
     )
     prompt = choose_prompts([options.text] if options.text else [], None, options.tokens, [engine])[0]
     model = open_chosen(choose_model(options.model, [engine]), settings)

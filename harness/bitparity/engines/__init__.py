@@ -10,6 +10,7 @@ http.py         its requests and answers
 pipes.py        lines and bytes to and from it
 returns.py      what an engine returned, held against what it was asked for
 loaded.py       the libraries that came with it, and their digests
+dump.py         a folder of stages that somebody dumped
 forward.py      a session made of the little that an engine gives: forward at a position
 graph_order.py  the values of stages, sorted as the graph has them
 """

@@ -16,6 +16,7 @@ from bitparity.engine import Floats, ModelInfo
 from bitparity.engines.forward import ForwardSession
 from bitparity.engines.loaded import digests, loaded_libraries
 from bitparity.errors import BadInput, EngineFailed
+from bitparity.stage_map import StageMap
 from bitparity.worker.shared_memory import new_memory
 
 VERSION = 1  # BITPARITY_ENGINE_VERSION of the engine.h beside this package
@@ -42,7 +43,14 @@ Functions = dict[str, Callable[..., Any]]
 
 
 def open_library(
-    library: Path, model: Path, *, context: int, threads: int, device: int, info: ModelInfo
+    library: Path,
+    model: Path,
+    *,
+    context: int,
+    threads: int,
+    device: int,
+    info: ModelInfo,
+    stage_map: StageMap,
 ) -> ForwardSession:
     """Load the library and open a model with it; called in the worker.
 
@@ -59,7 +67,9 @@ def open_library(
         raise BadInput(f"{name} cannot open {model}: {reason}")
     computing = digests({library} | (loaded_libraries() - before))
     fingerprint = replace(info.fingerprint, details={"libraries": computing})
-    return ForwardSession(_CSession(name, functions, handle), replace(info, fingerprint=fingerprint))
+    return ForwardSession(
+        _CSession(name, functions, handle), replace(info, fingerprint=fingerprint), stage_map
+    )
 
 
 def load_functions(library: Path) -> Functions:

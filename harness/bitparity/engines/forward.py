@@ -15,7 +15,8 @@ import numpy as np
 from bitparity.engine import Fingerprint, Floats, ModelInfo, Sink, StageValue
 from bitparity.engines.graph_order import GraphOrder
 from bitparity.errors import BadInput, CannotTokenize
-from bitparity.stages import STAGE_NAMES, StageFilter, stage_named
+from bitparity.stage_map import StageMap
+from bitparity.stages import StageFilter, stage_named
 
 _FINGERPRINT_KEYS = ("version", "compiler", "isa", "kernels", "kv_type")
 
@@ -46,11 +47,13 @@ class Forward(Protocol):
 class ForwardSession:
     """All of `bitparity.engine.Session` over a Forward.
 
-    info  of the model, with a fingerprint that is right as far as it is known; `about` says the rest
+    info       of the model, with a fingerprint that is right as far as it is known; `about` says the rest
+    stage_map  from the names of its stages to bitparity's
     """
 
-    def __init__(self, core: Forward, info: ModelInfo) -> None:
+    def __init__(self, core: Forward, info: ModelInfo, stage_map: StageMap | None = None) -> None:
         self._core: Any = core
+        self._map = stage_map or StageMap()
         fingerprint = described(info.fingerprint, self._about())
         if not self._has("tokenize"):
             fingerprint = replace(fingerprint, details={**fingerprint.details, "tokenizer": "none"})
@@ -137,7 +140,11 @@ class ForwardSession:
 
         def hear(stage: str, layer: int, position: int, values: Floats) -> None:
             try:
-                if stage in STAGE_NAMES and stages.matches(layer, stage):
+                known = self._map.find(stage)
+                if known is None:
+                    return
+                stage, layer = known.stage, layer if known.layer is None else known.layer
+                if stages.matches(layer, stage):
                     ordered(StageValue(layer, stage, position, seq, self._shaped(stage, values)))
             except Exception as error:
                 trouble.append(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from pathlib import Path
 
 from bitparity.engine import Availability, Fingerprint, Role
@@ -10,6 +11,7 @@ from bitparity.engines.c_functions import open_library
 from bitparity.engines.model_facts import model_facts
 from bitparity.errors import BadInput
 from bitparity.model.types import Model
+from bitparity.stage_map import StageMap
 from bitparity.worker.session import WorkerSession
 from bitparity.worker.worker import TIME_LIMIT
 
@@ -25,30 +27,41 @@ class LibraryEngine:
     """Opens sessions of a library, each in a worker.
 
     path        of the library; the engine's name is that of the file without lib and its ending
-    time_limit  seconds of one call after which it counts as hung
 
     Raises BadInput when there is no such file.
     """
 
     role: Role = "candidate"
 
-    def __init__(self, path: Path, *, time_limit: float = TIME_LIMIT, model: Model | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise BadInput(f"{path}: there is no such library")
         self.given = str(path)
         self.name = _NAME.sub("", path.name).removeprefix("lib") or path.name
-        self._path, self._time_limit, self._model = path.resolve(), time_limit, model
+        self._path, self._time_limit = path.resolve(), TIME_LIMIT
+        self._model: Model | None = None
+        self._stage_map = StageMap()
 
     def availability(self) -> Availability:
         return Availability(True, f"the library {self.given}")
 
     def with_time_limit(self, seconds: float) -> LibraryEngine:
         """As bitparity.engine.TimeLimited says."""
-        return LibraryEngine(Path(self.given), time_limit=seconds, model=self._model)
+        limited = copy(self)
+        limited._time_limit = seconds
+        return limited
 
     def informed_of(self, model: Model) -> LibraryEngine:
         """As bitparity.engine.Informed says."""
-        return LibraryEngine(Path(self.given), time_limit=self._time_limit, model=model)
+        informed = copy(self)
+        informed._model = model
+        return informed
+
+    def with_stage_map(self, stage_map: StageMap) -> LibraryEngine:
+        """As bitparity.engine.NamesStages says."""
+        mapped = copy(self)
+        mapped._stage_map = stage_map
+        return mapped
 
     def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
         """A library says what it cannot run when it opens it."""
@@ -61,6 +74,7 @@ class LibraryEngine:
             "model": model,
             "context": context,
             "threads": threads,
+            "stage_map": self._stage_map,
             "device": -1 if device_id is None else device_id,
             "info": model_facts(model, self._model, context, fingerprint),
         }

@@ -7,6 +7,7 @@ import math
 import shlex
 import subprocess
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bitparity.engines.model_facts import model_facts
 from bitparity.engines.pipes import Pipes
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.model.types import Model
+from bitparity.stage_map import StageMap
 from bitparity.worker.process import EngineProcess
 from bitparity.worker.shared_memory import new_memory
 from bitparity.worker.worker import LEAST_TO_START, TIME_LIMIT
@@ -32,18 +34,19 @@ class ProgramEngine:
 
     given       exec: and the command line; the engine has the name of the program's file, unless the program
                 says another
-    time_limit  seconds of silence within one call after which it counts as hung
 
     Raises BadInput for an empty command line.
     """
 
     role: Role = "candidate"
 
-    def __init__(self, given: str, *, time_limit: float = TIME_LIMIT, model: Model | None = None) -> None:
+    def __init__(self, given: str) -> None:
         self._command = shlex.split(given.removeprefix(PREFIX))
         if not self._command:
             raise BadInput(f"{given!r} names no program; write for example 'exec:./engine --flags'")
-        self.given, self._time_limit, self._model = given, time_limit, model
+        self.given, self._time_limit = given, TIME_LIMIT
+        self._model: Model | None = None
+        self._stage_map = StageMap()
         self.name = Path(self._command[0]).stem
 
     def availability(self) -> Availability:
@@ -55,11 +58,21 @@ class ProgramEngine:
 
     def with_time_limit(self, seconds: float) -> ProgramEngine:
         """As bitparity.engine.TimeLimited says."""
-        return ProgramEngine(self.given, time_limit=seconds, model=self._model)
+        limited = copy(self)
+        limited._time_limit = seconds
+        return limited
 
     def informed_of(self, model: Model) -> ProgramEngine:
         """As bitparity.engine.Informed says."""
-        return ProgramEngine(self.given, time_limit=self._time_limit, model=model)
+        informed = copy(self)
+        informed._model = model
+        return informed
+
+    def with_stage_map(self, stage_map: StageMap) -> ProgramEngine:
+        """As bitparity.engine.NamesStages says."""
+        mapped = copy(self)
+        mapped._stage_map = stage_map
+        return mapped
 
     def open(
         self, model: Path, *, context: int, threads: int, device_id: int | None = None
@@ -71,7 +84,7 @@ class ProgramEngine:
         program = Program(self.name, self._command, self._time_limit)
         request = {"open": str(model), "context": context, "threads": threads, "device": device_id}
         try:
-            return ProgramSession(program.opened(request), info)
+            return ProgramSession(program.opened(request), info, self._stage_map)
         except BaseException:
             program.close()
             raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -27,6 +28,7 @@ from bitparity.engines.forward import ForwardSession
 from bitparity.engines.model_facts import model_facts
 from bitparity.errors import BitparityError, EngineUnavailable
 from bitparity.model.types import Model
+from bitparity.stage_map import StageMap
 from bitparity.worker.session import WorkerSession
 from bitparity.worker.worker import TIME_LIMIT, Worker
 
@@ -73,11 +75,11 @@ class PythonEngine:
     `bitparity.engines.forward.Forward`.
     """
 
-    def __init__(
-        self, announced: Announced, *, time_limit: float = TIME_LIMIT, model: Model | None = None
-    ) -> None:
+    def __init__(self, announced: Announced) -> None:
         self.name = announced.name
-        self._announced, self._time_limit, self._model = announced, time_limit, model
+        self._announced, self._time_limit = announced, TIME_LIMIT
+        self._model: Model | None = None
+        self._stage_map = StageMap()
         self._worker: Worker | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -107,22 +109,34 @@ class PythonEngine:
 
     def with_time_limit(self, seconds: float) -> PythonEngine:
         """As bitparity.engine.TimeLimited says."""
-        return PythonEngine(self._announced, time_limit=seconds, model=self._model)
+        limited = copy(self)
+        limited._time_limit = seconds
+        return limited
 
     def informed_of(self, model: Model) -> PythonEngine:
         """As bitparity.engine.Informed says."""
-        return PythonEngine(self._announced, time_limit=self._time_limit, model=model)
+        informed = copy(self)
+        informed._model = model
+        return informed
+
+    def with_stage_map(self, stage_map: StageMap) -> PythonEngine:
+        """As bitparity.engine.NamesStages says.  It counts where sessions of the class are a Forward."""
+        mapped = copy(self)
+        mapped._stage_map = stage_map
+        return mapped
 
     def open(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> WorkerSession:
         options = {"context": context, "threads": threads, "device_id": device_id}
         fingerprint = Fingerprint(self.name, self._announced.version, "", "", "", threads, "")
         info = model_facts(model, self._model, context, fingerprint)
         arguments = {"announced": self._announced, "model": model, "options": options, "info": info}
+        arguments["stage_map"] = self._stage_map
         return WorkerSession(self.name, _open, arguments, time_limit=self._time_limit)
 
     def _changed(self, **changes: Any) -> PythonEngine:
-        announced = replace(self._announced, **changes)
-        return PythonEngine(announced, time_limit=self._time_limit, model=self._model)
+        changed = copy(self)
+        changed._announced = replace(self._announced, **changes)
+        return changed
 
     def _ask(self, method: str, *arguments: Any) -> Any:
         if self._worker is None:
@@ -157,12 +171,14 @@ class _InWorker:
         return {choice: list(names) for choice, names in self._engine.choices().items()}
 
 
-def _open(announced: Announced, model: Path, options: dict[str, Any], info: ModelInfo) -> Session:
+def _open(
+    announced: Announced, model: Path, options: dict[str, Any], info: ModelInfo, stage_map: StageMap
+) -> Session:
     """Open a session; called in the worker.  The info is for one that says nothing of its model."""
     session = announced.make().open(model, **options)
     if hasattr(session, "prefill"):
         return cast(Session, _Named(session, announced.name))
-    return ForwardSession(session, info)
+    return ForwardSession(session, info, stage_map)
 
 
 class _Named:
