@@ -48,7 +48,7 @@ struct BoundMatrix {
 using Vector = Array<float>;
 using OptionalVector = std::optional<Vector>;
 
-// Its stage, the stage that it follows, its weight.
+// Its stage, the stage that reads it, its weight.
 using BoundInnerNorm = std::tuple<std::string, std::string, Vector>;
 
 struct BoundLayer {
@@ -82,8 +82,8 @@ Matrix shaped(const BoundMatrix& bound, int rows, int cols, const char* name) {
 
 Layer view(const BoundLayer& layer, const HyperParameters& h) {
     std::vector<InnerNorm> inner_norms;
-    for (const auto& [stage, follows, weight] : layer.inner_norms) {
-        inner_norms.push_back({stage, follows, weight.data(), int(weight.size())});
+    for (const auto& [stage, reader, weight] : layer.inner_norms) {
+        inner_norms.push_back({stage, reader, weight.data(), int(weight.size())});
     }
     return {
         .attn_norm = data_of(layer.attn_norm, h.n_embd, "attn_norm"),
@@ -203,13 +203,20 @@ private:
     std::unique_ptr<Session> session_;
 };
 
+Activation activation_named(const std::string& name) {
+    if (name == "silu") return Activation::silu;
+    if (name == "relu2") return Activation::relu2;
+    if (name == "gelu") return Activation::gelu;
+    throw std::invalid_argument("activation: " + name);
+}
+
 HyperParameters make_hyper(int n_vocab, int n_layer, int n_embd, int n_head, int n_head_kv, int head_dim,
                            int n_ff, int rope_dim, float norm_eps, float rope_base,
-                           const std::string& rope_pairs, const std::string& activation) {
+                           const std::string& rope_pairs, const RopeScaling& rope_scaling,
+                           const std::string& activation, bool scales_embeddings, bool divides_queries,
+                           int sliding_window, float windowed_rope_base) {
     if (rope_pairs != "neox" && rope_pairs != "norm")
         throw std::invalid_argument("rope_pairs: " + rope_pairs);
-    if (activation != "silu" && activation != "relu2")
-        throw std::invalid_argument("activation: " + activation);
     return {n_vocab,
             n_layer,
             n_embd,
@@ -221,7 +228,12 @@ HyperParameters make_hyper(int n_vocab, int n_layer, int n_embd, int n_head, int
             norm_eps,
             rope_base,
             rope_pairs == "neox" ? RopePairs::neox : RopePairs::norm,
-            activation == "silu" ? Activation::silu : Activation::relu2};
+            rope_scaling,
+            activation_named(activation),
+            scales_embeddings,
+            divides_queries,
+            sliding_window,
+            windowed_rope_base};
 }
 
 Arithmetic make_arithmetic(const std::string& generation, const std::string& order,
@@ -250,12 +262,20 @@ std::string compiler() {
 void register_session(py::module_& m) {
     using py::arg;
     m.def("compiler", compiler);
-    m.def("stages_before_inner_norms", stages_before_inner_norms);
+    m.def("readers_of_inner_norms", readers_of_inner_norms);
+
+    py::class_<RopeScaling>(m, "RopeScaling")
+        .def(py::init([](bool yarn, float factor, int original_context) {
+                 return RopeScaling{yarn, factor, original_context};
+             }),
+             py::kw_only(), arg("yarn") = false, arg("factor") = 1.0f, arg("original_context") = 0);
 
     py::class_<HyperParameters>(m, "HyperParameters")
         .def(py::init(&make_hyper), py::kw_only(), arg("n_vocab"), arg("n_layer"), arg("n_embd"),
              arg("n_head"), arg("n_head_kv"), arg("head_dim"), arg("n_ff"), arg("rope_dim"), arg("norm_eps"),
-             arg("rope_base"), arg("rope_pairs"), arg("activation"));
+             arg("rope_base"), arg("rope_pairs"), arg("rope_scaling"), arg("activation"),
+             arg("scales_embeddings"), arg("divides_queries"), arg("sliding_window"),
+             arg("windowed_rope_base"));
 
     py::class_<BoundMatrix>(m, "Matrix")
         .def(py::init<const std::string&, int, int, Array<std::uint8_t>>(), arg("format"), arg("rows"),

@@ -17,6 +17,7 @@ from bitparity.architectures.llama import LLAMA
 from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Role, Sink, StageValue
 from bitparity.errors import BadInput, EngineUnavailable
 from bitparity.model import open_model
+from bitparity.model.rope_scaling import RopeScaling
 from bitparity.model.types import Model
 from bitparity.noise.perturb import with_norms_moved
 from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, Arithmetic, arithmetic_named, arithmetic_names
@@ -151,7 +152,12 @@ class NativeEngine:
                     norm_eps=hyper.norm_eps,
                     rope_base=hyper.rope_base,
                     rope_pairs=hyper.rope_pairs,
+                    rope_scaling=_rope_scaling(hyper.rope_scaling),
                     activation=hyper.activation,
+                    scales_embeddings=hyper.architecture.scales_embeddings,
+                    divides_queries=hyper.architecture.divides_queries,
+                    sliding_window=hyper.sliding_window,
+                    windowed_rope_base=hyper.windowed_rope_base,
                 ),
                 token_embd=token_embd,
                 head=head,
@@ -278,10 +284,18 @@ class NativeSession:
 
 
 def _computes(architecture: Architecture) -> bool:
-    """Whether the core has its graph: Llama's, with norms after some of its stages (session.cpp)."""
-    places = _core.stages_before_inner_norms()
-    norms = [norm for norm in architecture.inner_norms if norm.inputs[0] in places]
+    """Whether the core has its graph: Llama's, with norms before some of its stages (session.cpp)."""
+    readers = _core.readers_of_inner_norms()
+    norms = [norm for norm in architecture.inner_norms if architecture.reader_of(norm) in readers]
     return architecture.without(norms).stages == LLAMA.without(LLAMA.inner_norms).stages
+
+
+def _rope_scaling(scaling: RopeScaling | None) -> _core.RopeScaling:
+    if scaling is None:
+        return _core.RopeScaling()
+    return _core.RopeScaling(
+        yarn=scaling.kind == "yarn", factor=scaling.factor, original_context=scaling.original_context
+    )
 
 
 def _kernel_sets() -> list[str]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from bitparity.architectures.graph import GraphStage
+from bitparity.architectures.graph import Architecture
 from bitparity.model.types import LayerWeights, Model, Tensor, Weights
 from bitparity_native import _core
 
@@ -44,11 +42,10 @@ def output_matrices(weights: Weights) -> tuple[_core.Matrix, _core.Matrix]:
 
 
 def layers_of(model: Model) -> list[_core.Layer]:
-    norms = model.hyper.architecture.inner_norms
-    return [_layer(layer, norms) for layer in model.weights.layers]
+    return [_layer(layer, model.hyper.architecture) for layer in model.weights.layers]
 
 
-def _layer(layer: LayerWeights, inner_norms: Sequence[GraphStage]) -> _core.Layer:
+def _layer(layer: LayerWeights, graph: Architecture) -> _core.Layer:
     return _core.Layer(
         attn_norm=vector_of(layer["attn_norm"]),
         q=matrix_of(layer["q"]),
@@ -59,7 +56,7 @@ def _layer(layer: LayerWeights, inner_norms: Sequence[GraphStage]) -> _core.Laye
         gate=matrix_of(layer["gate"]),
         up=matrix_of(layer["up"]),
         down=matrix_of(layer["down"]),
-        inner_norms=[(n.name, n.inputs[0], vector_of(layer[n.weight])) for n in inner_norms],
+        inner_norms=[(n.name, graph.reader_of(n), vector_of(layer[n.weight])) for n in graph.inner_norms],
     )
 
 

@@ -62,14 +62,17 @@ def architecture_row(architecture: Architecture) -> str:
     bare = architecture.without(architecture.inner_norms).stages
     return f"""        {{
             .name = "{architecture.name}",
+            .gguf_name = "{architecture.gguf_name}",
             .rope_pairs = RopePairs::{architecture.rope_pairs},
             .activation = Activation::{architecture.activation},
+            .scales_embeddings = {truth(architecture.scales_embeddings)},
+            .divides_queries = {truth(architecture.divides_queries)},
             .is_llama_with_norms = {truth(bare == LLAMA.without(LLAMA.inner_norms).stages)},
             .only_bitnet_cpp = {truth(set(architecture.nodes) == {"bitnet.cpp"})},
             .stages = {braced(map(stage_row, architecture.stages))},
             .weights = {braced(map(weight_row, architecture.weights))},
             .keys = {braced(map(key_row, architecture.keys))},
-            .inner_norms = {braced(map(norm_row, architecture.inner_norms))},
+            .inner_norms = {braced(norm_row(architecture, norm) for norm in architecture.inner_norms)},
         }},"""
 
 
@@ -108,8 +111,8 @@ def activation_row(row: tuple[str, str]) -> str:
     return f'{{"{row[0]}", Activation::{row[1]}}}'
 
 
-def norm_row(norm: GraphStage) -> str:
-    return f'{{"{norm.name}", "{norm.inputs[0]}", "{norm.weight}"}}'
+def norm_row(architecture: Architecture, norm: GraphStage) -> str:
+    return f'{{"{norm.name}", "{architecture.reader_of(norm)}", "{norm.weight}"}}'
 
 
 def braced(rows: Iterable[str]) -> str:

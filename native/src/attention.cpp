@@ -133,7 +133,7 @@ void Attention::run(ThreadPool& pool, const KvCache& cache, const AttentionCall&
     });
 }
 
-// Scores of later positions are -inf before the softmax and exactly 0 after it.
+// Scores of positions out of sight are -inf before the softmax and exactly 0 after it.
 void Attention::run_queries(const KvCache& cache, const AttentionCall& call, const Queries& queries,
                             Scratch& scratch) {
     const int dim = hyper_.head_dim;
@@ -160,8 +160,10 @@ void Attention::run_queries(const KvCache& cache, const AttentionCall& call, con
         float* row = scores + std::size_t(i) * std::size_t(width);
         const int token = queries.first + i / queries.heads, head = queries.head + i % queries.heads;
         const int seen = call.position + token + 1;
-        std::fill(row + seen, row + width, -std::numeric_limits<float>::infinity());
-        ordered.softmax(row, width, 1.0f / std::sqrt(float(dim)));
+        constexpr float out_of_sight = -std::numeric_limits<float>::infinity();
+        if (call.window > 0) std::fill(row, row + std::max(0, seen - call.window), out_of_sight);
+        std::fill(row + seen, row + width, out_of_sight);
+        ordered.softmax(row, width, hyper_.divides_queries ? 1.0f : 1.0f / std::sqrt(float(dim)));
         if (call.probs) {
             const std::size_t at = std::size_t(token) * std::size_t(hyper_.n_head) + std::size_t(head);
             std::copy_n(row, seen, call.probs + at * call.probs_width);

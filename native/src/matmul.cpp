@@ -157,7 +157,7 @@ void ActivationBuffer::encode(Encoding encoding, int token) {
 }
 
 void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, int batch,
-              const Arithmetic& arithmetic, std::initializer_list<MatMulJob> jobs) {
+              const Arithmetic& arithmetic, std::span<const MatMulJob> jobs) {
     struct Task {
         MatMul multiply;
         Activations x;

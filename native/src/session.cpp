@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <stdexcept>
 
@@ -14,28 +15,43 @@ namespace {
 // that activations take little memory beside the weights.
 constexpr int chunk_tokens = 512;
 
-// A stage that inner norms may follow, and how wide its rows are.
-struct BeforeInnerNorm {
+// A stage that may take its input through a norm, and how wide the rows of that input are.
+struct Reader {
     const char* stage;
     int (*width)(const HyperParameters&);
 };
-constexpr std::array before_inner_norms{
-    BeforeInnerNorm{"q_proj", [](const HyperParameters& h) { return h.n_embd_q(); }},
-    BeforeInnerNorm{"k_proj", [](const HyperParameters& h) { return h.n_embd_kv(); }},
-    BeforeInnerNorm{"attn_ctx", [](const HyperParameters& h) { return h.n_embd_q(); }},
-    BeforeInnerNorm{"ffn_act", [](const HyperParameters& h) { return h.n_ff; }},
+int n_embd(const HyperParameters& h) { return h.n_embd; }
+int n_embd_q(const HyperParameters& h) { return h.n_embd_q(); }
+int n_embd_kv(const HyperParameters& h) { return h.n_embd_kv(); }
+int n_ff(const HyperParameters& h) { return h.n_ff; }
+constexpr std::array readers{
+    Reader{"q_proj", n_embd},        Reader{"k_proj", n_embd},    Reader{"v_proj", n_embd},
+    Reader{"q_rope", n_embd_q},      Reader{"k_rope", n_embd_kv}, Reader{"attn_out", n_embd_q},
+    Reader{"ffn_gate", n_embd},      Reader{"ffn_up", n_embd},    Reader{"ffn_out", n_ff},
+    Reader{"attn_residual", n_embd}, Reader{"layer_out", n_embd},
 };
 
 void check(const InnerNorm& norm, const HyperParameters& hyper) {
-    for (const BeforeInnerNorm& before : before_inner_norms) {
-        if (norm.follows != before.stage) continue;
-        const int width = before.width(hyper);
+    for (const Reader& reader : readers) {
+        if (norm.reader != reader.stage) continue;
+        const int width = reader.width(hyper);
         if (norm.width > 0 && width % norm.width == 0) return;
         throw std::invalid_argument(norm.stage + " has " + std::to_string(norm.width) +
                                     " weights, which do not divide the " + std::to_string(width) +
-                                    " values of " + norm.follows);
+                                    " values that " + norm.reader + " takes");
     }
-    throw std::invalid_argument("no norm can follow " + norm.follows);
+    throw std::invalid_argument("no norm can stand before " + norm.reader);
+}
+
+// Angles of windowed blocks have a base of their own and are not scaled.
+HyperParameters as_windowed(HyperParameters hyper) {
+    hyper.rope_base = hyper.windowed_rope_base;
+    hyper.rope_scaling = {};
+    return hyper;
+}
+
+void multiply_by(float factor, int n, float* x) {
+    for (int i = 0; i < n; ++i) x[i] *= factor;
 }
 
 void unpack_row(const Matrix& matrix, int row, float* out) {
@@ -53,9 +69,9 @@ void unpack_row(const Matrix& matrix, int row, float* out) {
 
 }  // namespace
 
-std::vector<std::string> stages_before_inner_norms() {
+std::vector<std::string> readers_of_inner_norms() {
     std::vector<std::string> stages;
-    for (const BeforeInnerNorm& before : before_inner_norms) stages.emplace_back(before.stage);
+    for (const Reader& reader : readers) stages.emplace_back(reader.stage);
     return stages;
 }
 
@@ -69,6 +85,8 @@ Session::Session(Model model, const KernelSet& kernels, const SessionOptions& op
       cache_(model_.hyper, options.context),
       attention_(model_.hyper, kernels, options.arithmetic, options.faults, options.threads, options.context),
       rotation_(model_.hyper, model_.rope_factors, options.arithmetic),
+      windowed_rotation_(as_windowed(model_.hyper), nullptr, options.arithmetic),
+      gelu_(model_.hyper.activation == Activation::gelu),
       activations_(kernels, pool_, options.arithmetic, faults_) {
     for (const Layer& layer : model_.layers) {
         for (const InnerNorm& norm : layer.inner_norms) check(norm, hyper());
@@ -83,7 +101,7 @@ void Session::make_room(int tokens) {
         for (std::vector<float>* buffer : buffers)
             buffer->resize(std::max(buffer->size(), rows * std::size_t(width)));
     };
-    grow(shape.n_embd, {&stream_, &normed_, &projected_});
+    grow(shape.n_embd, {&stream_, &normed_, &projected_, &input_});
     grow(shape.n_embd_q(), {&q_, &context_values_});
     grow(shape.n_embd_kv(), {&k_, &v_});
     grow(shape.n_ff, {&gate_, &up_});
@@ -109,6 +127,9 @@ void Session::rollback(int to) {
 void Session::run_chunk(const std::int32_t* tokens, const Chunk& chunk) {
     embed(tokens, chunk);
     rotation_.set(chunk.position + faults_.position_shift, chunk.rows);
+    if (hyper().sliding_window > 0) {
+        windowed_rotation_.set(chunk.position + faults_.position_shift, chunk.rows);
+    }
     for (int layer = 0; layer < hyper().n_layer; ++layer) {
         attention_block(layer, chunk);
         feed_forward_block(layer, chunk);
@@ -118,44 +139,73 @@ void Session::run_chunk(const std::int32_t* tokens, const Chunk& chunk) {
 void Session::embed(const std::int32_t* tokens, const Chunk& chunk) {
     const int width = hyper().n_embd;
     for (int row = 0; row < chunk.rows; ++row) {
-        unpack_row(model_.token_embd, tokens[row], stream_.data() + std::size_t(row) * std::size_t(width));
+        float* out = stream_.data() + std::size_t(row) * std::size_t(width);
+        unpack_row(model_.token_embd, tokens[row], out);
+        if (hyper().scales_embeddings) multiply_by(std::sqrt(float(width)), width, out);
     }
     record(-1, "embeddings", chunk, width, stream_.data());
+}
+
+void Session::project(int layer, const Chunk& chunk, const float* x, int cols,
+                      std::initializer_list<Projection> projections) {
+    const auto has_norm = [&](const Projection& p) { return inner_norm(layer, p.stage) != nullptr; };
+    if (std::any_of(projections.begin(), projections.end(), has_norm)) {
+        for (const Projection& p : projections) {
+            const InnerNorm* norm = inner_norm(layer, p.stage);
+            if (norm) apply(*norm, layer, chunk, cols, x, input_.data());
+            multiply_from(norm ? input_.data() : x, cols, chunk, {{p.weight, p.out}});
+            record(layer, p.stage, chunk, p.weight.rows, p.out);
+        }
+        return;
+    }
+    std::vector<MatMulJob> jobs;
+    for (const Projection& p : projections) jobs.push_back({p.weight, p.out});
+    activations_.set(x, chunk.rows, cols);
+    multiply(pool_, kernels_, activations_, chunk.batch, arithmetic_, jobs);
+    for (const Projection& p : projections) record(layer, p.stage, chunk, p.weight.rows, p.out);
 }
 
 void Session::attention_block(int layer, const Chunk& chunk) {
     const Layer& w = model_.layers[std::size_t(layer)];
     norm(w.attn_norm, hyper().n_embd, chunk.rows, stream_.data(), normed_.data());
     record(layer, "attn_norm", chunk, hyper().n_embd, normed_.data());
-    multiply_from(normed_.data(), hyper().n_embd, chunk,
-                  {{w.q, q_.data()}, {w.k, k_.data()}, {w.v, v_.data()}});
-    record(layer, "q_proj", chunk, hyper().n_embd_q(), q_.data());
-    record(layer, "k_proj", chunk, hyper().n_embd_kv(), k_.data());
-    record(layer, "v_proj", chunk, hyper().n_embd_kv(), v_.data());
-    norm_after(layer, "q_proj", chunk, hyper().n_embd_q(), q_.data());
-    norm_after(layer, "k_proj", chunk, hyper().n_embd_kv(), k_.data());
+    project(layer, chunk, normed_.data(), hyper().n_embd,
+            {{"q_proj", w.q, q_.data()}, {"k_proj", w.k, k_.data()}, {"v_proj", w.v, v_.data()}});
+    norm_before("q_rope", layer, chunk, hyper().n_embd_q(), q_.data());
+    norm_before("k_rope", layer, chunk, hyper().n_embd_kv(), k_.data());
     rotate_and_store(layer, chunk);
+    if (hyper().divides_queries) divide_queries(chunk);
     attend(layer, chunk);
 
-    norm_after(layer, "attn_ctx", chunk, hyper().n_embd_q(), context_values_.data());
+    norm_before("attn_out", layer, chunk, hyper().n_embd_q(), context_values_.data());
     multiply_from(context_values_.data(), hyper().n_embd_q(), chunk, {{w.attn_out, projected_.data()}});
     record(layer, "attn_out", chunk, hyper().n_embd, projected_.data());
+    norm_before("attn_residual", layer, chunk, hyper().n_embd, projected_.data());
     add_to_stream(chunk);
     record(layer, "attn_residual", chunk, hyper().n_embd, stream_.data());
 }
 
 void Session::rotate_and_store(int layer, const Chunk& chunk) {
     const auto q_width = std::size_t(hyper().n_embd_q()), kv_width = std::size_t(hyper().n_embd_kv());
+    const Rotation& rotation = hyper().is_windowed(layer) ? windowed_rotation_ : rotation_;
     pool_.run(chunk.rows, [&](int row, int) {
         const auto i = std::size_t(row);
-        rotation_.apply(kernels_, row, q_.data() + i * q_width, hyper().n_head);
-        rotation_.apply(kernels_, row, k_.data() + i * kv_width, hyper().n_head_kv);
+        rotation.apply(kernels_, row, q_.data() + i * q_width, hyper().n_head);
+        rotation.apply(kernels_, row, k_.data() + i * kv_width, hyper().n_head_kv);
         if (chunk.position + row == faults_.stale_kv_row) return;
         cache_.store(kernels_, layer, chunk.position + row, k_.data() + i * kv_width,
                      v_.data() + i * kv_width);
     });
     record(layer, "q_rope", chunk, hyper().n_embd_q(), q_.data());
     record(layer, "k_rope", chunk, hyper().n_embd_kv(), k_.data());
+}
+
+void Session::divide_queries(const Chunk& chunk) {
+    const float inverse = 1.0f / std::sqrt(float(hyper().head_dim));
+    const int width = hyper().n_embd_q();
+    pool_.run(chunk.rows, [&](int row, int) {
+        multiply_by(inverse, width, q_.data() + std::size_t(row) * std::size_t(width));
+    });
 }
 
 void Session::attend(int layer, const Chunk& chunk) {
@@ -166,7 +216,8 @@ void Session::attend(int layer, const Chunk& chunk) {
                        .q = q_.data(),
                        .out = context_values_.data(),
                        .probs = nullptr,
-                       .probs_width = 0};
+                       .probs_width = 0,
+                       .window = hyper().is_windowed(layer) ? hyper().sliding_window : 0};
     const bool with_probs = tap_.wants(layer, "attn_probs");
     if (with_probs) {
         call.probs_width = std::size_t(position_ + chunk.call_rows);
@@ -185,22 +236,30 @@ void Session::feed_forward_block(int layer, const Chunk& chunk) {
     const int n_ff = hyper().n_ff;
     norm(w.ffn_norm, hyper().n_embd, chunk.rows, stream_.data(), normed_.data());
     record(layer, "ffn_norm", chunk, hyper().n_embd, normed_.data());
-    multiply_from(normed_.data(), hyper().n_embd, chunk, {{w.gate, gate_.data()}, {w.up, up_.data()}});
-    record(layer, "ffn_gate", chunk, n_ff, gate_.data());
-    record(layer, "ffn_up", chunk, n_ff, up_.data());
-
-    const auto activate =
-        hyper().activation == Activation::silu ? kernels_.in(arithmetic_.order).silu_mul : kernels_.relu2_mul;
+    project(layer, chunk, normed_.data(), hyper().n_embd,
+            {{"ffn_gate", w.gate, gate_.data()}, {"ffn_up", w.up, up_.data()}});
     pool_.run(chunk.rows, [&](int row, int) {
         const std::size_t at = std::size_t(row) * std::size_t(n_ff);
         activate(gate_.data() + at, up_.data() + at, n_ff, gate_.data() + at);
     });
     record(layer, "ffn_act", chunk, n_ff, gate_.data());
-    norm_after(layer, "ffn_act", chunk, n_ff, gate_.data());
+    norm_before("ffn_out", layer, chunk, n_ff, gate_.data());
     multiply_from(gate_.data(), n_ff, chunk, {{w.down, projected_.data()}});
     record(layer, "ffn_out", chunk, hyper().n_embd, projected_.data());
+    norm_before("layer_out", layer, chunk, hyper().n_embd, projected_.data());
     add_to_stream(chunk);
     record(layer, "layer_out", chunk, hyper().n_embd, stream_.data());
+}
+
+void Session::activate(const float* gate, const float* up, int n, float* out) const {
+    switch (hyper().activation) {
+        case Activation::silu:
+            return kernels_.in(arithmetic_.order).silu_mul(gate, up, n, out);
+        case Activation::relu2:
+            return kernels_.relu2_mul(gate, up, n, out);
+        case Activation::gelu:
+            return gelu_.multiply(gate, up, n, out);
+    }
 }
 
 void Session::write_logits(const Chunk& chunk, bool only_last, float* logits) {
@@ -221,12 +280,21 @@ void Session::norm(const float* weight, int width, int rows, const float* x, flo
     });
 }
 
-void Session::norm_after(int layer, std::string_view stage, const Chunk& chunk, int width, float* x) {
-    for (const InnerNorm& inner : model_.layers[std::size_t(layer)].inner_norms) {
-        if (inner.follows != stage) continue;
-        norm(inner.weight, inner.width, chunk.rows * (width / inner.width), x, x);
-        record(layer, inner.stage.c_str(), chunk, width, x);
+const InnerNorm* Session::inner_norm(int layer, std::string_view reader) const {
+    for (const InnerNorm& norm : model_.layers[std::size_t(layer)].inner_norms) {
+        if (norm.reader == reader) return &norm;
     }
+    return nullptr;
+}
+
+void Session::apply(const InnerNorm& inner, int layer, const Chunk& chunk, int width, const float* x,
+                    float* out) {
+    norm(inner.weight, inner.width, chunk.rows * (width / inner.width), x, out);
+    record(layer, inner.stage.c_str(), chunk, width, out);
+}
+
+void Session::norm_before(std::string_view reader, int layer, const Chunk& chunk, int width, float* x) {
+    if (const InnerNorm* inner = inner_norm(layer, reader)) apply(*inner, layer, chunk, width, x, x);
 }
 
 void Session::add_to_stream(const Chunk& chunk) {
@@ -240,7 +308,7 @@ void Session::add_to_stream(const Chunk& chunk) {
 void Session::multiply_from(const float* x, int cols, const Chunk& chunk,
                             std::initializer_list<MatMulJob> jobs) {
     activations_.set(x, chunk.rows, cols);
-    multiply(pool_, kernels_, activations_, chunk.batch, arithmetic_, jobs);
+    multiply(pool_, kernels_, activations_, chunk.batch, arithmetic_, {jobs.begin(), jobs.size()});
 }
 
 void Session::record(int layer, const char* stage, const Chunk& chunk, int width, const float* values) {

@@ -15,10 +15,10 @@ def graphs_of(reference: str) -> dict[str, NodeTable]:
 def wanted_nodes(table: NodeTable, stages: StageFilter, n_layer: int) -> list[tuple[int, str, str, Node]]:
     """(layer, stage, full name of the node, node) of every stage that the filter and the graph have."""
     return [
-        (layer, stage, name if layer < 0 else f"{name}-{layer}", node)
+        (layer, stage, name, node)
         for layer, stage in stages.pairs(n_layer)
         if (node := table.get(stage)) is not None
-        for name in filter(None, (node.name, node.former_name))
+        for name in node.names(layer)
     ]
 
 

@@ -18,6 +18,15 @@ namespace {
 
 std::string identity(const char* name, const char* op) { return std::string(name) + '\n' + op; }
 
+/// The entry of a node in a map or set, by its own name, else by that of what it takes first.
+template <typename Table>
+auto entry_of(const Table& table, const ggml_tensor* node) {
+    const char* op = ggml_op_name(node->op);
+    const auto found = table.find(identity(node->name, op));
+    if (found != table.end() || !node->src[0]) return found;
+    return table.find(identity(node->src[0]->name, op));
+}
+
 /// The node's bytes where the CPU can read them; `buffer` keeps them if they had to be fetched.
 const std::byte* host_bytes(const ggml_tensor* node, std::vector<std::byte>& buffer) {
     const ggml_tensor* owner = node->view_src ? node->view_src : node;
@@ -121,9 +130,11 @@ void Tap::rethrow() {
 }
 
 const Watch* Tap::find(const ggml_tensor* node) const {
-    const auto found = watches_.find(identity(node->name, ggml_op_name(node->op)));
+    const auto found = entry_of(watches_, node);
     return found == watches_.end() ? nullptr : &found->second;
 }
+
+bool Tap::rounds(const ggml_tensor* node) const { return entry_of(rounded_, node) != rounded_.end(); }
 
 bool Tap::callback(ggml_tensor* node, bool ask, void* self) {
     Tap& tap = *static_cast<Tap*>(self);
@@ -133,7 +144,7 @@ bool Tap::callback(ggml_tensor* node, bool ask, void* self) {
     if (tap.watches_.empty() && tap.rounded_.empty())
         return !ask;  // asks for nothing, so the graph is computed in one go
     const Watch* watch = tap.find(node);
-    const bool rounds = tap.rounded_.contains(identity(node->name, ggml_op_name(node->op)));
+    const bool rounds = tap.rounds(node);
     if (ask) return watch || rounds;
     try {
         if (rounds) tap.move(node);

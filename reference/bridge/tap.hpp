@@ -21,6 +21,7 @@ struct ggml_tensor;
 namespace bridge {
 
 /// A node to copy.  Names repeat in a graph (Qcur-3 is a product, then a rotation); with the op they do not.
+/// A node that the graph does not name goes by the name of what it takes first, the weight of a product.
 struct Watch {
     std::string name;
     std::string op;
@@ -93,6 +94,7 @@ public:
 
 private:
     const Watch* find(const ggml_tensor* node) const;
+    bool rounds(const ggml_tensor* node) const;
     void copy(const ggml_tensor* node, const Watch& watch);
     void move(ggml_tensor* node);
 

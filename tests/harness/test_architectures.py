@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -11,6 +12,10 @@ from bitparity.architectures.graph import CACHES, Architecture, Kind
 from bitparity.architectures.llama import LLAMA
 from bitparity.blame.bounds import _BOUNDS
 from bitparity.errors import BadInput
+from bitparity.model import open_model
+from bitparity.model.hyperparameters import read_hyperparameters
+from bitparity.model.synthetic import ModelSpec, make_model
+from bitparity.model.weights import map_weights
 from bitparity.stages import STAGE_NAMES, stage_named
 
 EACH = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=list(ARCHITECTURES))
@@ -74,3 +79,33 @@ def test_branches_end_in_the_projections_that_are_added_to_the_stream() -> None:
 def test_unknown_architecture_is_refused_with_the_names_of_the_known() -> None:
     with pytest.raises(BadInput, match=r"'gpt2' is none of bitnet, bitnet-25, bitnet-b1\.58, llama"):
         architecture_named("gpt2")
+
+
+@pytest.mark.parametrize("arch", ["qwen3", "qwen3-bitnet", "gemma3", "gemma3-bitnet"])
+def test_norms_before_projections_are_found_by_their_tensors(tmp_path: Path, arch: str) -> None:
+    path = tmp_path / "model.gguf"
+    make_model(path, ModelSpec(arch, n_layer=1, key_length=32))
+    model = open_model(path)
+    assert model.hyper.arch == arch
+    assert f"{model.metadata['general.architecture']}-bitnet".startswith(arch)
+    assert model.hyper.head_dim == 32
+
+
+def test_norms_before_projections_stand_before_each_of_the_seven() -> None:
+    graph = architecture_named("qwen3-bitnet")
+    projections = [s for s in graph.block if s.kind == "projection"]
+    assert len(projections) == 7
+    for projection in projections:
+        (norm,) = (graph.by_name[name] for name in projection.inputs)
+        plain = architecture_named("qwen3").by_name[projection.name]
+        assert (norm.kind, norm.inputs) == ("norm", plain.inputs)
+
+
+def test_a_missing_norm_before_a_projection_is_missed_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    make_model(path, ModelSpec("qwen3-bitnet", n_layer=1))
+    tensors = dict(open_model(path).tensors)
+    del tensors["blk.0.ffn_up_norm_in.weight"]
+    hyper = read_hyperparameters(open_model(path).metadata, tensors)
+    with pytest.raises(BadInput, match=r"blk\.0\.ffn_up_norm_in\.weight"):
+        map_weights(hyper, tensors)

@@ -134,9 +134,9 @@ def test_declared_activation_of_the_architecture_is_no_finding(tmp_path: Path) -
 
 
 def test_activation_that_nobody_computes_is_refused_by_its_key(tmp_path: Path) -> None:
-    fields = {"bitnet.hidden_activation": string_field("gelu")}
+    fields = {"bitnet.hidden_activation": string_field("mish")}
     path = rewrite(bundled_model(), tmp_path / "m.gguf", fields=fields)
-    with pytest.raises(BadInput, match="is 'gelu'; supported are silu"):
+    with pytest.raises(BadInput, match="is 'mish'; supported are silu"):
         open_model(path)
 
 

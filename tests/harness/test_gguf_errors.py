@@ -155,13 +155,16 @@ def test_missing_file_and_folder_are_told(tmp_path: Path) -> None:
 METADATA: dict[str, tuple[Fields, str]] = {
     "unknown-architecture": (
         {"general.architecture": string_field("mamba")},
-        "the architecture 'mamba' is none of bitnet, bitnet-25, bitnet-b1.58, llama",
+        "the architecture 'mamba' is none of bitnet, bitnet-25, bitnet-b1.58, llama, qwen3, gemma3",
+    ),
+    "longrope": ({"bitnet.rope.scaling.type": string_field("longrope")}, "rope.scaling.type is 'longrope'"),
+    "rope-factor": ({"bitnet.rope.scaling.factor": float32_field(0.5)}, r"rope.scaling.factor is 0\.5"),
+    "rope-attention": (
+        {"bitnet.rope.scaling.attn_factor": float32_field(2)},
+        r"rope.scaling.attn_factor is 2\.0; only 1\.0 is supported",
     ),
     "alignment": ({"general.alignment": uint32_field(48)}, "general.alignment is 48, not a power of two"),
     "alignment-text": ({"general.alignment": string_field("32")}, "general.alignment is '32', not a power"),
-    "yarn": ({"bitnet.rope.scaling.type": string_field("yarn")}, "rope.scaling.type is 'yarn'"),
-    "rope-factor": ({"bitnet.rope.scaling.factor": float32_field(4)}, r"rope.scaling.factor is 4\.0"),
-    "rope-factor-old": ({"bitnet.rope.scale_linear": float32_field(2)}, r"rope.scale_linear is 2\.0"),
     "experts": ({"bitnet.expert_count": uint32_field(8)}, "expert_count is 8; experts are not supported"),
     "heads": ({"bitnet.attention.head_count": uint32_field(7)}, "7 heads do not divide the width 256"),
     "kv-heads": ({"bitnet.attention.head_count_kv": uint32_field(3)}, "3 KV heads do not divide the 4 heads"),

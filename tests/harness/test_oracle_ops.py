@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bitparity.model.rope_scaling import RopeScaling
 from bitparity.oracle import ops
 
 
@@ -150,3 +151,34 @@ def test_activations_by_hand() -> None:
     assert ops.relu2(x).tolist() == [0, 0, 9]
     np.testing.assert_allclose(ops.silu(x), [-2 / (1 + np.e**2), 0, 3 / (1 + np.e**-3)])
     assert ops.silu(np.array([-1e4])).tolist() == [0]
+
+
+def test_yarn_leaves_fast_pairs_alone_and_divides_slow_ones() -> None:
+    scaling = RopeScaling("yarn", 4.0, original_context=4096)
+    angles = ops.rope_angles(np.array([100]), 128, 10000.0, None)
+    scaled = ops.scale_angles(angles, scaling, 128, 10000.0)
+    turns = 4096 * angles[0] / 100 / (2 * np.pi)  # within the original context
+    ratio = scaled[0] / angles[0]
+    assert (ratio[turns > 40] == 1).all()
+    assert (turns > 40).sum() > 10
+    np.testing.assert_allclose(ratio[turns < 0.8], 1 / 4, rtol=1e-15)
+    assert (turns < 0.8).sum() > 10
+    assert (np.diff(ratio) <= 0).all()
+
+
+def test_linear_scaling_divides_every_angle() -> None:
+    angles = ops.rope_angles(np.array([3]), 8, 10000.0, None)
+    scaled = ops.scale_angles(angles, RopeScaling("linear", 8.0, 0), 8, 10000.0)
+    np.testing.assert_array_equal(scaled, angles / 8)
+
+
+def test_window_hides_what_lies_further_back() -> None:
+    probs = ops.causal_softmax(np.zeros((3, 1, 6)), np.array([3, 4, 5]), window=2)
+    expected = [[0, 0, 0.5, 0.5, 0, 0], [0, 0, 0, 0.5, 0.5, 0], [0, 0, 0, 0, 0.5, 0.5]]
+    np.testing.assert_array_equal(probs[:, 0], expected)
+
+
+def test_gelu_by_table_is_gelu_to_the_precision_of_f16() -> None:
+    x = np.linspace(-12, 12, 4001)
+    np.testing.assert_allclose(ops.gelu_by_table(x), ops.gelu(x), rtol=2e-3, atol=5e-3)
+    assert (ops.gelu_by_table(np.array([-10.0, 10.0])) == [0, 10]).all()

@@ -15,6 +15,7 @@ import pytest
 from bitparity.architectures import ARCHITECTURES
 from bitparity.architectures.graph import Architecture, BlockWeight, GraphStage
 from bitparity.architectures.llama import LLAMA
+from bitparity.blame.bounds import allowed_error
 from bitparity.engine import StageValue
 from bitparity.model import open_model
 from bitparity.oracle.arithmetic import arithmetic_named
@@ -67,7 +68,11 @@ def local_errors(path: Any, arithmetic: str) -> dict[tuple[int, str, int], float
         for (layer, stage), actual in call.items():
             needs = model.hyper.architecture.by_name[stage].inputs
             inputs = inputs_of(needs, layer, model.hyper.n_layer, call, before, ids)
-            expected = definition.compute(stage, Place(layer, place_rows, len(ids)), inputs)
+            place = Place(layer, place_rows, len(ids))
+            expected = definition.compute(stage, place, inputs)
+            if (stage, model.hyper.activation) == ("ffn_act", "gelu"):  # an entry of the table may be one off
+                allowed = allowed_error(definition, stage, place, inputs, expected)
+                actual = np.where(np.abs(actual - expected) <= allowed, expected, actual)
             errors[layer, stage, first] = float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
     return errors
 
@@ -81,10 +86,12 @@ def check(path: Any, arithmetic: str) -> None:
 
 @pytest.mark.parametrize("arithmetic", ["bitnet.cpp", "llama.cpp", "llama.cpp/neon"])
 @pytest.mark.parametrize("weight_format", ["I2_S", "TQ1_0", "TQ2_0", "F16", "BF16", "F32"])
-@pytest.mark.parametrize("arch", ["bitnet", "bitnet-25", "bitnet-b1.58", "llama"])
+@pytest.mark.parametrize("arch", list(ARCHITECTURES))
 def test_every_stage_of_every_arch_and_format(
     model_of: ModelOf, arch: str, weight_format: str, arithmetic: str
 ) -> None:
+    if (weight_format, arithmetic) == ("I2_S", "llama.cpp/neon"):
+        pytest.skip("llama.cpp has no I2_S, and what is fused on AArch64 is known of its Q8_K alone")
     check(model_of(arch=arch, weight_format=weight_format), arithmetic)
 
 
@@ -101,6 +108,10 @@ def test_every_stage_of_every_arch_and_format(
         {"head_format": "F16", "tied": False, "arch": "llama"},
         {"n_vocab": 517},
         {"weight_format": "F16", "n_embd": 264, "n_head": 3, "n_head_kv": 3, "n_ff": 520},
+        {"arch": "qwen3", "key_length": 128},
+        {"arch": "gemma3", "key_length": 128, "n_layer": 7, "sliding_window": 16},
+        {"rope_scaling": "linear", "rope_factor": 8.0},
+        {"arch": "qwen3", "rope_scaling": "yarn", "rope_factor": 4.0, "original_context": 16},
     ],
     ids=lambda fields: ",".join(f"{k}={v}" for k, v in fields.items()),
 )
@@ -137,7 +148,8 @@ def test_norm_of_every_head_needs_nothing_but_the_list(
 def test_norm_where_the_core_has_no_place_for_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     architecture = with_norm_of_heads("v_proj")
     monkeypatch.setitem(ARCHITECTURES, architecture.name, architecture)
-    assert str(NativeEngine().refusal(architecture.name, {"F32"})).endswith("llama, not 'v_proj-norm'")
+    refused = str(NativeEngine().refusal(architecture.name, {"F32"}))
+    assert refused.endswith("gemma3-bitnet, not 'v_proj-norm'")
 
 
 def test_a_fault_is_over_the_limit(model_of: ModelOf) -> None:

@@ -26,9 +26,21 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ),
     *(
         ("llama.cpp", {"arch": a, "weight_format": f})
-        for a in ("bitnet", "llama")
+        for a in ("bitnet", "llama", "qwen3", "gemma3")
         for f in FORMATS
         if f != "I2_S"
+    ),
+    ("llama.cpp", {"arch": "qwen3", "weight_format": "TQ2_0", "key_length": 128}),
+    ("llama.cpp", {"arch": "gemma3", "weight_format": "TQ2_0", "key_length": 128, "n_head_kv": 1}),
+    ("llama.cpp", {"arch": "gemma3", "weight_format": "TQ2_0", "n_layer": 7, "sliding_window": 16}),
+    *(
+        (reference, {"arch": "llama", "weight_format": "TQ2_0", "rope_factor": 4.0, **fields})
+        for reference in ("bitnet.cpp", "llama.cpp")
+        for fields in (
+            {"rope_scaling": "linear"},
+            {"rope_scaling": "yarn", "original_context": 16},
+            {"rope_scaling": "yarn", "original_context": 256, "rope_base": 500000.0},
+        )
     ),
     *(
         (reference, fields)

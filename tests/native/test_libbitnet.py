@@ -177,6 +177,16 @@ def test_logits_equal_those_of_the_python_front(weight_format: str) -> None:
 
 SPECS = {
     **{arch: ModelSpec(arch=arch, n_vocab=300) for arch in ARCHITECTURES},
+    "wide heads and a window": ModelSpec(
+        "gemma3",
+        n_layer=7,
+        n_vocab=300,
+        key_length=128,
+        sliding_window=4,
+        rope_scaling="linear",
+        rope_factor=8.0,
+    ),
+    "YaRN": ModelSpec(n_vocab=300, rope_scaling="yarn", rope_factor=4.0, original_context=16),
     "dedicated head": ModelSpec(n_vocab=300, tied=False, head_format="BF16"),
     "transposed F16": ModelSpec(n_vocab=300, embedding_transposed=True),
     "transposed F32": ModelSpec(n_vocab=300, embedding_transposed=True, head_format="F32"),
@@ -212,8 +222,8 @@ def test_ternary_embedding_is_unpacked_and_multiplied_as_it_is(weight_format: st
 def test_activation_that_the_file_declares_goes_before_the_architectures_own(tmp_path: Path) -> None:
     fields = {"bitnet.hidden_act": string_field("relu2")}
     same_as_front(rewrite(bundled_model(), tmp_path / "declared.gguf", fields=fields))
-    unknown = {"bitnet.hidden_activation": string_field("gelu")}
-    with pytest.raises(AssertionError, match=r"bitnet\.hidden_activation is 'gelu'; supported are silu"):
+    unknown = {"bitnet.hidden_activation": string_field("mish")}
+    with pytest.raises(AssertionError, match=r"bitnet\.hidden_activation is 'mish'; supported are silu"):
         load_model(rewrite(bundled_model(), tmp_path / "unknown.gguf", fields=unknown))
 
 

@@ -24,8 +24,7 @@ from bitparity_reference.session import open_bridge
 TOKENS = [(i * 37) % 256 for i in range(24)]
 RUNS: dict[str, dict[str, tuple[str, ...]]] = {
     "llama.cpp": {
-        "bitnet": ("F32", "F16", "BF16", "TQ1_0", "TQ2_0"),
-        "llama": ("F32", "F16", "BF16", "TQ1_0", "TQ2_0"),
+        arch: ("F32", "F16", "BF16", "TQ1_0", "TQ2_0") for arch in ("bitnet", "llama", "qwen3", "gemma3")
     },
     "bitnet.cpp": {
         arch: ("F32", "F16", "BF16", "TQ1_0", "TQ2_0", "I2_S")
@@ -166,7 +165,10 @@ def test_refusal_names_what_is_not_run() -> None:
     assert llama.refusal("bitnet", {"F16", "TQ2_0", "F32"}) is None
     assert bitnet.refusal("bitnet-b1.58", {"I2_S", "F32", "F16"}) is None
     assert llama.refusal("bitnet", {"I2_S", "F32"}) == "llama.cpp does not run weights in I2_S"
-    assert llama.refusal("bitnet-b1.58", {"F32"}) == "llama.cpp runs bitnet, llama, not bitnet-b1.58"
+    assert (
+        llama.refusal("bitnet-b1.58", {"F32"})
+        == "llama.cpp runs bitnet, gemma3, llama, qwen3, not bitnet-b1.58"
+    )
     assert bitnet.refusal("bitnet", {"TL1", "TL2"}) == "bitnet.cpp does not run weights in TL1, TL2"
 
 

@@ -175,12 +175,17 @@ def test_tap_activation_is_that_of_the_architecture(
         values = by_name(record(session, StageFilter.parse("0:ffn_*")))
         session.close()
         gate, up = (values[0, stage].astype(np.float64) for stage in ("ffn_gate", "ffn_up"))
+        # float32 throughout; the vectorised exponential is good to 2 ulp
+        rtol, atol = 2e-6, 1e-30
         if arch in ("bitnet-25", "bitnet-b1.58"):
             expected = np.maximum(gate, 0) ** 2 * up
+        elif arch == "gemma3":  # looked up by the F16 number next to the gate: 2^-11 of both
+            half = gate.astype(np.float16).astype(np.float64)
+            expected = 0.5 * half * (1 + np.tanh(np.sqrt(2 / np.pi) * (half + 0.044715 * half**3))) * up
+            rtol, atol = 2**-10, 1e-5
         else:
             expected = gate / (1 + np.exp(-gate)) * up
-        # float32 throughout; the vectorised exponential is good to 2 ulp
-        np.testing.assert_allclose(values[0, "ffn_act"], expected, rtol=2e-6, atol=1e-30, err_msg=arch)
+        np.testing.assert_allclose(values[0, "ffn_act"], expected, rtol=rtol, atol=atol, err_msg=arch)
 
 
 def test_tap_decode_steps_continue_positions_and_count_up(session: WorkerSession) -> None:
@@ -233,4 +238,6 @@ def test_tap_sink_that_raises_leaves_the_session_usable(session: WorkerSession) 
     with pytest.raises(RuntimeError, match="enough"), session.tap(EVERYTHING, sink):
         session.prefill(TOKENS)
     session.rollback(0)
-    assert len(record(session)) == len(EVERYTHING.pairs(2))
+    assert len(record(session)) == len(
+        [p for p in EVERYTHING.pairs(2) if p[1] in ARCHITECTURES["bitnet"].by_name]
+    )

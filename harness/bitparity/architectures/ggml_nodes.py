@@ -15,12 +15,20 @@ class Node:
     op             as ggml calls it
     former_name    in earlier versions of upstream; a graph has one of the two
     position_axis  the ggml axis that runs over positions: 1, or 2 behind (head_dim, heads)
+    is_weight      the name is that of the weight in its block which the node takes; it has none of its own
     """
 
     name: str
     op: str
     former_name: str = ""
     position_axis: int = 1
+    is_weight: bool = False
+
+    def names(self, layer: int) -> list[str]:
+        """What a node of this kind may be called in the graph; layer is -1 outside the blocks."""
+        if self.is_weight:
+            return [f"blk.{layer}.{self.name}.weight"]
+        return [name if layer < 0 else f"{name}-{layer}" for name in (self.name, self.former_name) if name]
 
     @property
     def is_softmax(self) -> bool:

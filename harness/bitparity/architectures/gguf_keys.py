@@ -5,9 +5,7 @@ Source: llm_load_hparams in llama.cpp's src.
 
 from __future__ import annotations
 
-from typing import Literal
-
-from bitparity.architectures.graph import HyperKey
+from bitparity.architectures.graph import Activation, HyperKey
 
 DECODER_KEYS = (
     HyperKey("n_layer", "block_count"),
@@ -25,7 +23,8 @@ DECODER_KEYS = (
 # Where a file may declare its activation function (llama.cpp's name of the key, and that of Hugging Face's
 # config.json), and what it may say there.
 ACTIVATION_KEYS = ("hidden_activation", "hidden_act")
-ACTIVATIONS: dict[str, Literal["silu", "relu2"]] = {
+ACTIVATIONS: dict[str, Activation] = {
     **dict.fromkeys(("silu", "swish"), "silu"),
+    **dict.fromkeys(("gelu", "gelu_new", "gelu_pytorch_tanh"), "gelu"),
     **dict.fromkeys(("relu2", "relu^2", "relu_squared", "squared_relu"), "relu2"),
 }

@@ -33,8 +33,9 @@ from bitparity.architectures.ggml_nodes import NodeTable
 from bitparity.stages import stage_named
 
 Kind = Literal["rows", "norm", "projection", "rotation", "softmax", "context", "product", "sum"]
+Activation = Literal["silu", "relu2", "gelu"]
 CACHES = {"keys": "k_rope", "values": "v_proj"}
-AFTER_ATTENTION = "attn_residual"  # from this stage on, no row depends on another row
+LAST_OF_ATTENTION = "attn_out"  # in the stages after it no row depends on another row
 
 
 @dataclass(frozen=True)
@@ -98,15 +99,26 @@ class Architecture:
     weights     of a block, in the order of the stages that read them; new files have them in this order
     keys        of the hyperparameters, each after those that its default is made from
     nodes       by the name of each reference that runs it: which node of its graph is which stage
+    shares_name_with   the architecture whose name its files bear, if it is not its own
+    scales_embeddings  embeddings are rows of the matrix x sqrt(n_embd)
+    divides_queries    by sqrt(head_dim), before the product with the keys instead of after it
     """
 
     name: str
     rope_pairs: Literal["neox", "norm"]
-    activation: Literal["silu", "relu2"]
+    activation: Activation
     stages: tuple[GraphStage, ...]
     weights: tuple[BlockWeight, ...]
     keys: tuple[HyperKey, ...]
     nodes: Mapping[str, NodeTable]
+    shares_name_with: str = ""
+    scales_embeddings: bool = False
+    divides_queries: bool = False
+
+    @property
+    def gguf_name(self) -> str:
+        """`general.architecture` of its files."""
+        return self.shares_name_with or self.name
 
     @cached_property
     def by_name(self) -> dict[str, GraphStage]:
@@ -129,6 +141,11 @@ class Architecture:
         """Roles of the projections whose output is added to the residual stream."""
         added = {stage.inputs[0] for stage in self.block if stage.kind == "sum"}
         return tuple(s.weight for s in self.block if s.kind == "projection" and s.name in added)
+
+    def reader_of(self, norm: GraphStage) -> str:
+        """The stage that reads an inner norm; empty when that is not one stage of the block."""
+        readers = [stage.name for stage in self.block if norm.name in stage.inputs]
+        return readers[0] if len(readers) == 1 else ""
 
     def without(self, norms: Iterable[GraphStage]) -> Self:
         """The same graph with some norms left out: a stage that read one of them reads the norm's input."""

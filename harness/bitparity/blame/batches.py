@@ -8,13 +8,13 @@ from itertools import groupby
 
 import numpy as np
 
-from bitparity.architectures.graph import AFTER_ATTENTION
+from bitparity.architectures.graph import LAST_OF_ATTENTION
 from bitparity.oracle.definition import Place
 from bitparity.stages import STAGE_NAMES
 from bitparity.trace import TraceValues
 
 # In the last layer engines may go on from here with nothing but the rows whose logits are asked for.
-REDUCED_FROM = STAGE_NAMES.index(AFTER_ATTENTION)
+REDUCED_FROM = STAGE_NAMES.index(LAST_OF_ATTENTION) + 1
 
 
 class Batches:

@@ -100,10 +100,10 @@ def _probs(of: Evaluated) -> Doubles:
     """
     definition, expected, (queries, keys) = of.definition, of.expected, of.inputs
     hyper = definition.hyper
-    q = definition.split_heads(definition.round_q(of.place, queries))
-    k = definition.cached_heads(keys)
-    scores = ops.attention_scores(q, k)
-    terms = np.sqrt(np.einsum("nhd,mhd->nhm", q * q, k * k, optimize=True) / hyper.head_dim)
+    q, k = definition.heads_of_product(of.place, queries), definition.cached_heads(keys)
+    scores = definition.scores(of.place, queries, keys)
+    divisor = 1 if hyper.architecture.divides_queries else hyper.head_dim
+    terms = np.sqrt(ops.dot_products(q * q, k * k) / divisor)
     dots = sum_error(hyper.head_dim, terms, scores)
     largest = np.max(np.where(expected > 0, np.abs(scores), 0), axis=-1, keepdims=True)
     others = U * (4 * np.abs(scores) + largest)
@@ -126,6 +126,28 @@ def _ctx(of: Evaluated) -> Doubles:
     v = of.definition.cached_heads(of.inputs[1])
     terms = np.sqrt(ops.attention_context(probs * probs, v * v))
     return sum_error(v.shape[0], terms, of.expected)
+
+
+def _product(of: Evaluated) -> Doubles:
+    """exp, 1 +, /, x up; ReLU^2 x up takes two."""
+    allowed: Doubles = _roundings(EXP_ROUNDINGS + 4)(of)
+    if of.definition.hyper.activation == "gelu":
+        allowed += _gelu(of)
+    return allowed
+
+
+def _gelu(of: Evaluated) -> Doubles:
+    """What is looked up may be the F16 number beside, where float32 rounds the table's entry to it.
+
+    1 + tanh is small where x is negative, and has the error of tanh, 2 u.
+    """
+    gate, up = of.inputs
+    x = ops.to_f16(gate)
+    exact = ops.gelu(x)
+    error = U * (np.abs(x) + (EXP_ROUNDINGS + 4) * np.abs(exact))
+    distance = np.abs(ops.to_f16(exact + error) - ops.to_f16(exact - error))
+    allowed: Doubles = distance * np.abs(up)
+    return allowed
 
 
 def _matmul(of: Evaluated) -> Doubles:
@@ -178,6 +200,6 @@ _BOUNDS: dict[Kind, Callable[[Evaluated], Doubles]] = {
     "rotation": _rope,
     "softmax": _probs,
     "context": _ctx,
-    "product": _roundings(EXP_ROUNDINGS + 4),  # exp, 1 +, /, x up; ReLU^2 x up takes two
+    "product": _product,
     "sum": _residual,
 }

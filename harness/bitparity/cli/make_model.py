@@ -50,7 +50,12 @@ def _list_presets(ctx: click.Context, option: click.Parameter, asked: bool) -> N
 @click.option("--head-format", help=f"Of the embedding and the head: {', '.join(FLOATS)}.")
 @click.option("--tied/--dedicated", default=None, help="Head: the embedding itself, or a tensor of its own.")
 @click.option("--embedding-transposed", is_flag=True, default=None, help="Store the embedding as [H, V].")
+@click.option("--key-length", type=int, help="Width of a head, where the heads do not share the width.")
 @click.option("--rope-base", type=float)
+@click.option("--rope-scaling", type=click.Choice(("none", "linear", "yarn")))
+@click.option("--rope-factor", type=float, help="How many times RoPE is stretched.")
+@click.option("--original-context", type=int, help="Positions beyond which YaRN stretches it.")
+@click.option("--sliding-window", type=int, help="Positions that five of six blocks see (gemma3).")
 @click.option("--norm-eps", type=float)
 @click.option("--seed", type=int, help="Default: BITNET_SEED, else 0.")
 @click.option(

@@ -21,7 +21,7 @@ def with_hyper(**changes: Any) -> Alter:
 
 
 def other_activation(model: Model) -> Model:
-    other = {"silu": "relu2", "relu2": "silu"}[model.hyper.activation]
+    other = "silu" if model.hyper.activation == "relu2" else "relu2"
     return with_hyper(activation=other)(model)
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from bitparity.architectures import architecture_named
+from bitparity.architectures import architecture_of_file
 from bitparity.architectures.gguf_keys import ACTIVATION_KEYS, ACTIVATIONS
-from bitparity.architectures.graph import HyperKey
+from bitparity.architectures.graph import Activation, HyperKey
 from bitparity.errors import BadInput
-from bitparity.model.types import HyperParameters, Tensor
+from bitparity.model.rope_scaling import read_rope_scaling
+from bitparity.model.types import BLOCKS_A_WINDOW_PATTERN, HyperParameters, Tensor
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class DeclaredActivation:
 
     key: str
     value: str
-    name: Literal["silu", "relu2"]
+    name: Activation
 
 
 class _Keys:
@@ -39,8 +40,9 @@ class _Keys:
 
     def read(self, key: HyperKey, before: Mapping[str, Any]) -> float:
         """The value of a hyperparameter; `before` are those that its default may be made from."""
-        default = None if key.default is None else key.default(before)
-        return self.integer(key.key, default) if key.number is int else self.real(key.key, default)
+        if key.default is not None and self.get(key.key) is None:
+            return key.default(before)
+        return self.integer(key.key) if key.number is int else self.real(key.key)
 
     def integer(self, name: str, default: float | None = None) -> int:
         """A positive whole number; an array stands for its value when it holds only one (n_ff a layer)."""
@@ -69,7 +71,7 @@ def read_hyperparameters(metadata: Mapping[str, Any], tensors: Mapping[str, Tens
     arch = metadata.get("general.architecture")
     if arch is None:
         raise BadInput("metadata key general.architecture is missing; convert the model again")
-    architecture = architecture_named(arch)
+    architecture = architecture_of_file(arch, tensors)
     keys = _Keys(metadata, arch)
     _refuse_unsupported(keys)
     read: dict[str, Any] = {}
@@ -81,6 +83,7 @@ def read_hyperparameters(metadata: Mapping[str, Any], tensors: Mapping[str, Tens
         n_vocab=_n_vocab(keys, read["n_embd"], tensors.get("token_embd.weight")),
         rope_pairs=architecture.rope_pairs,
         activation=architecture.activation if declared is None else declared.name,
+        rope_scaling=read_rope_scaling(keys.get, arch, read["context_length"]),
         **read,
     )
     _check(hyper, keys)
@@ -116,13 +119,14 @@ def _n_vocab(keys: _Keys, n_embd: int, token_embd: Tensor | None) -> int:
 
 
 def _refuse_unsupported(keys: _Keys) -> None:
-    kind = keys.get("rope.scaling.type")
-    if kind not in (None, "none", "linear"):
-        raise BadInput(f"metadata key {keys.arch}.rope.scaling.type is {kind!r}; only 'none' is supported")
-    factors = ("rope.scaling.factor", "rope.scale_linear", "rope.scaling.attn_factor")
-    for name in factors if kind != "none" else factors[2:]:
-        if keys.get(name) not in (None, 0.0, 1.0):
-            raise BadInput(f"metadata key {keys.arch}.{name} is {keys.get(name)!r}; only 1.0 is supported")
+    pattern = keys.get("attention.sliding_window_pattern")
+    if pattern not in (None, BLOCKS_A_WINDOW_PATTERN):
+        raise BadInput(
+            f"metadata key {keys.arch}.attention.sliding_window_pattern is {pattern!r}; "
+            f"only {BLOCKS_A_WINDOW_PATTERN} is supported"
+        )
+    if keys.get("final_logit_softcapping"):
+        raise BadInput(f"metadata key {keys.arch}.final_logit_softcapping is not supported")
     if keys.get("expert_count"):
         raise BadInput(
             f"metadata key {keys.arch}.expert_count is {keys.get('expert_count')}; experts are not supported"
@@ -130,7 +134,7 @@ def _refuse_unsupported(keys: _Keys) -> None:
 
 
 def _check(hyper: HyperParameters, keys: _Keys) -> None:
-    if keys.integer("attention.value_length", hyper.head_dim) != hyper.head_dim:
+    if keys.get("attention.value_length") not in (None, hyper.head_dim):
         raise BadInput(
             f"metadata key {keys.arch}.attention.value_length is not the key length {hyper.head_dim}"
         )

@@ -38,7 +38,7 @@ _2B_4T = ModelSpec(
     vocabulary=VocabularyKind(pre=None, has_scores=True), name="bitnet2b",
 )  # fmt: skip
 _1BIT_LLM = ModelSpec(
-    "bitnet", 24, 1536, 16, 16, 4096, 32_002, context_length=2048, linear_rope=True,
+    "bitnet", 24, 1536, 16, 16, 4096, 32_002, context_length=2048, rope_scaling="linear",
     vocabulary=VocabularyKind("llama", pre="default", add_bos=None), name="bitnet_b1_58-large",
 )  # fmt: skip
 _LLAMA3 = ModelSpec(

@@ -51,7 +51,8 @@ class ModelSpec:
 
     name           general.name; made of the shape when empty
     head_copied    whether a head that is not tied holds the values of the embedding
-    linear_rope    whether RoPE scaling is named, linear and by 1, as bitnet.cpp's converter does for `bitnet`
+    key_length     width of a head; None divides n_embd among the heads, and the file does not say it
+    rope_scaling   "none", "linear" or "yarn": RoPE stretched rope_factor times beyond original_context
     """
 
     arch: str = "bitnet"
@@ -72,11 +73,15 @@ class ModelSpec:
     vocabulary: VocabularyKind = _LLAMA_3
     name: str = ""
     head_copied: bool = False
-    linear_rope: bool = False
+    key_length: int | None = None
+    rope_scaling: str = "none"
+    rope_factor: float = 1.0
+    original_context: int = 4096
+    sliding_window: int | None = None
 
     @property
     def head_dim(self) -> int:
-        return self.n_embd // self.n_head
+        return self.key_length or self.n_embd // self.n_head
 
 
 def make_model(path: Path, spec: ModelSpec, progress: Progress | None = None) -> None:
@@ -107,15 +112,17 @@ def _check(spec: ModelSpec) -> None:
             raise BadInput(f"{name} is {getattr(spec, name)}; it must be a positive number")
     if spec.seed < 0:
         raise BadInput(f"the seed is {spec.seed}; it must not be negative")
-    if spec.n_embd % spec.n_head or spec.n_embd // spec.n_head % 2:
-        raise BadInput(f"{spec.n_head} heads do not divide the width {spec.n_embd} into heads of even width")
+    if spec.key_length is None and spec.n_embd % spec.n_head:
+        raise BadInput(f"{spec.n_head} heads do not divide the width {spec.n_embd}")
+    if spec.head_dim < 2 or spec.head_dim % 2:
+        raise BadInput(f"a head of width {spec.head_dim} cannot be rotated by RoPE, which takes even widths")
     if spec.n_head % spec.n_head_kv:
         raise BadInput(f"{spec.n_head_kv} KV heads do not divide the {spec.n_head} heads")
 
 
 def _fields(spec: ModelSpec) -> dict[str, bytes]:
-    arch = spec.arch
-    named = spec.name or f"synthetic {arch} {spec.n_layer}x{spec.n_embd}, seed {spec.seed}"
+    arch = architecture_named(spec.arch).gguf_name
+    named = spec.name or f"synthetic {spec.arch} {spec.n_layer}x{spec.n_embd}, seed {spec.seed}"
     fields = {
         "general.architecture": string_field(arch),
         "general.name": string_field(named),
@@ -123,9 +130,6 @@ def _fields(spec: ModelSpec) -> dict[str, bytes]:
         f"{arch}.vocab_size": uint32_field(spec.n_vocab),
         **_hyper_fields(spec),
     }
-    if spec.linear_rope:
-        fields[f"{arch}.rope.scaling.type"] = string_field("linear")
-        fields[f"{arch}.rope.scaling.factor"] = float32_field(1.0)
     return fields | _vocabulary_fields(spec)
 
 
@@ -149,13 +153,29 @@ def _vocabulary_fields(spec: ModelSpec) -> dict[str, bytes]:
 
 
 def _hyper_fields(spec: ModelSpec) -> dict[str, bytes]:
-    """The width of a head is not written: it follows from the others."""
-    values = asdict(spec) | {"rope_dim": spec.head_dim}
-    return {
-        f"{spec.arch}.{key.key}": (uint32_field if key.number is int else float32_field)(values[key.field])
-        for key in architecture_named(spec.arch).keys
-        if key.field in values
+    architecture = architecture_named(spec.arch)
+    values = asdict(spec) | {"rope_dim": spec.head_dim, "head_dim": spec.key_length}
+    fields = {
+        f"{architecture.gguf_name}.{key.key}": (uint32_field if key.number is int else float32_field)(value)
+        for key in architecture.keys
+        if (value := values.get(key.field)) is not None
     }
+    if spec.key_length is not None:
+        fields[f"{architecture.gguf_name}.attention.value_length"] = uint32_field(spec.key_length)
+    return fields | _rope_scaling_fields(spec)
+
+
+def _rope_scaling_fields(spec: ModelSpec) -> dict[str, bytes]:
+    if spec.rope_scaling == "none":
+        return {}
+    prefix = f"{architecture_named(spec.arch).gguf_name}.rope.scaling"
+    fields = {
+        f"{prefix}.type": string_field(spec.rope_scaling),
+        f"{prefix}.factor": float32_field(spec.rope_factor),
+    }
+    if spec.rope_scaling == "yarn":
+        fields[f"{prefix}.original_context_length"] = uint32_field(spec.original_context)
+    return fields
 
 
 def _plans(spec: ModelSpec) -> Iterator[TensorPlan]:

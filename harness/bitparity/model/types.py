@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitparity.architectures.graph import Architecture, axis_size
+from bitparity.architectures.graph import Activation, Architecture, axis_size
 from bitparity.formats.base import WeightFormat
 from bitparity.formats.table_lookup import Tilings
+from bitparity.model.rope_scaling import RopeScaling
+
+BLOCKS_A_WINDOW_PATTERN = 6  # Gemma 3: five windowed blocks, then one that sees all positions
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,10 @@ class HyperParameters:
     rope_base: float
     rope_dim: int  # leading dimensions of a head that are rotated
     rope_pairs: Literal["neox", "norm"]  # (i, i + rope_dim / 2) or (2i, 2i + 1)
-    activation: Literal["silu", "relu2"]
+    activation: Activation
+    rope_scaling: RopeScaling | None = None
+    sliding_window: int = 0  # positions that windowed blocks see, the token's own among them; 0 for no window
+    windowed_rope_base: float = 0.0  # of windowed blocks
 
     @property
     def arch(self) -> str:
@@ -42,6 +48,11 @@ class HyperParameters:
         """Plain data.  Its keys must never change, because recordings hold a digest of it."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self)}
         del numbers["architecture"]
+        scaling = numbers.pop("rope_scaling")
+        if scaling is not None:
+            numbers["rope_scaling"] = asdict(scaling)
+        if not self.sliding_window:
+            del numbers["sliding_window"], numbers["windowed_rope_base"]
         return numbers | {"arch": self.arch, "sub_norms": bool(self.architecture.inner_norms)}
 
     def size(self, axis: str) -> int:
@@ -51,6 +62,10 @@ class HyperParameters:
     @property
     def n_embd_kv(self) -> int:
         return self.n_head_kv * self.head_dim
+
+    def is_windowed(self, layer: int) -> bool:
+        """Whether a block sees a window of positions only: with a window, all but every sixth."""
+        return bool(self.sliding_window) and layer % BLOCKS_A_WINDOW_PATTERN != BLOCKS_A_WINDOW_PATTERN - 1
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import numpy as np
 
 from bitparity.errors import BadInput, ShapeError
 from bitparity.formats.base import Floats
+from bitparity.model.rope_scaling import RopeScaling
 from bitparity.model.rows import read_rows
 from bitparity.model.types import HyperParameters, LayerWeights, Model, Tensor, Weights
 
@@ -122,9 +123,16 @@ def describe_mapping(model: Model) -> list[str]:
         head_rule,
         f"activation: {hyper.activation}; norms inside branches: {inner or 'none'}",
         f"RoPE: {hyper.rope_pairs} pairs, {hyper.rope_dim} of {hyper.head_dim} dimensions, "
-        f"base {hyper.rope_base:g}"
+        f"base {hyper.rope_base:g}{_stretched(hyper.rope_scaling)}"
         f"{', divided by rope_freqs.weight' if weights.rope_factors else ''}",
     ]
+
+
+def _stretched(scaling: RopeScaling | None) -> str:
+    if scaling is None:
+        return ""
+    beyond = f" beyond {scaling.original_context} positions" if scaling.kind == "yarn" else ""
+    return f", stretched {scaling.factor:g} times{beyond} ({scaling.kind})"
 
 
 def check_mapping(model: Model) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bitparity.architectures.graph import AFTER_ATTENTION, CACHES
+from bitparity.architectures.graph import CACHES, LAST_OF_ATTENTION
 from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.ops import Doubles, Singles
 
@@ -60,10 +60,10 @@ class Decoder:
         layer, caches = place.layer, self._caches[place.layer]
         made: dict[str, Any] = {"block_input": x}
         for stage in self._block:
-            if stage.name == AFTER_ATTENTION and reduce:
-                place = Place(layer, place.positions[-1:], 1)
-                made = {need: made[need][-1:] for need in stage.inputs}
             made[stage.name] = run.stage(stage.name, place, made)
+            if stage.name == LAST_OF_ATTENTION and reduce:
+                place = Place(layer, place.positions[-1:], 1)
+                made = {name: rows[-1:] for name, rows in made.items()}
             for name, fills in CACHES.items():
                 if fills == stage.name:
                     made[name] = caches[name] = np.concatenate((caches[name], made[stage.name]))

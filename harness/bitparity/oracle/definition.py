@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+import numpy as np
+
 from bitparity.architectures.graph import GraphStage, Kind
 from bitparity.model.types import HyperParameters, Model
 from bitparity.oracle import ops
@@ -33,6 +35,9 @@ class Place:
     positions: Positions
     rows: int
     reduced: bool = False
+
+
+_ACTIVATIONS = {"silu": ops.silu, "relu2": ops.relu2, "gelu": ops.gelu_by_table}
 
 
 class Definition:
@@ -98,8 +103,12 @@ class Definition:
     def rows(self, stage: GraphStage, place: Place, tokens: list[int]) -> Doubles:
         """Embeddings, rounded to the type in which the engine keeps them."""
         kept_as = self.arithmetic.embeddings
-        stored = self.matrix(stage, place.layer).select(tokens)
-        return stored if kept_as == AS_STORED else ops.round_to(stored, kept_as)
+        rows = self.matrix(stage, place.layer).select(tokens)
+        if kept_as != AS_STORED:
+            rows = ops.round_to(rows, kept_as)
+        if not self.hyper.architecture.scales_embeddings:
+            return rows
+        return rows * np.float64(np.sqrt(np.float32(self.hyper.n_embd)))
 
     def norm(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
         """A weight of one head's width norms every head alone."""
@@ -112,12 +121,15 @@ class Definition:
         return multiply(self.matrix(stage, place.layer), x, self.arithmetic, place.rows)
 
     def rotate(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
-        return ops.rotate(self.split_heads(x), self.angles(place), self.hyper.rope_pairs).reshape(x.shape)
+        scaling = None if self.hyper.is_windowed(place.layer) else self.hyper.rope_scaling
+        magnitude = scaling.magnitude if scaling else 1.0
+        heads = self.split_heads(x)
+        return ops.rotate(heads, self.angles(place), self.hyper.rope_pairs, magnitude).reshape(x.shape)
 
     def softmax(self, stage: GraphStage, place: Place, q: Doubles, keys: Doubles) -> Doubles:
         """Causal softmax of q.k over cached keys; (n, n_head, positions)."""
-        heads = self.split_heads(self.round_q(place, q))
-        return ops.causal_softmax(ops.attention_scores(heads, self.cached_heads(keys)), place.positions)
+        window = self.hyper.sliding_window if self.hyper.is_windowed(place.layer) else 0
+        return ops.causal_softmax(self.scores(place, q, keys), place.positions, window)
 
     def context(self, stage: GraphStage, place: Place, probs: Doubles, values: Doubles) -> Doubles:
         """Mean of cached values, weighted by the softmax row."""
@@ -125,8 +137,19 @@ class Definition:
 
     def gate(self, stage: GraphStage, place: Place, gate: Doubles, up: Doubles) -> Doubles:
         """act(gate) x up; act is ReLU^2 in BitNet b1.58 2B4T, SiLU in the models before it."""
-        activation = ops.relu2 if self.hyper.activation == "relu2" else ops.silu
-        return activation(gate) * up
+        return _ACTIVATIONS[self.hyper.activation](gate) * up
+
+    def scores(self, place: Place, q: Doubles, keys: Doubles) -> Doubles:
+        """q.k / sqrt(head_dim) of every head, (n, n_head, positions)."""
+        divisor = 1 if self.hyper.architecture.divides_queries else np.sqrt(self.hyper.head_dim)
+        return ops.dot_products(self.heads_of_product(place, q), self.cached_heads(keys)) / divisor
+
+    def heads_of_product(self, place: Place, q: Doubles) -> Doubles:
+        """Queries as they are multiplied with the keys, (n, n_head, head_dim)."""
+        if self.hyper.architecture.divides_queries:
+            inverse = np.float64(np.float32(1) / np.sqrt(np.float32(self.hyper.head_dim)))
+            q = (q * inverse).astype(np.float32).astype(np.float64)
+        return self.split_heads(self.round_q(place, q))
 
     def add(self, stage: GraphStage, place: Place, branch: Doubles, stream: Doubles) -> Doubles:
         return branch + stream
@@ -138,7 +161,12 @@ class Definition:
         """RoPE angles of every position, (n, rope_dim / 2)."""
         make = ops.rope_angles_by_recurrence if self.arithmetic.rope_by_recurrence else ops.rope_angles
         hyper = self.hyper
-        return make(place.positions, hyper.rope_dim, hyper.rope_base, self.weights.rope_factors)
+        if hyper.is_windowed(place.layer):
+            return make(place.positions, hyper.rope_dim, hyper.windowed_rope_base, None)
+        angles = make(place.positions, hyper.rope_dim, hyper.rope_base, self.weights.rope_factors)
+        if hyper.rope_scaling is None:
+            return angles
+        return ops.scale_angles(angles, hyper.rope_scaling, hyper.rope_dim, hyper.rope_base)
 
     def round_q(self, place: Place, q: Doubles) -> Doubles:
         return ops.round_to(q, self.arithmetic.q_type(place.rows, self.hyper.n_head))

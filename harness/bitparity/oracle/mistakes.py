@@ -181,10 +181,11 @@ def _shape(matrix: Matrix) -> tuple[int, ...]:
 
 def _activation_mistakes(d: Definition, stage: GraphStage) -> Iterator[Mistake]:
     gate, up = stage.inputs
-    names = {"silu": "SiLU", "relu2": "ReLU²"}
-    other = "silu" if d.hyper.activation == "relu2" else "relu2"
-    words = f"computes {names[other]} where {names[d.hyper.activation]} is defined"
-    yield Mistake(words, with_hyper(d, activation=other))
+    names = {"silu": "SiLU", "relu2": "ReLU²", "gelu": "GELU"}
+    for other in names:
+        if other != d.hyper.activation:
+            words = f"computes {names[other]} where {names[d.hyper.activation]} is defined"
+            yield Mistake(words, with_hyper(d, activation=other))
     yield Mistake(f"computes ReLU where {names[d.hyper.activation]} is defined", PlainRelu.like(d))
     yield Mistake(f"does not multiply by {up}", WithoutUp.like(d))
     yield Mistake(f"activates {up} and multiplies by {gate}", GateAndUpSwapped.like(d))

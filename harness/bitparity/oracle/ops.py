@@ -4,6 +4,7 @@
     [2] Ma et al. 2025, "BitNet b1.58 2B4T Technical Report", arXiv 2504.12285
     [3] Su et al. 2021, "RoFormer", arXiv 2104.09864
     [4] Ainslie et al. 2023, "GQA", arXiv 2305.13245
+    [5] Peng et al. 2023, "YaRN", arXiv 2309.00071
 
 Arrays have one row a position.  Quantisers work in float32, because the rounding of their product is part of
 the weight formats' definition: the same product in float64 falls on the other side of some ties.
@@ -18,6 +19,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bitparity.model.rope_scaling import RopeScaling
 
 Doubles = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -244,21 +247,39 @@ def rope_angles_by_recurrence(
     return angles.astype(np.float64)
 
 
+def scale_angles(angles: Doubles, scaling: RopeScaling, rope_dim: int, base: float) -> Doubles:
+    """Angles of RoPE stretched to a longer context: divided, or by YaRN, [5] section 3.2.
+
+    As in the code of its authors, the ramp between both kinds of pairs is linear in the pair's number.
+
+    angles (n, rope_dim / 2), as without scaling; returns the same shape
+    """
+    divided = angles / scaling.factor
+    if scaling.kind == "linear":
+        return divided
+    low, high = scaling.blended_pairs(rope_dim, base)
+    pairs = np.arange(rope_dim // 2)
+    left_alone = 1 - np.clip((pairs - low) / max(0.001, high - low), 0, 1)
+    out: Doubles = divided * (1 - left_alone) + angles * left_alone
+    return out
+
+
 def pair_dimensions(count: int, pairs: Pairs) -> tuple[Positions, Positions]:
     """The two dimensions of each of `count` pairs."""
     i = np.arange(count)
     return (i, i + count) if pairs == "neox" else (2 * i, 2 * i + 1)
 
 
-def rotate(x: Doubles, angles: Doubles, pairs: Pairs) -> Doubles:
+def rotate(x: Doubles, angles: Doubles, pairs: Pairs, magnitude: float = 1.0) -> Doubles:
     """Rotate pairs of every head by its position's angles; later dimensions stay.
 
-    x       (n, heads, head_dim)
-    angles  (n, rope_dim / 2)
-    pairs   neox: dimensions (i, i + rope_dim / 2); norm: (2i, 2i + 1)
+    x          (n, heads, head_dim)
+    angles     (n, rope_dim / 2)
+    pairs      neox: dimensions (i, i + rope_dim / 2); norm: (2i, 2i + 1)
+    magnitude  what rotated pairs are multiplied by besides: YaRN's
     """
     first, second = pair_dimensions(angles.shape[-1], pairs)
-    cos, sin = np.cos(angles)[:, None, :], np.sin(angles)[:, None, :]
+    cos, sin = magnitude * np.cos(angles)[:, None, :], magnitude * np.sin(angles)[:, None, :]
     out = x.copy()
     out[..., first] = x[..., first] * cos - x[..., second] * sin
     out[..., second] = x[..., first] * sin + x[..., second] * cos
@@ -270,16 +291,24 @@ def share_heads(kv: Doubles, n_head: int) -> Doubles:
     return np.repeat(kv, n_head // kv.shape[1], axis=1)
 
 
-def attention_scores(q: Doubles, k: Doubles) -> Doubles:
-    """q.k / sqrt(head_dim).  q (n, heads, d), k (m, heads, d); returns (n, heads, m)."""
-    scores: Doubles = np.einsum("nhd,mhd->nhm", q, k, optimize=True) / np.sqrt(q.shape[-1])
-    return scores
+def dot_products(q: Doubles, k: Doubles) -> Doubles:
+    """q.k of every head.  q (n, heads, d), k (m, heads, d); returns (n, heads, m)."""
+    products: Doubles = np.einsum("nhd,mhd->nhm", q, k, optimize=True)
+    return products
 
 
-def causal_softmax(scores: Doubles, positions: Positions) -> Doubles:
-    """Softmax over columns 0..position of each row, zero beyond.  scores (n, heads, m), positions (n,)."""
-    later = np.arange(scores.shape[-1]) > positions[:, None, None]
-    masked = np.where(later, -np.inf, scores)
+def causal_softmax(scores: Doubles, positions: Positions, window: int = 0) -> Doubles:
+    """Softmax over columns 0..position of each row, zero beyond.
+
+    scores     (n, heads, m)
+    positions  (n,)
+    window     if not 0, only so many columns up to the position count
+    """
+    columns = np.arange(scores.shape[-1])
+    out_of_sight = columns > positions[:, None, None]
+    if window:
+        out_of_sight |= columns <= positions[:, None, None] - window
+    masked = np.where(out_of_sight, -np.inf, scores)
     weights = np.exp(masked - np.max(masked, axis=-1, keepdims=True))
     probs: Doubles = weights / np.sum(weights, axis=-1, keepdims=True)
     return probs
@@ -296,6 +325,18 @@ def silu(x: Doubles) -> Doubles:
     with np.errstate(over="ignore"):  # exp(-x) is infinite below -709, and x / inf is the limit
         out: Doubles = x / (1 + np.exp(-x))
     return out
+
+
+def gelu(x: Doubles) -> Doubles:
+    """x * Phi(x) by the hyperbolic tangent: Hendrycks and Gimpel 2016, arXiv 1606.08415, section 2."""
+    out: Doubles = 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * x * (1 + 0.044715 * x * x)))
+    return out
+
+
+def gelu_by_table(x: Doubles) -> Doubles:
+    """GELU as ggml has it: from a table with an entry for every F16 number (ggml_vec_geglu_f32)."""
+    within = to_f16(gelu(to_f16(x)))
+    return np.where(x <= -10, 0, np.where(x >= 10, x, within))
 
 
 def relu2(x: Doubles) -> Doubles:

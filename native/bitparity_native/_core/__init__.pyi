@@ -16,8 +16,13 @@ StageSink = Callable[[int, str, int, NDArray[np.float32]], None]
 def compiler() -> str:
     """Name and version of the compiler that built the core."""
 
-def stages_before_inner_norms() -> list[str]:
-    """The stages that a norm inside a branch may follow."""
+def readers_of_inner_norms() -> list[str]:
+    """The stages that may take their input through a norm inside a branch."""
+
+class RopeScaling:
+    """RoPE's angles divided by a factor, or by YaRN; without arguments, as they are."""
+
+    def __init__(self, *, yarn: bool = False, factor: float = 1.0, original_context: int = 0) -> None: ...
 
 class HyperParameters:
     def __init__(
@@ -34,7 +39,12 @@ class HyperParameters:
         norm_eps: float,
         rope_base: float,
         rope_pairs: str,
+        rope_scaling: RopeScaling,
         activation: str,
+        scales_embeddings: bool,
+        divides_queries: bool,
+        sliding_window: int,
+        windowed_rope_base: float,
     ) -> None: ...
 
 class Matrix:

@@ -49,6 +49,7 @@ struct AttentionCall {
     float* out;      // the same shape
     float* probs;    // null, or (tokens, n_head, probs_width) to be filled up to each token's own position
     std::size_t probs_width;
+    int window;  // positions that a token sees, itself among them; 0 for all
 };
 
 class Attention {

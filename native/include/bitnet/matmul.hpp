@@ -2,7 +2,7 @@
 #pragma once
 
 #include <array>
-#include <initializer_list>
+#include <span>
 #include <vector>
 
 #include "bitnet/arithmetic.hpp"
@@ -60,6 +60,6 @@ struct MatMulJob {
 
 // out = x . weights^T for every job, in one round of the pool.
 void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, int batch,
-              const Arithmetic& arithmetic, std::initializer_list<MatMulJob> jobs);
+              const Arithmetic& arithmetic, std::span<const MatMulJob> jobs);
 
 }  // namespace bitnet

@@ -10,17 +10,32 @@
 
 namespace bitnet {
 
-enum class Activation : std::uint8_t { silu, relu2 };
+enum class Activation : std::uint8_t { silu, relu2, gelu };
 enum class RopePairs : std::uint8_t { neox, norm };  // (i, i + n / 2) or (2 i, 2 i + 1)
+
+// RoPE stretched to a longer context: angles divided by a factor, or by YaRN (Peng et al. 2023, arXiv 2309.00071).
+struct RopeScaling {
+    bool yarn = false;
+    float factor = 1;          // 1 changes nothing
+    int original_context = 0;  // positions; for YaRN
+};
 
 struct HyperParameters {
     int n_vocab, n_layer, n_embd, n_head, n_head_kv, head_dim, n_ff, rope_dim;
     float norm_eps, rope_base;
     RopePairs rope_pairs;
+    RopeScaling rope_scaling;
     Activation activation;
+    bool scales_embeddings = false;  // by sqrt(n_embd)
+    bool divides_queries = false;  // by sqrt(head_dim), before the product with the keys instead of after it
+    int sliding_window = 0;        // positions that windowed blocks see; 0 for no window
+    float windowed_rope_base = 0;
 
     int n_embd_q() const { return n_head * head_dim; }
     int n_embd_kv() const { return n_head_kv * head_dim; }
+
+    // With a window, all blocks have it but every sixth (Gemma 3).
+    bool is_windowed(int layer) const { return sliding_window > 0 && layer % 6 != 5; }
 };
 
 // (rows, cols) packed row by row.
@@ -32,11 +47,11 @@ struct Matrix {
     float scale = 1;  // I2_S: the float after the codes
 };
 
-// A norm inside a branch, computed in place when the stage that it follows is done.
+// A norm inside a branch, of what one stage takes.
 struct InnerNorm {
-    std::string stage, follows;
+    std::string stage, reader;
     const float* weight;  // (width,)
-    int width;            // a row of the stage before is one or more parts of this width, normed one by one
+    int width;            // a row of what is normed is one or more parts of this width, normed one by one
 };
 
 struct Layer {

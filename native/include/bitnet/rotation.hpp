@@ -19,11 +19,15 @@ public:
     void apply(const KernelSet& kernels, int i, float* heads, int n_head) const;
 
 private:
+    float scaled(float theta, int pair) const;
+
     HyperParameters hyper_;
     const float* factors_;
     bool in_fours_;
     float theta_scale_;
-    std::vector<float> cos_, sin_;  // (positions, rope_dim / 2)
+    float magnitude_;                // what cosines and sines are multiplied by
+    std::vector<float> left_alone_;  // (rope_dim / 2,) how much of a pair's angle YaRN does not divide
+    std::vector<float> cos_, sin_;   // (positions, rope_dim / 2)
 };
 
 }  // namespace bitnet

@@ -9,6 +9,7 @@
 #include "bitnet/arithmetic.hpp"
 #include "bitnet/attention.hpp"
 #include "bitnet/faults.hpp"
+#include "bitnet/gelu.hpp"
 #include "bitnet/matmul.hpp"
 #include "bitnet/model.hpp"
 #include "bitnet/rotation.hpp"
@@ -17,8 +18,8 @@
 
 namespace bitnet {
 
-// The stages that an inner norm may follow.
-std::vector<std::string> stages_before_inner_norms();
+// The stages that may take their input through an inner norm.
+std::vector<std::string> readers_of_inner_norms();
 
 struct SessionOptions {
     int context;
@@ -58,14 +59,29 @@ private:
     void make_room(int tokens);  // of a call
     void run_chunk(const std::int32_t* tokens, const Chunk& chunk);
     void embed(const std::int32_t* tokens, const Chunk& chunk);
+    // A projection of the layer and the stage that it is.
+    struct Projection {
+        const char* stage;
+        const Matrix& weight;
+        float* out;
+    };
+    // Projects x (chunk.rows, cols), which is left as it is, and records what comes out.
+    void project(int layer, const Chunk& chunk, const float* x, int cols,
+                 std::initializer_list<Projection> projections);
     void attention_block(int layer, const Chunk& chunk);
     void rotate_and_store(int layer, const Chunk& chunk);
+    void divide_queries(const Chunk& chunk);
     void attend(int layer, const Chunk& chunk);
     void feed_forward_block(int layer, const Chunk& chunk);
+    void activate(const float* gate, const float* up, int n, float* out) const;
     void write_logits(const Chunk& chunk, bool only_last, float* logits);
     void norm(const float* weight, int width, int rows, const float* x, float* out);
-    // Computes the inner norms that follow a stage; its values x (chunk.rows, width) become theirs.
-    void norm_after(int layer, std::string_view stage, const Chunk& chunk, int width, float* x);
+    // The norm of what a stage of this layer takes, if there is one.
+    const InnerNorm* inner_norm(int layer, std::string_view reader) const;
+    // Computes and records it; x and out (chunk.rows, width) may be the same.
+    void apply(const InnerNorm& norm, int layer, const Chunk& chunk, int width, const float* x, float* out);
+    // Norms x (chunk.rows, width) in place, where a norm stands before the reader.
+    void norm_before(std::string_view reader, int layer, const Chunk& chunk, int width, float* x);
     void add_to_stream(const Chunk& chunk);
     void multiply_from(const float* x, int cols, const Chunk& chunk, std::initializer_list<MatMulJob> jobs);
     void record(int layer, const char* stage, const Chunk& chunk, int width, const float* values);
@@ -79,13 +95,15 @@ private:
     ThreadPool pool_;
     KvCache cache_;
     Attention attention_;
-    Rotation rotation_;
+    Rotation rotation_, windowed_rotation_;
+    GeluTable gelu_;
     ActivationBuffer activations_;
     Tap tap_;
 
-    std::vector<float> stream_;              // (chunk, n_embd) the residual stream
-    std::vector<float> normed_;              // (chunk, n_embd)
-    std::vector<float> projected_;           // (chunk, n_embd)
+    std::vector<float> stream_;     // (chunk, n_embd) the residual stream
+    std::vector<float> normed_;     // (chunk, n_embd)
+    std::vector<float> projected_;  // (chunk, n_embd)
+    std::vector<float> input_;      // (chunk, n_embd) what one projection takes through a norm of its own
     std::vector<float> q_, context_values_;  // (chunk, n_embd_q)
     std::vector<float> k_, v_;               // (chunk, n_embd_kv)
     std::vector<float> gate_, up_;           // (chunk, n_ff)

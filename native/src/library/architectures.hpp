@@ -33,7 +33,7 @@ struct HyperKey {
 };
 
 struct InnerNormRow {
-    std::string_view stage, follows, role;
+    std::string_view stage, reader, role;
 };
 
 struct StageRow {
@@ -43,8 +43,10 @@ struct StageRow {
 
 struct Architecture {
     std::string_view name;
+    std::string_view gguf_name;  // general.architecture of its files, which two may share
     RopePairs rope_pairs;
     Activation activation;
+    bool scales_embeddings, divides_queries;
     bool is_llama_with_norms;  // the graph that the core computes
     bool only_bitnet_cpp;      // no other reference runs it
     std::vector<StageRow> stages;

@@ -1,6 +1,8 @@
 #include "library/hyperparameters.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <limits>
 #include <string>
 
@@ -100,28 +102,57 @@ int read_n_vocab(const GgufFile& file, const Keys& keys, int n_embd) {
     return int(n_vocab);
 }
 
-bool is_zero_or_one(const Value& value) {
-    if (const auto* real = std::get_if<double>(&value)) return *real == 0.0 || *real == 1.0;
-    if (const auto* whole = std::get_if<std::int64_t>(&value)) return *whole == 0 || *whole == 1;
-    return false;
+bool is_one_of(const Value& value, std::initializer_list<double> numbers) {
+    const auto* real = std::get_if<double>(&value);
+    const auto* whole = std::get_if<std::int64_t>(&value);
+    if (real == nullptr && whole == nullptr) return false;
+    const double number = real != nullptr ? *real : double(*whole);
+    return std::find(numbers.begin(), numbers.end(), number) != numbers.end();
+}
+
+// Refuses a value of a key, if the file has it, that is none of these numbers; the first is named.
+void require(const Keys& keys, std::string_view key, std::initializer_list<double> numbers) {
+    const Value* value = keys.find(key);
+    if (value == nullptr || is_one_of(*value, numbers)) return;
+    throw BadInput("metadata key " + keys.name(key) + " is " + value_text(*value) + "; only " +
+                   value_text(Value(*numbers.begin())) + " is supported");
+}
+
+// As bitparity.model.rope_scaling has it.
+RopeScaling read_rope_scaling(const Keys& keys, int context_length) {
+    std::string kind = "linear";
+    if (const Value* value = keys.find("rope.scaling.type")) {
+        const auto* text = std::get_if<std::string>(value);
+        if (text == nullptr || (*text != "none" && *text != "linear" && *text != "yarn")) {
+            throw BadInput("metadata key " + keys.name("rope.scaling.type") + " is " + value_text(*value) +
+                           "; only none, linear and yarn are supported");
+        }
+        kind = *text;
+    }
+    require(keys, "rope.scaling.attn_factor", {1});
+    require(keys, "rope.scaling.yarn_log_multiplier", {0});
+    require(keys, "rope.scaling.yarn_ext_factor", {1, -1});
+    require(keys, "rope.scaling.yarn_attn_factor", {1});
+    require(keys, "rope.scaling.yarn_beta_fast", {32});
+    require(keys, "rope.scaling.yarn_beta_slow", {1});
+    for (const std::string_view key : {"rope.scaling.factor", "rope.scale_linear"}) {
+        const Value* value = keys.find(key);
+        if (kind == "none" || value == nullptr || is_one_of(*value, {0, 1})) continue;
+        const float factor = keys.real(key);
+        if (factor < 1) {
+            throw BadInput("metadata key " + keys.name(key) + " is " + value_text(*value) +
+                           "; it must be at least 1");
+        }
+        const bool has_original = keys.find("rope.scaling.original_context_length") != nullptr;
+        return {kind == "yarn", factor,
+                has_original ? keys.integer("rope.scaling.original_context_length") : context_length};
+    }
+    return {};
 }
 
 void refuse_unsupported(const Keys& keys) {
-    const Value* kind = keys.find("rope.scaling.type");
-    const auto* text = kind == nullptr ? nullptr : std::get_if<std::string>(kind);
-    const bool is_none = text != nullptr && *text == "none";
-    if (kind != nullptr && !is_none && !(text != nullptr && *text == "linear")) {
-        throw BadInput("metadata key " + keys.name("rope.scaling.type") + " is " + value_text(*kind) +
-                       "; only 'none' is supported");
-    }
-    for (const std::string_view key :
-         {"rope.scaling.factor", "rope.scale_linear", "rope.scaling.attn_factor"}) {
-        const Value* value = keys.find(key);
-        const bool counts = !is_none || key == "rope.scaling.attn_factor";
-        if (value == nullptr || !counts || is_zero_or_one(*value)) continue;
-        throw BadInput("metadata key " + keys.name(key) + " is " + value_text(*value) +
-                       "; only 1.0 is supported");
-    }
+    require(keys, "attention.sliding_window_pattern", {6});
+    require(keys, "final_logit_softcapping", {0});
     const Value* experts = keys.find("expert_count");
     if (experts != nullptr && value_text(*experts) != "0") {
         throw BadInput("metadata key " + keys.name("expert_count") + " is " + value_text(*experts) +
@@ -173,28 +204,51 @@ void check(const Shape& shape, const Keys& keys) {
 
 }  // namespace
 
+bool has_a_part_for_every_tensor_of_the_first_block(const Architecture& architecture, const GgufFile& file) {
+    constexpr std::string_view prefix = "blk.0.", suffix = ".weight";
+    for (const auto& [name, tensor] : file.tensors()) {
+        if (!name.starts_with(prefix)) continue;
+        const bool has_part = std::any_of(
+            architecture.weights.begin(), architecture.weights.end(), [&](const BlockWeight& weight) {
+                return name == std::string(prefix) + std::string(weight.tensor) + std::string(suffix);
+            });
+        if (!has_part) return false;
+    }
+    return true;
+}
+
+// As bitparity.architectures.architecture_of_file: of several with this name the smallest that fits the file.
 const Architecture& architecture_of(const GgufFile& file) {
     const std::string* name = file.text("general.architecture");
     if (name == nullptr) {
         throw BadInput("metadata key general.architecture is missing; convert the model again");
     }
     std::vector<std::string> known;
+    std::vector<const Architecture*> named;
     for (const Architecture& architecture : architectures()) {
         if (!architecture.is_llama_with_norms) continue;
-        if (architecture.name == *name) return architecture;
-        known.emplace_back(architecture.name);
+        if (architecture.gguf_name == *name) named.push_back(&architecture);
+        if (architecture.gguf_name == architecture.name) known.emplace_back(architecture.name);
     }
+    std::ranges::sort(named, {}, [](const Architecture* a) { return a->weights.size(); });
+    for (const Architecture* architecture : named) {
+        if (has_a_part_for_every_tensor_of_the_first_block(*architecture, file)) return *architecture;
+    }
+    if (!named.empty()) return *named.front();
     throw BadInput("libbitnet runs " + joined(known) + ", not " + quoted(*name));
 }
 
 Shape read_shape(const GgufFile& file, const Architecture& architecture) {
-    const Keys keys(file, architecture.name);
+    const Keys keys(file, architecture.gguf_name);
     refuse_unsupported(keys);
     Shape shape{};
     for (const HyperKey& key : architecture.keys) read(key, keys, shape);
     shape.n_vocab = read_n_vocab(file, keys, shape.n_embd);
     shape.rope_pairs = architecture.rope_pairs;
+    shape.rope_scaling = read_rope_scaling(keys, shape.context_length);
     shape.activation = read_activation(keys, architecture.activation);
+    shape.scales_embeddings = architecture.scales_embeddings;
+    shape.divides_queries = architecture.divides_queries;
     check(shape, keys);
     return shape;
 }

@@ -157,7 +157,7 @@ private:
                      .inner_norms = {}};
         for (const InnerNormRow& norm : architecture_.inner_norms) {
             const float* weight = vector(norm.role);
-            mapped.inner_norms.push_back({std::string(norm.stage), std::string(norm.follows), weight,
+            mapped.inner_norms.push_back({std::string(norm.stage), std::string(norm.reader), weight,
                                           int(mapped_.vectors.back().size())});
         }
         return mapped;
