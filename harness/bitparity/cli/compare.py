@@ -30,6 +30,7 @@ from bitparity.engines.ways import open_engine
 from bitparity.errors import BadInput
 from bitparity.model.checks import Finding
 from bitparity.model.types import Model
+from bitparity.noise.verdict import PASSES, Verdict
 from bitparity.registry import resolve_reference
 from bitparity.report.blame import print_blame
 from bitparity.report.html import write_page
@@ -64,6 +65,7 @@ class Options:
     stage_map: Path | None
     time_limit: float
     limit: float | None
+    require: str
     blame: bool
     force: bool
     trace_filter: str
@@ -116,6 +118,13 @@ class Options:
     type=click.FloatRange(0),
     help="Judge by this fixed limit on 1 - cosine, not by measured noise.",
 )
+@click.option(
+    "--require",
+    type=click.Choice([verdict.value for verdict in PASSES]),
+    default=Verdict.NOISE.value,
+    show_default=True,
+    help="The least that passes.",
+)
 @click.option("--blame", is_flag=True, help="Judge every stage of both engines.")
 @force_option
 @click.option(
@@ -132,8 +141,9 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     A file of prompts has one text a line; a .jsonl file has a string, a list of token ids, or an object
     with "text" or "tokens" a line.
 
-    Exits with 0 when the engines agree or differ by noise, 1 when they diverged, 3 when they tokenize
-    differently, 4 when nothing could be compared, and 5 when an engine failed.
+    Exits with 0 when the engines agree, when the oracle explains what they differ by, or when that is noise;
+    1 when they diverged or less passed than --require says, 3 when they tokenize differently, 4 when nothing
+    could be compared, and 5 when an engine failed.
     """
     options, settings = Options(**given), read_settings()
     name = resolve_reference(options.reference, bitnet_cpp_is_set=settings.bitnet_cpp_dir is not None)
@@ -192,6 +202,7 @@ def _comparison(options: Options, reference: Engine, settings: Settings, command
         threads=options.threads,
         device_id=options.device_id,
         tokenizer=choose_tokenizer(options.tokenizer, model),
+        required=Verdict(options.require),
         trace_filter=StageFilter.parse(options.trace_filter, model.hyper.n_layer).text,
         command=command,
         findings=_findings(sides, prompts, options.force),

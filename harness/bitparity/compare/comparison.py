@@ -12,6 +12,7 @@ from bitparity.engine import Engine, Session
 from bitparity.model.checks import Finding
 from bitparity.model.types import Model
 from bitparity.noise.measure import MIN_SAMPLE
+from bitparity.noise.verdict import Verdict
 from bitparity.runs import choose_context, follow, open_session
 from bitparity.settings import Settings
 
@@ -33,6 +34,7 @@ class Comparison:
     model     what both were meant to run, if that is not the reference's own file
     context   positions to make room for; None is as many as the prompts need
     threads   of each engine; None takes the number of the settings
+    required  the least that passes: agree, explained or noise
     command   the command line that repeats this run, for reports
     findings  of the checks of both files, for reports
     """
@@ -49,6 +51,7 @@ class Comparison:
     device_id: int | None = None
     tokenizer: ExternalTokenizer | None = None
     trace_filter: str = "*:*"
+    required: Verdict = Verdict.NOISE
     command: str = ""
     findings: Sequence[Finding] = ()
 

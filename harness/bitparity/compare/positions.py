@@ -19,11 +19,13 @@ from bitparity.processors import usable_processors
 
 @dataclass(frozen=True, slots=True)
 class PositionRecord:
-    """What was measured at one position; `token` is the id that was fed there."""
+    """What was measured at one position; `token` is the id that was fed there, logits are (n_vocab,)."""
 
     position: int
     token: int
     metrics: PositionMetrics
+    expected: Floats
+    actual: Floats
 
 
 def logits_by_position(session: Session, tokens: Sequence[int], chunking: Chunking) -> Iterator[Floats]:
@@ -89,11 +91,13 @@ def compare_positions(
     with ThreadPoolExecutor(usable_processors()) as pool:
         for expected_rows, actual_rows in chunks:
             best = int(np.argmax(expected_rows[-1]))
-            for metrics in pool.map(measure, expected_rows, actual_rows):
-                yield PositionRecord(position, tokens[position], metrics)
+            measured = pool.map(measure, expected_rows, actual_rows)
+            for metrics, *rows in zip(measured, expected_rows, actual_rows, strict=True):
+                yield PositionRecord(position, tokens[position], metrics, *rows)
                 position += 1
     for position in range(len(tokens), len(tokens) + steps):
         token = best
         expected_row, actual_row = expected.decode(token), actual.decode(token)
         best = int(np.argmax(expected_row))
-        yield PositionRecord(position, token, measure(expected_row, actual_row))
+        metrics = measure(expected_row, actual_row)
+        yield PositionRecord(position, token, metrics, expected_row, actual_row)

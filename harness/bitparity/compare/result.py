@@ -17,11 +17,11 @@ from bitparity.output import with_nan, without_nan, write_json
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 2  # of the JSON; read_result refuses another
+FORMAT = 3  # of the JSON; read_result refuses another
 # Fields that are the same in the JSON and in the result: plain values, objects, and objects or null.
 _PLAIN = ("chunks", "exit_code", "criterion", "failure", "unfinished", "seconds", "command")
 _OBJECTS = ("reference", "candidate", "limits")
-_OBJECTS_OR_NULL = ("noise_floor", "blame")
+_OBJECTS_OR_NULL = ("explanation", "noise_floor", "blame")
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class ComparisonResult:
 
     reference, candidate   fingerprints, as dicts
     chunks                 how the tokens were cut, see chunking.py
+    required               the least verdict that passes
+    explanation            what both engines were found to compute, None when they agree or nobody looked
     noise_floor            as the noise measurement states it, None when it was not measured
     failure                what an engine did that ended the run early, in a clause
     unfinished             what else could not be measured or judged, and why, in a clause
@@ -82,6 +84,8 @@ class ComparisonResult:
     exit_code: int
     criterion: str
     limits: Mapping[str, Any]
+    required: Verdict = Verdict.NOISE
+    explanation: Mapping[str, Any] | None = None
     noise_floor: Mapping[str, Any] | None = None
     failure: str | None = None
     unfinished: str | None = None
@@ -106,6 +110,7 @@ class ComparisonResult:
             "asked": self.asked,
             "compared": len(verdicts) - verdicts.count(Verdict.NOT_COMPARED),
             "agree": verdicts.count(Verdict.AGREE),
+            "explained": verdicts.count(Verdict.EXPLAINED),
             "noise": verdicts.count(Verdict.NOISE),
             "diverged": verdicts.count(Verdict.DIVERGED),
             "argmax_flips": sum(not row.metrics.argmax_equal for row in self.positions),
@@ -127,7 +132,7 @@ class ComparisonResult:
             self,
             positions=rows,
             verdict=verdict,
-            exit_code=exit_code(verdict, (row.metrics for row in rows)),
+            exit_code=exit_code(verdict, (row.metrics for row in rows), self.required),
             criterion=criterion.describe(),
             limits=criterion.as_dict(),
         )
@@ -156,6 +161,8 @@ class ComparisonResult:
             "first_divergence": None if first is None else row_as_dict(first),
             "criterion": self.criterion,
             "limits": dict(self.limits),
+            "required": self.required.value,
+            "explanation": None if self.explanation is None else dict(self.explanation),
             "noise_floor": None if self.noise_floor is None else dict(self.noise_floor),
             "compared": self.counts(),
             "failure": self.failure,
@@ -220,6 +227,7 @@ def _from_dict(data: dict[str, Any]) -> ComparisonResult:
         prompts=tuple(PromptSpan(**span) for span in data["prompts"]),
         positions=tuple(_row_from_dict(row) for row in data["positions"]),
         verdict=Verdict(data["verdict"]),
+        required=Verdict(data["required"]),
         findings=tuple(data.get("findings", ())),
         compared=data.get("compared_part", ""),
         **same,

@@ -17,13 +17,23 @@ from bitparity.compare.positions import check_tokens, compare_positions
 from bitparity.compare.prompts import tokenize
 from bitparity.compare.recording import RecordedEngine
 from bitparity.compare.result import ComparisonResult, ModelFile, PositionResult, PromptSpan
+from bitparity.compare.sample import Sample
 from bitparity.errors import BadInput, BitparityError, EngineFailed, NotCompared
+from bitparity.fit.explanation import Explanation, explain, why_not
+from bitparity.fit.explanation import Side as Explained
 from bitparity.guard import guard
 from bitparity.model.types import Model
-from bitparity.noise.criterion import Criterion, Exactness, FixedLimit, MeasuredNoise, UnknownNoise
-from bitparity.noise.floor import NoiseFloor
+from bitparity.noise.criterion import (
+    Criterion,
+    Exactness,
+    ExplainedDifference,
+    FixedLimit,
+    MeasuredNoise,
+    UnknownNoise,
+)
+from bitparity.noise.floor import Levels, NoiseFloor, largest
 from bitparity.noise.measure import measure_noise
-from bitparity.noise.verdict import Verdict, exit_code, judge_position, judge_run
+from bitparity.noise.verdict import PositionVerdict, Verdict, exit_code, judge_position, judge_run
 from bitparity.runs import file_digest, tracing
 from bitparity.tokenizer import Tokenizer
 
@@ -64,6 +74,7 @@ def compare_engines(
         with opened as (reference, candidate):
             run = Run(comparison, (reference, candidate), limit, started)
             run.measure(progress)
+            run.explain(on_result or _drop, progress)
             run.judge_by_noise(on_result or _drop, progress)
             if blame:
                 run.judge_stages(on_result or _drop)
@@ -99,6 +110,8 @@ class Run:
         self.fingerprints = tuple(s.info.fingerprint.as_dict() for s in (self.reference, self.candidate))
         self.criterion: Criterion = UnknownNoise() if limit is None else FixedLimit(limit)
         self.rows: list[PositionResult] = []
+        self.sample = Sample()
+        self.explanation: Explanation | None = None
         self.noise: NoiseFloor | None = None
         self.blame: BlameReport | None = None
         self.failure: str | None = None
@@ -122,13 +135,71 @@ class Run:
                 raise
             self.ended_by(error)
 
+    def explain(
+        self, on_result: Callable[[ComparisonResult], None], progress: Progress | None = None
+    ) -> None:
+        """Ask the oracle why positions do not agree, where they do not: two arithmetics of one function?"""
+        if (
+            not isinstance(self.criterion, UnknownNoise)
+            or self._nothing_is_open()
+            or self.failure is not None
+        ):
+            return
+        if why_not(self.comparison.meant, self.candidate.info) is not None:
+            return
+        missing = "what the difference is was not found"
+        on_result(self.result(missing))
+        if progress is not None:
+            progress(0, 1, "finding what the difference is")
+        try:
+            self.explanation = explain(self._sides(), self._files(), self.sample)
+        except (BitparityError, OSError) as error:
+            self.ended_by(error, missing)
+            return
+        if self.explanation.holds:
+            self._judge_explained(self.explanation)
+
+    def _judge_explained(self, explanation: Explanation) -> None:
+        """Positions that the oracle gives for both engines, and others that are no farther than those."""
+        shown = explanation.exact | explanation.flipped
+        levels = [Levels.of(row.metrics) for row in self.rows if (row.prompt, row.position) in shown]
+        limits = ExplainedDifference(levels=largest(levels), looked=len(shown))
+        for index, row in enumerate(self.rows):
+            place = (row.prompt, row.position)
+            is_as_near = place not in explanation.sampled and limits.is_noise(row.metrics)
+            if row.judged.verdict is Verdict.NOT_COMPARED and (place in shown or is_as_near):
+                tie = not row.metrics.argmax_equal
+                self.rows[index] = replace(row, judged=PositionVerdict(Verdict.EXPLAINED, "", tie))
+        if self._nothing_is_open():
+            self.criterion = limits
+
+    def _nothing_is_open(self) -> bool:
+        return all(row.judged.verdict is not Verdict.NOT_COMPARED for row in self.rows)
+
+    def _sides(self) -> tuple[Explained, Explained]:
+        """Both engines as they are explained: a recording runs nothing but what it was run on."""
+        comparison = self.comparison
+        pairs = ((comparison.reference, self.reference), (comparison.candidate, self.candidate))
+        reference, candidate = (
+            Explained(
+                None if isinstance(side.engine, RecordedEngine) else session,
+                session.info.fingerprint,
+                comparison.meant,
+            )
+            for side, session in pairs
+        )
+        return reference, candidate
+
+    def _files(self) -> tuple[Model, Model]:
+        return self.comparison.reference.model, self.comparison.candidate.model
+
     def judge_by_noise(
         self, on_result: Callable[[ComparisonResult], None], progress: Progress | None = None
     ) -> None:
         """Measure the noise, if some position needs it, and judge those positions by it."""
         if not isinstance(self.criterion, UnknownNoise):
             return
-        if all(row.judged.verdict is Verdict.AGREE for row in self.rows):
+        if self._nothing_is_open():
             self.criterion = Exactness()
             return
         missing = f"the noise of {self.comparison.reference.engine.name} was not measured"
@@ -160,7 +231,7 @@ class Run:
                 self.candidate,
                 self._tokens_run(prompt),
                 comparison.chunking,
-                files=(comparison.reference.model, comparison.candidate.model),
+                files=self._files(),
             )
         except (BitparityError, OSError) as error:
             self.ended_by(error, missing)
@@ -186,9 +257,11 @@ class Run:
             prompts=self._spans(),
             positions=tuple(self.rows),
             verdict=verdict,
-            exit_code=exit_code(verdict, (row.metrics for row in self.rows)),
+            exit_code=exit_code(verdict, (row.metrics for row in self.rows), comparison.required),
             criterion=self.criterion.describe(),
             limits=self.criterion.as_dict(),
+            required=comparison.required,
+            explanation=None if self.explanation is None else self.explanation.as_dict(),
             noise_floor=None if self.noise is None else self.noise.as_dict(),
             failure=self.failure,
             unfinished=unfinished,
@@ -243,8 +316,10 @@ class Run:
                 self.rows.append(
                     PositionResult(prompt, record.position, record.token, record.metrics, judged)
                 )
+                self.sample.add(prompt, record.token, record.expected, record.actual)
                 if progress is not None:
                     progress(len(self.rows), total)
+        self.sample.end(prompt, comparison.chunking, len(tokens))
 
     def _measure_noise(self, progress: Progress | None) -> NoiseFloor:
         """The reference's noise on the longest prompt; a recording has its own."""

@@ -29,13 +29,8 @@ SUSPECT_RELATIVE_L2 = 0.5 / MULTIPLE
 _TIE_SIGMAS = 3.0 * math.sqrt(2.0)
 
 
-class NoiseLevels(Protocol):
-    """The largest distance of the reference from itself over the positions of a run (noise/measure.py)."""
-
-    @property
-    def suspect(self) -> str | None:
-        """Why nothing can be judged against the reference, None when it can."""
-        ...
+class Distances(Protocol):
+    """The largest of each distance over some positions."""
 
     @property
     def one_minus_cosine(self) -> float: ...
@@ -48,6 +43,15 @@ class NoiseLevels(Protocol):
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
+        ...
+
+
+class NoiseLevels(Distances, Protocol):
+    """The largest distance of the reference from itself over the positions of a run (noise/measure.py)."""
+
+    @property
+    def suspect(self) -> str | None:
+        """Why nothing can be judged against the reference, None when it can."""
         ...
 
 
@@ -136,11 +140,7 @@ class MeasuredNoise:
         return metrics.relative_l2 <= self.exactness
 
     def is_noise(self, metrics: PositionMetrics) -> bool:
-        return (
-            metrics.relative_l2 <= MULTIPLE * self.floor.relative_l2
-            and metrics.one_minus_cosine <= SQUARED_MULTIPLE * self.floor.one_minus_cosine
-            and metrics.kl <= SQUARED_MULTIPLE * self.floor.kl
-        )
+        return _is_within(metrics, self.floor)
 
     def tie_gap(self, metrics: PositionMetrics) -> float:
         """Each of the two logits may move by its noise, in opposite directions."""
@@ -162,3 +162,46 @@ class MeasuredNoise:
             "one_minus_cosine": SQUARED_MULTIPLE * self.floor.one_minus_cosine,
             "kl": SQUARED_MULTIPLE * self.floor.kl,
         }
+
+
+@dataclass(frozen=True)
+class ExplainedDifference(Exactness):
+    """What does not agree is explained: two engines compute one function in two arithmetics.
+
+    levels  distances at the positions of which the oracle showed it; others may be MULTIPLE times as far
+    looked  how many positions those are
+    """
+
+    levels: Distances | None = None
+    looked: int = 0
+
+    def is_noise(self, metrics: PositionMetrics) -> bool:
+        return self.levels is not None and _is_within(metrics, self.levels)
+
+    def tie_gap(self, metrics: PositionMetrics) -> float:
+        ahead = 2.0 * MULTIPLE * self.levels.max_abs if self.levels is not None else 0.0
+        return max(ahead, super().tie_gap(metrics))
+
+    def describe(self) -> str:
+        return (
+            f"relative L2 <= {self.limit:g} agrees; the oracle explains what is farther, "
+            f"shown at {self.looked} positions"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        levels = None if self.levels is None else self.levels.as_dict()
+        return {
+            "kind": "explained difference",
+            "relative_l2": self.limit,
+            "looked": self.looked,
+            "levels": levels,
+        }
+
+
+def _is_within(metrics: PositionMetrics, floor: Distances) -> bool:
+    """Whether a position is no farther than MULTIPLE times what was measured elsewhere."""
+    return (
+        metrics.relative_l2 <= MULTIPLE * floor.relative_l2
+        and metrics.one_minus_cosine <= SQUARED_MULTIPLE * floor.one_minus_cosine
+        and metrics.kl <= SQUARED_MULTIPLE * floor.kl
+    )

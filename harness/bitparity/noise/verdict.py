@@ -12,6 +12,7 @@ from bitparity.noise.criterion import Criterion, MeasuredNoise, UnknownNoise
 
 class Verdict(Enum):
     AGREE = "agree"
+    EXPLAINED = "explained"
     NOISE = "noise"
     DIVERGED = "diverged"
     NOT_COMPARED = "not compared"
@@ -19,8 +20,10 @@ class Verdict(Enum):
     ENGINE_FAILED = "engine failed"
 
 
+PASSES = (Verdict.AGREE, Verdict.EXPLAINED, Verdict.NOISE)  # best first
 EXIT_CODES = {
     Verdict.AGREE: 0,
+    Verdict.EXPLAINED: 0,
     Verdict.NOISE: 0,
     Verdict.DIVERGED: 1,
     Verdict.NOT_COMPARED: 4,
@@ -31,7 +34,7 @@ EXIT_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class PositionVerdict:
-    """AGREE, NOISE, DIVERGED or, where the noise is not known, NOT_COMPARED; and why.
+    """AGREE, EXPLAINED, NOISE, DIVERGED or, where the noise is not known, NOT_COMPARED; and why.
 
     is_near_tie  marks a flip of the best token that noise explains
     """
@@ -90,13 +93,20 @@ def judge_run(
         return Verdict.DIVERGED
     if not seen or len(seen) < asked or is_unfinished:
         return Verdict.NOT_COMPARED
-    return Verdict.NOISE if Verdict.NOISE in seen else Verdict.AGREE
+    return max(seen, key=PASSES.index)
 
 
-def exit_code(verdict: Verdict, metrics: Iterable[PositionMetrics]) -> int:
-    """Exit code of a run; 5 as well when one engine returned NaN or infinity where the other did not."""
+def exit_code(verdict: Verdict, metrics: Iterable[PositionMetrics], required: Verdict = Verdict.NOISE) -> int:
+    """Exit code of a run; 5 as well when one engine returned NaN or infinity where the other did not.
+
+    required  the least of PASSES that is asked for; what passes and is less is as bad as a divergence
+    """
     one_sided = any(m.expected_is_finite != m.actual_is_finite for m in metrics)
-    return EXIT_CODES[Verdict.ENGINE_FAILED] if one_sided else EXIT_CODES[verdict]
+    if one_sided:
+        return EXIT_CODES[Verdict.ENGINE_FAILED]
+    if verdict in PASSES and PASSES.index(verdict) > PASSES.index(required):
+        return EXIT_CODES[Verdict.DIVERGED]
+    return EXIT_CODES[verdict]
 
 
 def _not_finite(metrics: PositionMetrics) -> str:

@@ -18,7 +18,7 @@ from bitparity.model.types import HyperParameters, Model
 from bitparity.oracle import ops
 from bitparity.oracle.arithmetic import AS_STORED, BITNET_CPP, IN_ONE_ROW, Arithmetic
 from bitparity.oracle.ops import Doubles, Positions
-from bitparity.oracle.weights import Matrix, OracleWeights, Ternary, multiply
+from bitparity.oracle.weights import Dense, Matrix, OracleWeights, Ternary, multiply, operand, product
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,20 @@ class Definition:
         return ops.rms_norm(x.reshape(len(x), -1, len(weight)), weight, self.hyper.norm_eps).reshape(x.shape)
 
     def project(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
-        if stage.weight == "head" and self.arithmetic.head in ("int8", "q8_0"):
-            x = ops.round_to(x, self.arithmetic.head)
-        return multiply(self.matrix(stage, place.layer), x, self.arithmetic, place.rows)
+        matrix = self.matrix(stage, place.layer)
+        if self._has_int8_head(stage):
+            return product(matrix, self.operand(stage, place, x))
+        return multiply(matrix, x, self.arithmetic, place.rows)
+
+    def operand(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
+        """The input of a projection as it is multiplied."""
+        if self._has_int8_head(stage):
+            return ops.round_to(x, self.arithmetic.head)
+        return operand(self.matrix(stage, place.layer), x, self.arithmetic, place.rows)
+
+    def _has_int8_head(self, stage: GraphStage) -> bool:
+        is_dense = stage.weight == "head" and isinstance(self.weights.head, Dense)
+        return is_dense and self.arithmetic.head in ("int8", "q8_0")
 
     def rotate(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
         scaling = None if self.hyper.is_windowed(place.layer) else self.hyper.rope_scaling

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import gcd
 from typing import Literal
 
 import numpy as np
@@ -147,46 +146,19 @@ class Quantiser:
     largest: int = 127
     rounding: str = "even"
 
-    def __call__(self, x: Singles, *, fused: bool = False) -> tuple[Doubles, Doubles]:
-        """Codes (n, cols), whole numbers in float64, and s (n, cols / block) with x ~ codes / s.
+    def __call__(self, x: Singles, *, fused: bool = False) -> Doubles:
+        """The values that codes and scales stand for: codes / s.
 
         x (n, cols); fused as in quantise_per_token.
         """
         if self.block == 0:
-            return x.astype(np.float64), np.ones((len(x), 1))
+            return x.astype(np.float64)
         blocks = x.reshape(len(x), -1, self.block or x.shape[-1])
         absmax = np.max(np.abs(blocks), axis=-1, keepdims=True).astype(np.float64)
         s = (self.largest / np.maximum(absmax, SMALLEST_ABSMAX)).astype(np.float32)
         codes = ROUNDERS[self.rounding](_scaled(blocks, s, fused)).clip(-128, 127)
-        return codes.reshape(x.shape), s[..., 0].astype(np.float64)
-
-
-def ternary_matmul(
-    x: Singles, codes: Codes, scales: Singles, quantise: Quantiser, *, fused: bool = False
-) -> Doubles:
-    """A ternary product whose activations are quantised in any way.
-
-    x (n, cols), codes (rows, cols), scales (rows or 1, 1 or one a block of columns); returns (n, rows).
-    Integer sums are made where both the activations and the weights have one scale.
-    """
-    v, s = quantise(x, fused=fused)
-    cols = codes.shape[1]
-    width = gcd(cols // s.shape[1], cols // scales.shape[1])
-    out = np.zeros((len(x), len(codes)))
-    for first in range(0, cols, width):
-        part = slice(first, first + width)
-        dots = _dots(v[:, part], codes[:, part], exact=quantise.block != 0)
-        by_activations = s[:, first * s.shape[1] // cols, None]
-        by_weights = scales[:, first * scales.shape[1] // cols].astype(np.float64)
-        out += dots / by_activations * by_weights
-    return out
-
-
-def _dots(v: Doubles, codes: Codes, *, exact: bool) -> Doubles:
-    if exact:
-        return ternary_dot(v.astype(np.int8), codes)
-    floats: Doubles = v @ codes.astype(np.float64).T
-    return floats
+        values: Doubles = codes / s.astype(np.float64)
+        return values.reshape(x.shape)
 
 
 def round_to(x: Doubles, precision: str) -> Doubles:

@@ -43,19 +43,17 @@ class Dense:
     def chunks(self) -> Iterator[tuple[slice, Doubles]]:
         """Yield row ranges and their values."""
         rows, cols = self.tensor.shape
-        if self.transposed:
-            yield slice(0, cols), self._small
+        if self.is_kept:
+            yield slice(0, self.rows), self._small
             return
         step = max(1, CHUNK // cols)
         for start in range(0, rows, step):
             chosen = slice(start, min(start + step, rows))
-            yield chosen, self._small[chosen] if rows * cols <= CHUNK else self._unpack(chosen)
+            yield chosen, self._unpack(chosen)
 
     def select(self, rows: list[int]) -> Doubles:
         """Some rows, (len(rows), cols)."""
-        if self.transposed:
-            return self._small[rows]
-        if self.tensor.shape[0] * self.tensor.shape[1] <= CHUNK:
+        if self.is_kept:
             return self._small[rows]
         return np.concatenate([self._unpack(slice(row, row + 1)) for row in rows])
 
@@ -63,6 +61,16 @@ class Dense:
     def _small(self) -> Doubles:
         stored = self.tensor.values().astype(np.float64)
         return ops.round_to(stored.T if self.transposed else stored, self.kept_as)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether its values stay in memory once they are unpacked."""
+        return self.transposed or self.tensor.shape[0] * self.tensor.shape[1] <= CHUNK
+
+    @cached_property
+    def columns(self) -> Doubles:
+        """(cols, rows), of a matrix that is kept: BLAS multiplies few rows with it eight times as fast."""
+        return np.ascontiguousarray(self._small.T)
 
     def _unpack(self, rows: slice) -> Doubles:
         cols = self.tensor.shape[1]
@@ -84,6 +92,20 @@ class Ternary:
     @property
     def rows(self) -> int:
         return len(self.codes)
+
+    @property
+    def columns(self) -> Doubles:
+        """Its values, (cols, rows); kept if there are few, laid out for products of few rows."""
+        return self._columns if self.codes.size <= CHUNK else self._transposed()
+
+    @cached_property
+    def _columns(self) -> Doubles:
+        return np.ascontiguousarray(self._transposed())
+
+    def _transposed(self) -> Doubles:
+        per_row = np.repeat(self.scales, self.codes.shape[1] // self.scales.shape[1], axis=1)
+        values: Doubles = self.codes.astype(np.float64) * per_row
+        return values.T
 
     @property
     def activations(self) -> str | None:
@@ -117,25 +139,33 @@ def multiply(matrix: Matrix, x: Doubles, arithmetic: Arithmetic, rows: int) -> D
     rows  of the batch that the engine multiplied together
     """
     if isinstance(matrix, Ternary):
-        return _multiply_ternary(matrix, x.astype(np.float32), arithmetic)
-    rounded = round_dense_input(matrix, x, arithmetic, rows)
+        own = str(matrix.activations)
+        if quantiser_of(matrix, arithmetic) == _OWN_QUANTISERS[own]:  # then sums are of integers, exact
+            fused = arithmetic.fused_quantiser
+            return _PRODUCTS[own](x.astype(np.float32), matrix.codes, matrix.scales, fused=fused)
+    return product(matrix, operand(matrix, x, arithmetic, rows))
+
+
+def operand(matrix: Matrix, x: Doubles, arithmetic: Arithmetic, rows: int) -> Doubles:
+    """The input of a product as it is multiplied, rounded or quantised, (n, cols)."""
+    if isinstance(matrix, Ternary):
+        return quantiser_of(matrix, arithmetic)(x.astype(np.float32), fused=arithmetic.fused_quantiser)
+    return round_dense_input(matrix, x, arithmetic, rows)
+
+
+def product(matrix: Matrix, x: Doubles) -> Doubles:
+    """x (n, cols) times the matrix in float64, (n, rows of it)."""
+    if isinstance(matrix, Ternary) or matrix.is_kept:
+        return x @ matrix.columns
     out = np.empty((len(x), matrix.rows))
     for chosen, values in matrix.chunks():
-        out[:, chosen] = rounded @ values.T
+        out[:, chosen] = x @ values.T
     return out
 
 
 def round_dense_input(matrix: Dense, x: Doubles, arithmetic: Arithmetic, rows: int) -> Doubles:
     """The input of a dense matmul, rounded as the engine rounds it."""
     return ops.round_to(x, arithmetic.input_type(matrix.format, rows))
-
-
-def _multiply_ternary(matrix: Ternary, x: Singles, arithmetic: Arithmetic) -> Doubles:
-    fused, own = arithmetic.fused_quantiser, str(matrix.activations)
-    quantiser = quantiser_of(matrix, arithmetic)
-    if quantiser == _OWN_QUANTISERS[own]:
-        return _PRODUCTS[own](x, matrix.codes, matrix.scales, fused=fused)
-    return ops.ternary_matmul(x, matrix.codes, matrix.scales, quantiser, fused=fused)
 
 
 def quantiser_of(matrix: Ternary, arithmetic: Arithmetic) -> ops.Quantiser:

@@ -21,7 +21,8 @@ def explain(result: ComparisonResult) -> str:
         f"  reference  {words.describe_fingerprint(result.reference, short=True)}",
         f"  candidate  {words.describe_fingerprint(result.candidate, short=True)}",
         f"  positions  {counts['compared']} compared of {counts['asked']} asked, as {result.chunks}: "
-        f"{counts['agree']} agree, {counts['noise']} noise, {counts['diverged']} diverged",
+        f"{counts['agree']} agree, {counts['explained']} explained, {counts['noise']} noise, "
+        f"{counts['diverged']} diverged",
         f"  criterion  {result.criterion}",
         *(f"  {_sample(result, row)}" for row in rows[:SAMPLES]),
         *([f"  ... and {len(rows) - SAMPLES} more"] if len(rows) > SAMPLES else []),

@@ -18,6 +18,7 @@ ROWS = 24  # of a table; a longer run shows its first positions and its worst on
 FIRST_ROWS = 8
 _STYLES = {
     Verdict.AGREE: "green",
+    Verdict.EXPLAINED: "green",
     Verdict.NOISE: "yellow",
     Verdict.DIVERGED: "red",
     Verdict.NOT_COMPARED: "magenta",

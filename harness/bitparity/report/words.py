@@ -25,10 +25,17 @@ def headline(result: ComparisonResult) -> str:
     match result.verdict:
         case Verdict.AGREE:
             return f"{names} agree at all {positions}"
+        case Verdict.EXPLAINED:
+            return (
+                f"{_found(result)} ({counts['agree']} agree, {counts['explained']} explained){_less(result)}"
+            )
         case Verdict.NOISE:
+            said = ", ".join(
+                f"{counts[name]} {name}" for name in ("agree", "explained", "noise") if counts[name]
+            )
             return (
                 f"{names} differ by no more than the reference's own noise at all {positions} "
-                f"({counts['agree']} agree, {counts['noise']} noise)"
+                f"({said}), which nothing explains{_less(result)}"
             )
         case Verdict.DIVERGED:
             return _diverged(result, names, positions)
@@ -50,6 +57,7 @@ def remarks(result: ComparisonResult) -> list[str]:
     """Whatever else a report has to tell, a sentence each."""
     said = (
         how_to_keep_more(result),
+        unexplained(result),
         near_ties(result),
         fixed_limit(result),
         unfinished(result),
@@ -103,6 +111,11 @@ def short_isa(isa: str) -> str:
     return "+".join(name.removeprefix("avx512_") if "avx512" in names else name for name in kept)
 
 
+def unexplained(result: ComparisonResult) -> str | None:
+    """What the logits do not fit, where they were asked and the headline does not say it."""
+    return None if result.explanation is None or result.verdict is Verdict.EXPLAINED else _found(result)
+
+
 def near_ties(result: ComparisonResult) -> str | None:
     """Which flips of the best token were near ties, so that they are marked and not counted."""
     ties = [row for row in result.positions if row.judged.is_near_tie]
@@ -135,6 +148,17 @@ def unfinished(result: ComparisonResult) -> str | None:
 
 def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def _found(result: ComparisonResult) -> str:
+    return str((result.explanation or {}).get("sentence"))
+
+
+def _less(result: ComparisonResult) -> str:
+    """That a pass is less than what was asked for."""
+    if result.exit_code == 0:
+        return ""
+    return f"; {result.required.value} was required"
 
 
 def _diverged(result: ComparisonResult, names: str, positions: str) -> str:

@@ -1,0 +1,248 @@
+"""Why two engines differ: each computes the definition, in an arithmetic of its own.
+
+Both engines are fitted, then the oracle computes the run in each one's arithmetic.  A position is explained
+where both engines give what the oracle gives.  A sound engine adds in another order than the oracle, so here
+and there an activation falls the other way in it, and all that follows moves: such a position is explained as
+far as the same happens to the oracle when the norms of the model are moved by a few float32 steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bitparity.compare.sample import Sample, SampledPrompt, sample_columns
+from bitparity.engine import Fingerprint, ModelInfo, Session
+from bitparity.errors import BadInput
+from bitparity.fit.found import Fit, fit
+from bitparity.fit.lockstep import relative_l2
+from bitparity.fit.observed import Observed, observe
+from bitparity.fit.options import Options
+from bitparity.fit.sample import with_head_rows
+from bitparity.fit.words import clauses, joined
+from bitparity.model.twin import in_formats_of
+from bitparity.model.types import Model
+from bitparity.noise.criterion import EXACTNESS, MULTIPLE
+from bitparity.noise.perturb import with_norms_moved
+from bitparity.oracle.arithmetic import PLAIN, Arithmetic, arithmetic_named
+from bitparity.oracle.decoder import Decoder
+from bitparity.oracle.definition import Definition
+from bitparity.oracle.engine import OracleEngine
+from bitparity.oracle.ops import Doubles
+from bitparity.output import without_nan
+
+LARGEST = 200_000_000  # weights of a model that the oracle computes in seconds
+FROM_RUN = 8  # positions of a prompt that engines are fitted by when they run nothing else
+Place = tuple[int, int]  # prompt and position
+
+
+@dataclass(frozen=True)
+class Side:
+    """One engine of a run.
+
+    session   None for one that runs nothing but what it was run on
+    model     what it was meant to compute, in the formats of the file that it has open
+    """
+
+    session: Session | None
+    fingerprint: Fingerprint
+    model: Model
+
+    @property
+    def stated(self) -> Arithmetic | None:
+        """Its arithmetic as it states it; None for none, or one that nobody knows."""
+        name = self.fingerprint.details.get("arithmetic")
+        try:
+            return None if name is None else arithmetic_named(name)
+        except BadInput:
+            return None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What both engines were found to compute.
+
+    differ      what the candidate does where it differs from the reference, as clauses
+    apart       median relative L2 of the two engines over the sample
+    exact       sampled positions that both engines give exactly
+    flipped     those that they give but for activations that fell the other way
+    sampled     positions that were looked at
+    """
+
+    expected: Fit
+    actual: Fit
+    differ: tuple[str, ...]
+    apart: float
+    exact: frozenset[Place]
+    flipped: frozenset[Place]
+    sampled: frozenset[Place]
+
+    @property
+    def holds(self) -> bool:
+        """Whether both compute the definition."""
+        return self.expected.fits and self.actual.fits
+
+    @property
+    def sentence(self) -> str:
+        """What was found, in one line."""
+        expected, actual = self.expected, self.actual
+        if not self.holds:
+            return "; ".join(f.sentence() for f in (actual, expected) if not f.fits)
+        if not self.differ:
+            return (
+                f"{actual.engine} computes what {expected.engine} computes and adds in another order: int8 "
+                f"activations at a tie fall the other way (residual {actual.residual:.0e})"
+            )
+        own = f"{expected.engine}'s own arithmetic leaves {self.apart:.0e}"
+        left = f"residual {actual.residual:.0e}; {own}"
+        undecided = actual.not_told_apart()
+        return f"{actual.engine} is right: it {joined(list(self.differ))} ({left}){undecided}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        data = {
+            "sentence": self.sentence,
+            "holds": self.holds,
+            "expected": self.expected.as_dict(),
+            "actual": self.actual.as_dict(),
+            "differ": list(self.differ),
+            "apart": self.apart,
+            "sampled": len(self.sampled),
+            "exact": len(self.exact),
+            "flipped": len(self.flipped),
+        }
+        plain: dict[str, Any] = without_nan(data)
+        return plain
+
+
+def why_not(model: Model, info: ModelInfo) -> str | None:
+    """Why the oracle cannot explain an engine with this model open, in a clause; None when it can."""
+    if info.most_probable is not None:
+        return f"it gives the {info.most_probable} most probable tokens only"
+    if info.n_vocab != model.hyper.n_vocab:
+        return f"it gives {info.n_vocab} logits, the model has {model.hyper.n_vocab}"
+    refused = OracleEngine().refusal(model.hyper.arch, set(model.format_counts()))
+    if refused:
+        return refused
+    count = sum(int(np.prod(tensor.shape)) for layer in model.weights.layers for tensor in layer.values())
+    if count > LARGEST:
+        return (
+            f"the model has {count / 1e6:,.0f} million weights, and the oracle computes {LARGEST / 1e6:,.0f}"
+        )
+    return None
+
+
+def explain(sides: tuple[Side, Side], files: tuple[Model, Model], sample: Sample) -> Explanation:
+    """Fit reference and candidate, and say which of the sampled positions that explains.
+
+    Raises as the sessions do.
+    """
+    meant = [in_formats_of(file, side.model) for side, file in zip(sides, files, strict=True)]
+    fits = []
+    observations = []
+    for side, model, attribute in zip(sides, meant, ("expected", "actual"), strict=True):
+        observed = _observations(side, sample, attribute)
+        observations.append(observed)
+        fits.append(fit(side.fingerprint.engine, model, observed, side.stated))
+    expected, actual = fits
+    return Explanation(
+        expected=expected,
+        actual=actual,
+        differ=_differ(meant, fits),
+        apart=_apart(sample),
+        **(_places(meant, fits, sample) if expected.fits and actual.fits else _nowhere()),
+    )
+
+
+def _observations(side: Side, sample: Sample, attribute: str) -> list[Observed]:
+    """Short sequences that the engine runs for this; what it was run on, if it runs nothing else."""
+    if side.session is not None:
+        tokens = [token for prompt in sample.prompts.values() for token in prompt.tokens]
+        return observe(side.session, tokens)
+    observed = []
+    for prompt in sample.prompts.values():
+        length = prompt.batches[0] if prompt.batches[0] > 1 else prompt.batches.count(1)
+        length = min(length, FROM_RUN)
+        rows = 1 if prompt.batches[0] == 1 else max(length, 2)
+        logits = np.stack(getattr(prompt, attribute)[:length])
+        observed.append(Observed(tuple(prompt.tokens[:length]), rows, logits))
+    return observed
+
+
+def _differ(meant: Sequence[Model], fits: Sequence[Fit]) -> tuple[str, ...]:
+    """What the candidate does where it differs; files of other formats quantise activations otherwise."""
+    arithmetics = [_canonical(model, f.arithmetic) for model, f in zip(meant, fits, strict=True)]
+    said = clauses(arithmetics[1], arithmetics[0])
+    formats = [_ternary_formats(model) for model in meant]
+    if formats[0] != formats[1] and "quantises activations" not in " ".join(said):
+        said.append(f"quantises activations as {' and '.join(sorted(formats[1])) or 'floats'} says")
+    return tuple(said)
+
+
+def _canonical(model: Model, arithmetic: Arithmetic) -> Arithmetic:
+    return Options(model, Definition.of(model, PLAIN, keep_layers=1)).canonical(arithmetic)
+
+
+def _ternary_formats(model: Model) -> set[str]:
+    layer = model.weights.layers[0]
+    return {tensor.format for tensor in layer.values() if len(tensor.shape) == 2}
+
+
+def _nowhere() -> dict[str, frozenset[Place]]:
+    return {"exact": frozenset(), "flipped": frozenset(), "sampled": frozenset()}
+
+
+def _apart(sample: Sample) -> float:
+    pairs = [(np.stack(p.expected).astype(np.float64), np.stack(p.actual)) for p in sample.prompts.values()]
+    return float(np.median(np.concatenate([relative_l2(*pair) for pair in pairs])))
+
+
+def _places(meant: Sequence[Model], fits: Sequence[Fit], sample: Sample) -> dict[str, frozenset[Place]]:
+    """Which sampled positions are explained: exactly, or but for activations that fell the other way."""
+    left: list[dict[Place, float]] = []
+    limits = []
+    for model, found, attribute in zip(meant, fits, ("expected", "actual"), strict=True):
+        outputs = {n: _oracle(model, found.arithmetic, p) for n, p in sample.prompts.items()}
+        left.append(_residuals(outputs, sample, attribute))
+        is_exact = max(left[-1].values()) <= EXACTNESS
+        limits.append(EXACTNESS if is_exact else MULTIPLE * _spread(model, found.arithmetic, outputs, sample))
+    sampled = frozenset(left[0])
+    exact = frozenset(p for p in sampled if all(side[p] <= EXACTNESS for side in left))
+    within = frozenset(
+        p for p in sampled if all(side[p] <= limit for side, limit in zip(left, limits, strict=True))
+    )
+    return {"exact": exact, "flipped": within - exact, "sampled": sampled}
+
+
+def _residuals(outputs: Mapping[int, Doubles], sample: Sample, attribute: str) -> dict[Place, float]:
+    return {
+        (number, position): float(value)
+        for number, expected in outputs.items()
+        for position, value in enumerate(
+            relative_l2(expected, np.stack(getattr(sample.prompts[number], attribute)))
+        )
+    }
+
+
+def _spread(model: Model, arithmetic: Arithmetic, outputs: Mapping[int, Doubles], sample: Sample) -> float:
+    """How far float32 rounding carries the logits of this run in this arithmetic."""
+    moved = with_norms_moved(model, seed=0)
+    return max(
+        float(np.max(relative_l2(expected, _oracle(moved, arithmetic, sample.prompts[number]))))
+        for number, expected in outputs.items()
+    )
+
+
+def _oracle(model: Model, arithmetic: Arithmetic, prompt: SampledPrompt) -> Doubles:
+    """Sampled logits of the oracle, batched as the run was."""
+    columns = sample_columns(model.hyper.n_vocab)
+    decoder = Decoder(Definition.of(with_head_rows(model, columns), arithmetic))
+    rows, first = [], 0
+    for size in prompt.batches:
+        rows.append(decoder.forward(prompt.tokens[first : first + size]))
+        first += size
+    logits = np.concatenate(rows).astype(np.float64)
+    return logits if logits.shape[1] == len(columns) else logits[:, columns]

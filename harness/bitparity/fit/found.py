@@ -1,0 +1,144 @@
+"""The arithmetic of an engine as it was found, as data and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitparity.fit.observed import Observed
+from bitparity.fit.search import Candidate, Search
+from bitparity.fit.words import clauses, joined
+from bitparity.model.types import Model
+from bitparity.noise.criterion import EXACTNESS
+from bitparity.oracle.arithmetic import Arithmetic
+
+# Of positions that attend to others, the share that has to be given exactly: one flip spoils the rest of its
+# sequence, and a sound float32 engine has one in a few sequences.
+SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What the logits of an engine say.
+
+    arithmetic  the one that fits best
+    fits        whether it gives what was observed, to the rounding of float32 sums
+    is_stated   whether the engine states it; then no other was tried
+    exact       of `positions` that were observed, how many it gives exactly
+    residual    relative L2 that it leaves there
+    undecided   others that give all of it as well
+    next_best   what comes next, and what it leaves where the best leaves nothing; None if none was tried
+    """
+
+    engine: str
+    arithmetic: Arithmetic
+    fits: bool
+    is_stated: bool
+    exact: int
+    positions: int
+    residual: float
+    undecided: tuple[Arithmetic, ...] = ()
+    next_best: tuple[Arithmetic, float] | None = None
+
+    def sentence(self) -> str:
+        """What was found, with the engine as its subject."""
+        if not self.fits:
+            nearest = f"{self.arithmetic.name} comes nearest and leaves {self.residual:.0e}"
+            return f"no arithmetic gives the logits of {self.engine}: {nearest}"
+        how = "computes in the arithmetic that it states" if self.is_stated else "computes in the arithmetic"
+        found = f"{self.engine} {how}, {self.arithmetic.name} (residual {self.residual:.0e}{self._next()})"
+        return found + self.not_told_apart()
+
+    def not_told_apart(self) -> str:
+        """What else it may do, as the end of a sentence; empty when all was told apart."""
+        others = [joined(clauses(other, self.arithmetic)) for other in self.undecided]
+        return f"; not told apart: whether it {' or '.join(others)}" if others else ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "engine": self.engine,
+            "arithmetic": self.arithmetic.name,
+            "fits": self.fits,
+            "is_stated": self.is_stated,
+            "exact": self.exact,
+            "positions": self.positions,
+            "residual": self.residual,
+            "undecided": [other.name for other in self.undecided],
+            "next_best": self.next_best
+            and {"arithmetic": self.next_best[0].name, "residual": self.next_best[1]},
+            "sentence": self.sentence(),
+        }
+
+    def _next(self) -> str:
+        if self.next_best is None:
+            return ""
+        return f"; {self.next_best[0].name} is next and leaves {self.next_best[1]:.0e}"
+
+
+def fit(engine: str, model: Model, observed: Sequence[Observed], stated: Arithmetic | None = None) -> Fit:
+    """Find the arithmetic in which the definition of a model gives what was observed of an engine.
+
+    stated  what the engine says of itself, which is tried alone at first
+    """
+    search = Search(model, observed)
+    if stated is not None:
+        (tried,) = search.evaluate([stated])
+        if _fits(tried, observed):
+            return _found(engine, [tried], observed, stated=stated)
+    found = _found(engine, search.run(), observed)
+    if found.fits or stated is None:
+        return found
+    return replace(found, arithmetic=stated, residual=tried.typical)
+
+
+def _found(
+    engine: str,
+    candidates: Sequence[Candidate],
+    observed: Sequence[Observed],
+    stated: Arithmetic | None = None,
+) -> Fit:
+    best, *others = candidates
+    is_exact = best.residuals <= EXACTNESS
+    undecided = [c.arithmetic for c in others if _gives_as_much(c, best)]
+    behind = [(c.arithmetic, _left(c, best)) for c in others if c.is_ruled_out_by(best)]
+    return Fit(
+        engine=engine,
+        arithmetic=stated or best.arithmetic,
+        fits=_fits(best, observed),
+        is_stated=stated is not None,
+        exact=int(is_exact.sum()),
+        positions=len(best.residuals),
+        residual=best.typical,
+        undecided=tuple(undecided),
+        next_best=min(behind, key=lambda pair: pair[1], default=None),
+    )
+
+
+def _gives_as_much(other: Candidate, best: Candidate) -> bool:
+    return not other.is_ruled_out_by(best) and len(other.residuals) == len(best.residuals)
+
+
+def _left(other: Candidate, best: Candidate) -> float:
+    """Largest residual at the positions that the best gives and the other was tried at."""
+    both = len(other.residuals)
+    given = best.residuals[:both] <= EXACTNESS
+    return float(np.max(other.residuals[given], initial=0.0))
+
+
+def _fits(candidate: Candidate, observed: Sequence[Observed]) -> bool:
+    """Whether it gives positions enough, of those that attend to others too."""
+    later = np.concatenate([_positions(o) > 0 for o in observed])[: len(candidate.residuals)]
+    is_exact = candidate.residuals <= EXACTNESS
+    if len(candidate.residuals) < len(later):
+        return False
+    of_later = is_exact[later] if later.any() else is_exact
+    return bool(is_exact.any() and of_later.mean() >= SHARE)
+
+
+def _positions(observed: Observed) -> NDArray[np.int64]:
+    return np.arange(len(observed.tokens))

@@ -1,0 +1,202 @@
+"""The arithmetic of an engine found from its logits, and what a comparison makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from bitparity.cli.compare import command
+from bitparity.compare.chunking import Chunking
+from bitparity.compare.comparison import Comparison, Side
+from bitparity.compare.prompts import Prompt
+from bitparity.compare.result import ComparisonResult, read_result
+from bitparity.compare.run import compare_engines
+from bitparity.engine import Engine
+from bitparity.fit.found import Fit, fit
+from bitparity.fit.lockstep import of_arithmetics, residuals
+from bitparity.fit.observed import Observed, observe
+from bitparity.fit.options import Options
+from bitparity.fit.words import clauses
+from bitparity.model import open_model
+from bitparity.model.bundled import bundled_model
+from bitparity.model.synthetic import ModelSpec, make_model
+from bitparity.model.types import Model
+from bitparity.noise.verdict import Verdict
+from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, PLAIN, Arithmetic, arithmetic_named
+from bitparity.oracle.decoder import Decoder
+from bitparity.oracle.definition import Definition
+from bitparity.oracle.engine import OracleEngine
+from bitparity.settings import read_settings
+from harness.float32_engine import Float32Engine
+
+TOKENS = (34, 44, 106, 67, 315, 90, 12, 77)
+PLANTED = [
+    "plain",
+    "bitnet.cpp",
+    "llama.cpp",
+    "plain, kv f16",
+    "plain, kv bf16, q bf16 in one row, rounding zero",
+    "plain, kv f16, probs f16, activations none, head q8_0",
+    "plain, q bf16, f16_inputs f16 in one row, activations block 64, largest 128",
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    path = tmp_path_factory.mktemp("fit") / "small.gguf"
+    make_model(path, ModelSpec(n_layer=1, n_ff=512, n_vocab=320))
+    return open_model(path)
+
+
+@pytest.fixture(scope="module")
+def float_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """F16 weights, whose activations stay floats: a search over few arithmetics."""
+    path = tmp_path_factory.mktemp("fit") / "floats.gguf"
+    make_model(path, ModelSpec(n_layer=1, n_ff=512, n_vocab=320, weight_format="F16"))
+    return open_model(path)
+
+
+def fitted(model: Model, engine: Engine, stated: Arithmetic | None = None) -> Fit:
+    session = engine.open(model.path, context=16, threads=1)
+    return fit(engine.name, model, observe(session, TOKENS), stated)
+
+
+def same(model: Model, arithmetic: Arithmetic) -> Arithmetic:
+    """By its shortest name in this model."""
+    return Options(model, Definition.of(model)).canonical(arithmetic)
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_arithmetic_is_found_and_none_but_ties_is_left_open(model: Model, name: str) -> None:
+    planted = arithmetic_named(name)
+    found = fitted(model, OracleEngine(planted))
+    assert found.fits
+    assert found.residual < 1e-6
+    away = found.arithmetic.having(rounding="even" if found.arithmetic.rounding == "away" else "away")
+    assert same(model, planted) == found.arithmetic or same(model, planted) in found.undecided
+    assert set(found.undecided) <= {away}
+    assert found.next_best is not None
+    assert found.next_best[1] > 1e-5
+
+
+@pytest.mark.parametrize("name", ["plain", "llama.cpp", "plain, kv bf16"])
+def test_float32_engine_of_another_order_of_sums_is_found_too(model: Model, name: str) -> None:
+    planted = arithmetic_named(name)
+    found = fitted(model, Float32Engine(planted))
+    assert found.fits
+    assert same(model, planted) in (found.arithmetic, *found.undecided)
+
+
+def test_arithmetic_that_is_stated_and_holds_is_taken(model: Model) -> None:
+    found = fitted(model, OracleEngine(LLAMA_CPP), stated=LLAMA_CPP)
+    assert found.is_stated
+    assert found.arithmetic == LLAMA_CPP
+    assert found.sentence().startswith(
+        "oracle computes in the arithmetic that it states, llama.cpp/avx2/gcc ("
+    )
+
+
+def test_arithmetic_that_is_stated_and_does_not_hold_is_found(model: Model) -> None:
+    found = fitted(model, OracleEngine(PLAIN), stated=LLAMA_CPP)
+    assert not found.is_stated
+    assert found.fits
+    assert found.arithmetic == PLAIN
+
+
+def test_wrong_function_fits_nothing(float_model: Model) -> None:
+    found = fitted(float_model, Float32Engine(change=lambda d: _without_rope(d)))
+    assert not found.fits
+    assert found.sentence().startswith("no arithmetic gives the logits of my-engine: ")
+
+
+def test_lockstep_gives_what_the_decoder_gives(model: Model) -> None:
+    arithmetics = [
+        PLAIN,
+        BITNET_CPP,
+        PLAIN.having(kv="q8_0", activations="block 32"),
+        PLAIN.having(head="int8"),
+    ]
+    definition = Definition.of(model)
+    ways = of_arithmetics(definition, arithmetics)
+    for index, arithmetic in enumerate(arithmetics):
+        decoder = Decoder(Definition(model.hyper, definition.weights, arithmetic))
+        logits = np.concatenate([decoder.forward([token]) for token in TOKENS[:4]])
+        left = residuals(ways, Observed(TOKENS[:4], 1, logits[:, _columns(model)]))
+        assert (left[index] < 1e-6).all()
+        assert (np.delete(left, index, axis=0) > 1e-6).any(axis=1).all()
+
+
+def test_clauses_say_what_differs() -> None:
+    assert clauses(PLAIN, LLAMA_CPP) == ["keeps K and V in float32", "rounds nothing to F16 or BF16"]
+    assert clauses(PLAIN.having(q="f16 in one row"), PLAIN) == ["rounds Q to F16 in batches of one row"]
+    assert clauses(PLAIN, PLAIN) == []
+
+
+def _without_rope(definition: Definition) -> Definition:
+    from bitparity.oracle.variations import RopeLeftOut
+
+    return RopeLeftOut.like(definition)
+
+
+def _columns(model: Model) -> Sequence[int]:
+    from bitparity.compare.sample import sample_columns
+
+    return [int(column) for column in sample_columns(model.hyper.n_vocab)]
+
+
+def compared(
+    candidate: Engine, model: Model, reference: Arithmetic = BITNET_CPP, **options: object
+) -> ComparisonResult:
+    """Against the oracle, in bitnet.cpp's arithmetic unless another is named."""
+    comparison = Comparison(
+        reference=Side(OracleEngine(reference), model),
+        candidate=Side(candidate, model),
+        prompts=[Prompt(None, TOKENS)],
+        settings=read_settings(),
+        **options,  # type: ignore[arg-type]
+    )
+    return compare_engines(comparison)
+
+
+def test_comparison_explains_an_engine_of_another_arithmetic(model: Model, tmp_path: Path) -> None:
+    result = compared(Float32Engine(), model)
+    assert (result.verdict, result.exit_code) == (Verdict.EXPLAINED, 0)
+    assert result.noise_floor is None
+    assert result.explanation is not None
+    said = str(result.explanation["sentence"])
+    assert said.startswith("my-engine is right: it keeps K and V in float32 and rounds nothing to F16 (")
+    assert "oracle's own arithmetic leaves" in said
+    result.save(tmp_path / "result.json")
+    assert read_result(tmp_path / "result.json") == result
+
+
+@pytest.mark.parametrize(("required", "code"), [("agree", 1), ("explained", 0), ("noise", 0)])
+def test_required_verdict_decides_what_passes(model: Model, required: str, code: int) -> None:
+    result = compared(Float32Engine(), model, required=Verdict(required), chunking=Chunking("decode"))
+    assert result.verdict is Verdict.EXPLAINED
+    assert result.exit_code == code
+
+
+def test_comparison_that_nothing_explains_says_so(float_model: Model) -> None:
+    result = compared(Float32Engine(change=_without_rope), float_model, LLAMA_CPP)
+    assert result.verdict is Verdict.DIVERGED
+    assert result.explanation is not None
+    assert not result.explanation["holds"]
+    assert "no arithmetic gives the logits of my-engine" in str(result.explanation["sentence"])
+
+
+def test_engines_that_agree_are_not_explained(model: Model) -> None:
+    result = compared(OracleEngine(BITNET_CPP), model)
+    assert result.verdict is Verdict.AGREE
+    assert result.explanation is None
+
+
+def test_command_line_names_the_least_that_passes() -> None:
+    path = str(bundled_model("bitnet", "I2_S"))
+    arguments = [path, "--reference", "oracle", "--candidate", "oracle", "--tokens", "1,2", "--require"]
+    assert CliRunner().invoke(command, [*arguments, "explained"]).exit_code == 0
+    assert "'agree', 'explained', 'noise'" in CliRunner().invoke(command, [*arguments, "luck"]).output
