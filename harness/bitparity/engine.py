@@ -226,6 +226,15 @@ class Informed(Protocol):
 
 
 @runtime_checkable
+class Examinable(Protocol):
+    """What an engine may have besides, that can say more of its build when it runs it."""
+
+    def examined(self) -> dict[str, str]:
+        """What `doctor` prints besides the details of `availability`; may take seconds."""
+        ...
+
+
+@runtime_checkable
 class Configurable(Protocol):
     """An optional part of an engine: choices that a user makes by name; `registry.configure` makes them."""
 

@@ -10,20 +10,22 @@ from bitparity.engine import Fingerprint
 def with_arithmetic(fingerprint: Fingerprint) -> Fingerprint:
     """The fingerprint of a loaded library with its arithmetic, as bitparity.oracle.arithmetic names it.
 
-    A build for instruction sets whose order of sums is not known states no order.
+    Its generation counts (build_facts.py), not the name of the engine.  A build for instruction sets whose
+    order of sums is not known states no order.
     """
-    parts = [fingerprint.engine, *_order(fingerprint.engine, set(fingerprint.isa.split("+")))]
+    generation = fingerprint.details.get("generation", fingerprint.engine)
+    parts = [generation, *_order(generation, set(fingerprint.isa.split("+")))]
     if fingerprint.compiler:
         parts.append("gcc" if "gcc" in fingerprint.compiler.lower() else "clang")
     return replace(fingerprint, details={**fingerprint.details, "arithmetic": "/".join(parts)})
 
 
-def _order(engine: str, isa: set[str]) -> tuple[str, ...]:
+def _order(generation: str, isa: set[str]) -> tuple[str, ...]:
     if "avx512" in isa:
         return ("avx512_bf16" if "avx512_bf16" in isa else "avx512",)
     if {"avx2", "fma"} <= isa:
         return ("avx2",)
     # bitnet.cpp has no float kernels for SVE, and reports SVE on every CPU that has it, whatever its build.
-    if {"neon", "arm_fma"} <= isa and (engine == "bitnet.cpp" or "sve" not in isa):
+    if {"neon", "arm_fma"} <= isa and (generation == "bitnet.cpp" or "sve" not in isa):
         return ("neon_fp16" if "fp16_va" in isa else "neon",)
     return ()

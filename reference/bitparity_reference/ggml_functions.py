@@ -49,14 +49,20 @@ class GgmlFunctions:
         """The instruction sets that the libraries say they were built for, by ggml's names."""
         return frozenset(name for name in INSTRUCTION_SETS if self._was_built_for(name))
 
+    def i2_s_layout(self) -> str | None:
+        """The layout of I2_S that its quantizer writes; None where there is none."""
+        if not self._has("quantize_i2_s"):
+            return None
+        return layout_written(lambda values: self.pack("I2_S", values))
+
     def supported(self) -> list[tuple[str, str]]:
         """(operation, format) pairs that the libraries export."""
         pairs = [("pack", name) for name in CHUNKED]
         pairs += [("unpack", name) for name, symbol in BY_ROW.items() if self._has(symbol)]
         pairs += [("multiply", name) for name, symbol in DOTS.items() if self._has(symbol)]
         pairs += [("pack", "Q8_K")] if self._has("quantize_row_q8_K") else []
-        if self._has("quantize_i2_s"):
-            layout = layout_written(lambda values: self.pack("I2_S", values))
+        layout = self.i2_s_layout()
+        if layout is not None:
             pairs += [("pack", "I8_S"), *i2_s_operations(layout)]
         return pairs
 

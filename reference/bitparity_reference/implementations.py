@@ -75,6 +75,16 @@ def _ggml(library: Library) -> Implementation:
     )
 
 
+def i2_s_layout_of(library: Library) -> str | None:
+    """The I2_S layout that a build writes; None for one whose ggml has no I2_S."""
+    workshop = Workshop(library.engine, GgmlFunctions, {"libraries": _ggml_files(library)})
+    try:
+        layout: str | None = workshop.call("i2_s_layout")
+        return layout
+    finally:
+        workshop.close()
+
+
 def _ggml_files(library: Library) -> list[Path]:
     """The ggml libraries beside libllama, each after those that it needs."""
     folder = {file.name.split(".")[0]: file for file in library.files}

@@ -8,14 +8,19 @@ from typing import Self
 
 from bitparity.architectures.ggml_nodes import NodeTable
 from bitparity.engine import Availability, Fingerprint, ModelInfo, Role
-from bitparity.errors import BadInput, EngineUnavailable
+from bitparity.errors import BadInput, BitparityError, EngineUnavailable
+from bitparity.formats import formats_run_by
 from bitparity.model import open_model
 from bitparity.noise.perturb import STEPS
 from bitparity.settings import read_settings
 from bitparity.worker.session import WorkerSession
 from bitparity.worker.worker import TIME_LIMIT
 from bitparity_reference.build import bridge_dir, build_bridge, compiler_version, find_compiler
+from bitparity_reference.build_facts import BuildFacts, facts_of
 from bitparity_reference.discover import Library
+from bitparity_reference.implementations import i2_s_layout_of
+from bitparity_reference.nodes import graphs_of
+from bitparity_reference.probes import activation_computed
 from bitparity_reference.session import open_bridge
 
 
@@ -28,9 +33,6 @@ class LlamaEngine(ABC):
 
     name: str
     role: Role = "reference"
-    kernels: str
-    graphs: dict[str, NodeTable]  # architecture -> stages of its graph
-    weight_formats: frozenset[str]
 
     def __init__(self, time_limit: float = TIME_LIMIT, rounding: tuple[int, int] | None = None) -> None:
         self._time_limit = time_limit
@@ -59,10 +61,26 @@ class LlamaEngine(ABC):
         details = {
             "built by": library.compiler,
             **library.details,
+            **facts_of(library).described,
             "libraries": library.digest[:16],
             "bridge": f"{state}, by {compiler_version(find_compiler())}",
         }
         return Availability(True, f"{library.version} in {library.root}", details=details)
+
+    def examined(self) -> dict[str, str]:
+        """For `doctor`: what the build does when it is run; takes seconds."""
+        try:
+            library = self.find()
+            bitnets = [arch for arch in facts_of(library).architectures if arch.startswith("bitnet")]
+            functions = {arch: activation_computed(arch, self._open_briefly) for arch in bitnets}
+            found = {"activation": ", ".join(f"{arch} {name}" for arch, name in functions.items())}
+            layout = i2_s_layout_of(library)
+        except BitparityError as error:
+            return {"not examined": str(error)}
+        return found | ({"I2_S layout": layout} if layout else {})
+
+    def _open_briefly(self, path: Path) -> WorkerSession:
+        return self.open(path, context=64, threads=1)
 
     def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
         if arch not in self.graphs:
@@ -70,6 +88,24 @@ class LlamaEngine(ABC):
         if strange := weight_formats - self.weight_formats:
             return f"{self.name} does not run weights in {', '.join(sorted(strange))}"
         return None
+
+    @property
+    def graphs(self) -> dict[str, NodeTable]:
+        """Architecture -> stages of its graph: of the build that is here, else of the usual builds."""
+        facts = self._facts()
+        return graphs_of(self.name) if facts is None else facts.graphs
+
+    @property
+    def weight_formats(self) -> frozenset[str]:
+        """Those that the build runs that is here, else those of the engine's usual builds."""
+        facts = self._facts()
+        return formats_run_by(self.name) if facts is None else facts.weight_formats
+
+    def _facts(self) -> BuildFacts | None:
+        try:
+            return facts_of(self.find())
+        except EngineUnavailable:
+            return None
 
     def open(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> WorkerSession:
         if device_id is not None:
@@ -95,7 +131,9 @@ class LlamaEngine(ABC):
 
     def fingerprint(self, library: Library, threads: int) -> Fingerprint:
         """What is known before a session is open; an open session adds the library's instruction sets."""
+        generation = facts_of(library).generation
         details = {**library.details, "libraries": library.digest[:16], "flash_attention": "off"}
-        return Fingerprint(
-            self.name, library.version, library.compiler, "", self.kernels, threads, "f16", details
-        )
+        if generation != self.name:
+            details["generation"] = generation
+        kernels = {"bitnet.cpp": "ggml-bitnet", "llama.cpp": "ggml-cpu"}[generation]
+        return Fingerprint(self.name, library.version, library.compiler, "", kernels, threads, "f16", details)

@@ -33,21 +33,52 @@ void free_model(Model* model) {
         llama_free_model(model);
 }
 
-/// What the tokenizer functions take: the vocabulary in the newer header, the model itself in the older.
+// The functions of the vocabulary take it in the newer header, the model in the older; a fork may have some of
+// each, so each function is asked for by itself.
+
 template <class Model>
-auto vocabulary(const Model* model) {
-    if constexpr (requires { llama_model_get_vocab(model); })
-        return llama_model_get_vocab(model);
+int vocabulary_size(const Model* model) {
+    if constexpr (requires { llama_vocab_n_tokens(llama_model_get_vocab(model)); })
+        return llama_vocab_n_tokens(llama_model_get_vocab(model));
     else
-        return model;
+        return llama_n_vocab(model);
 }
 
-template <class Vocabulary>
-int vocabulary_size(Vocabulary* vocabulary) {
-    if constexpr (requires { llama_vocab_n_tokens(vocabulary); })
-        return llama_vocab_n_tokens(vocabulary);
+/// Arguments are those of llama_tokenize behind the first.
+template <class Model, class... Arguments>
+int tokenize(const Model* model, Arguments... arguments) {
+    if constexpr (requires { llama_tokenize(llama_model_get_vocab(model), arguments...); })
+        return llama_tokenize(llama_model_get_vocab(model), arguments...);
     else
-        return llama_n_vocab(vocabulary);
+        return llama_tokenize(model, arguments...);
+}
+
+/// Arguments are those of llama_detokenize behind the first.
+template <class Model, class... Arguments>
+int detokenize(const Model* model, Arguments... arguments) {
+    if constexpr (requires { llama_detokenize(llama_model_get_vocab(model), arguments...); })
+        return llama_detokenize(llama_model_get_vocab(model), arguments...);
+    else
+        return llama_detokenize(model, arguments...);
+}
+
+template <class Callback>
+struct Answering;
+
+/// A function of the type that the header at hand wants; some forks have int where the others have bool.
+template <class Answer, class Ask>
+struct Answering<Answer (*)(ggml_tensor*, Ask, void*)> {
+    template <bool (*function)(ggml_tensor*, bool, void*)>
+    static Answer call(ggml_tensor* node, Ask ask, void* data) {
+        return static_cast<Answer>(function(node, static_cast<bool>(ask), data));
+    }
+};
+
+/// Let the context call `function` for every node.
+template <bool (*function)(ggml_tensor*, bool, void*), class Params>
+void set_eval_callback(Params& params, void* data) {
+    params.cb_eval = Answering<decltype(params.cb_eval)>::template call<function>;
+    params.cb_eval_user_data = data;
 }
 
 /// Forget the positions >= to; false if the cache could not.
@@ -55,6 +86,8 @@ template <class Context>
 bool forget_from(Context* context, llama_pos to) {
     if constexpr (requires { llama_get_memory(context); })
         return llama_memory_seq_rm(llama_get_memory(context), 0, to, -1);
+    else if constexpr (requires { llama_kv_self_seq_rm(context, 0, to, -1); })
+        return llama_kv_self_seq_rm(context, 0, to, -1);
     else
         return llama_kv_cache_seq_rm(context, 0, to, -1);
 }

@@ -41,8 +41,7 @@ llama_context* open_context(llama_model* model, int positions, int chunk, int th
     params.n_batch = params.n_ubatch = static_cast<std::uint32_t>(chunk);
     params.n_threads = params.n_threads_batch = threads;
     params.type_k = params.type_v = GGML_TYPE_F16;
-    params.cb_eval = Tap::callback;
-    params.cb_eval_user_data = &tap;
+    compat::set_eval_callback<Tap::callback>(params, &tap);
     compat::disable_flash_attention(params);
     compat::stay_on_cpu(params);
     llama_context* context = compat::make_context(model, params);
@@ -57,15 +56,14 @@ Model::Model(const std::string& path) : model_(load_model(path)) {}
 Session::Session(std::shared_ptr<const Model> model, int context, int threads)
     : model_(std::move(model)), chunk_(std::min(context, CHUNK)) {
     context_.reset(open_context(model_->get(), context, chunk_, threads, tap_));
-    n_vocab_ = compat::vocabulary_size(compat::vocabulary(model_->get()));
+    n_vocab_ = compat::vocabulary_size(model_->get());
 }
 
 std::vector<std::int32_t> Session::tokenize(const std::string& text, bool add_special,
                                             bool parse_special) const {
-    const auto vocabulary = compat::vocabulary(model_->get());
     const auto write = [&](std::int32_t* ids, int room) {
         const int size = static_cast<int>(text.size());
-        return llama_tokenize(vocabulary, text.c_str(), size, ids, room, add_special, parse_special);
+        return compat::tokenize(model_->get(), text.c_str(), size, ids, room, add_special, parse_special);
     };
     const int needed = -write(nullptr, 0);  // with no room it answers minus the count that it needs
     std::vector<std::int32_t> ids(static_cast<std::size_t>(std::max(needed, 0)));
@@ -74,11 +72,11 @@ std::vector<std::int32_t> Session::tokenize(const std::string& text, bool add_sp
 }
 
 std::string Session::detokenize(const std::vector<std::int32_t>& ids) const {
-    const auto vocabulary = compat::vocabulary(model_->get());
+    const llama_model* model = model_->get();
     const int n = static_cast<int>(ids.size());
-    const int needed = -llama_detokenize(vocabulary, ids.data(), n, nullptr, 0, false, true);
+    const int needed = -compat::detokenize(model, ids.data(), n, static_cast<char*>(nullptr), 0, false, true);
     std::string text(static_cast<std::size_t>(std::max(needed, 0)), '\0');
-    if (needed > 0) llama_detokenize(vocabulary, ids.data(), n, text.data(), needed, false, true);
+    if (needed > 0) compat::detokenize(model, ids.data(), n, text.data(), needed, false, true);
     return text;
 }
 

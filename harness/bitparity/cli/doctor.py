@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
 
 from bitparity.cli.output import OutputFile
-from bitparity.engine import Availability, Role, role_of
+from bitparity.engine import Availability, Examinable, Role, role_of
 from bitparity.errors import EngineFailed, EngineUnavailable, NotCompared
+from bitparity.guard import call
 from bitparity.output import write_json
 from bitparity.registry import DEFAULT_CANDIDATE, engine_names, get_engine, resolve_reference
 from bitparity.runs import availability_of
@@ -47,7 +48,10 @@ def _look_for(name: str) -> tuple[Role | None, Availability]:
     """What the engine says of itself; an engine that cannot be imported, or raises, counts as missing."""
     try:
         engine = get_engine(name)
-        return role_of(engine), availability_of(engine)
+        found = availability_of(engine)
+        if found.found and isinstance(engine, Examinable):
+            found = replace(found, details=found.details | call(name, engine.examined))
+        return role_of(engine), found
     except EngineUnavailable as error:
         return None, Availability(False, str(error), "install its package again")
     except EngineFailed as error:
