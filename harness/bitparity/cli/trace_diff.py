@@ -10,6 +10,7 @@ import click
 
 from bitparity.cli.output import OutputFile
 from bitparity.output import write_json
+from bitparity.stage_map import read_stage_map
 from bitparity.trace import RowDiff, RowKey, TraceDiff, diff_traces, read_trace
 
 _PATH = click.Path(path_type=Path)
@@ -18,17 +19,24 @@ _PATH = click.Path(path_type=Path)
 @click.command("trace-diff")
 @click.argument("expected", type=_PATH)
 @click.argument("actual", type=_PATH)
+@click.option(
+    "--stage-map",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with lines `name = stage`: from the names in a log to bitparity's.",
+)
 @click.option("--limit", type=click.IntRange(0), default=5, show_default=True, help="Unequal rows to list.")
 @click.option("--json", "json_file", type=OutputFile(), help="Write all here.")
-def command(expected: Path, actual: Path, limit: int, json_file: Path | None) -> None:
+def command(expected: Path, actual: Path, stage_map: Path | None, limit: int, json_file: Path | None) -> None:
     """Compare two traces, position by position and stage by stage, whatever the chunking of each.
 
-    EXPECTED and ACTUAL are folders of `bitparity trace`, .jsonl files, or folders of BitNet.rs .trace files.
+    EXPECTED and ACTUAL are folders of `bitparity trace`, .jsonl files, folders of BitNet.rs .trace files, or
+    logs in which a tracer printed statistics, `name pos=0 layer=3 dim=256 sum=… ss=… first=…` a line.
 
     Exits with 0 when all rows that both can have are equal, 1 when rows differ, are missing or extra, 2 when
     a trace cannot be read, and 4 when nothing could be compared.
     """
-    diff = diff_traces(read_trace(expected), read_trace(actual))
+    names = None if stage_map is None else read_stage_map(stage_map)
+    diff = diff_traces(*(read_trace(path, names) for path in (expected, actual)))
     if json_file is not None:
         write_json(json_file, diff.as_dict())
     for line in describe(diff, limit):
@@ -63,6 +71,8 @@ def describe_row(row: RowDiff) -> str:
         return f"{where}: not in the expected trace"
     if row.kind == "shape":
         return f"{where}: another shape"
+    if row.statistics is not None:
+        return f"{where}: what was printed differs by {row.statistics:.3g} (relative)"
     if row.relative_l2 is not None:
         return f"{where}: relative L2 {row.relative_l2:.3g}, largest difference {row.max_abs:.3g}"
     if row.rms_expected is None or row.rms_actual is None:

@@ -21,6 +21,9 @@ from bitparity.output import without_nan
 from bitparity.trace.record import TraceRecord, digest_of
 from bitparity.trace.trace import RowKey, Trace, order_in_graph, stage_order
 
+# Tracers print six digits or more, so a number is off by 5e-6 at most; and they add up in float32, where
+# 7,000 roundings of 6e-8, a random walk, make another 5e-6.
+PRINTED = 1e-5
 Kind = Literal["equal", "differs", "shape", "missing", "extra"]
 Rows = dict[RowKey, TraceRecord]
 
@@ -33,6 +36,7 @@ class RowDiff:
                  different shapes, or one known as a whole and the other by position and without values
     relative_l2  |actual - expected| / |expected|, and
     max_abs      the largest difference, where both traces hold values, else None
+    statistics   how far (relative) what a tracer printed is from what the other trace has, where one did
     rms_expected, rms_actual   None where the trace does not say
     """
 
@@ -42,16 +46,20 @@ class RowDiff:
     max_abs: float | None = None
     rms_expected: float | None = None
     rms_actual: float | None = None
+    statistics: float | None = None
 
     @property
     def size(self) -> float | None:
         """Relative L2, or without values the relative difference of the RMS, which is at most that."""
+        if self.statistics is not None:
+            return self.statistics
         if self.relative_l2 is not None or self.rms_expected is None or self.rms_actual is None:
             return self.relative_l2
         return relative(abs(self.rms_actual - self.rms_expected), self.rms_expected)
 
     def as_dict(self) -> dict[str, Any]:
-        sizes = {k: getattr(self, k) for k in ("relative_l2", "max_abs", "rms_expected", "rms_actual")}
+        names = ("relative_l2", "max_abs", "rms_expected", "rms_actual", "statistics")
+        sizes = {name: getattr(self, name) for name in names}
         return {**self.key._asdict(), "kind": self.kind, **sizes}
 
 
@@ -211,6 +219,10 @@ def _diff_row(
 ) -> RowDiff:
     if e is None or a is None:
         return RowDiff(key, "extra" if e is None else "missing")
+    if e.is_printed or a.is_printed:
+        error = _statistics(e, a, expected, actual)
+        kind: Kind = "equal" if error <= PRINTED else "differs"
+        return RowDiff(key, kind, None, None, e.rms, a.rms, error)
     if not (_have_one_shape(e, a) and e.blake3 and a.blake3):
         return RowDiff(key, "shape", None, None, e.rms, a.rms)
     if e.blake3 == a.blake3:
@@ -219,6 +231,29 @@ def _diff_row(
         distance = _distance(expected.kept_value(e), actual.kept_value(a))
         return RowDiff(key, "differs", *distance, e.rms, a.rms)
     return RowDiff(key, "differs", None, None, e.rms, a.rms)
+
+
+def _statistics(e: TraceRecord, a: TraceRecord, expected: Trace, actual: Trace) -> float:
+    """The largest difference of what is known of both; infinite if nothing is.
+
+    RMS, mean and extremes are taken relative to themselves or to the RMS; of the first values it is the
+    relative L2.
+    """
+    rms = e.rms or a.rms or 0.0
+    pairs = [(getattr(e, name), getattr(a, name)) for name in ("rms", "mean", "min", "max")]
+    known = [(x, y) for x, y in pairs if x is not None and y is not None]
+    errors = [relative(abs(y - x), max(rms, abs(x))) for x, y in known]
+    firsts = [_first(record, trace) for record, trace in ((e, expected), (a, actual))]
+    n = min(map(len, firsts))
+    if n:
+        errors.append(relative_l2(firsts[0][:n], firsts[1][:n]))
+    return float(np.max(errors, initial=0.0)) if errors else math.inf
+
+
+def _first(record: TraceRecord, trace: Trace) -> Floats:
+    if record.first or not trace.holds_values(record):
+        return np.array(record.first, np.float32)
+    return trace.kept_value(record).reshape(-1)
 
 
 def _have_one_shape(expected: TraceRecord, actual: TraceRecord) -> bool:

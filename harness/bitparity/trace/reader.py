@@ -1,4 +1,4 @@
-"""Reading traces: ours (store.py says how they lie on disk), and those of BitNet.rs (bitnet_rs.py)."""
+"""Reading traces: ours (store.py has the format), those of BitNet.rs (bitnet_rs.py), logs (printed.py)."""
 
 from __future__ import annotations
 
@@ -6,23 +6,29 @@ import json
 from pathlib import Path
 
 from bitparity.errors import BadInput, NotCompared
+from bitparity.stage_map import StageMap
 from bitparity.trace.bitnet_rs import read_trace_files, with_names_understood
+from bitparity.trace.printed import read_printed
 from bitparity.trace.record import TraceRecord
 from bitparity.trace.store import META, RECORDS
 from bitparity.trace.trace import Trace
 
 
-def read_trace(path: Path) -> Trace:
-    """Read a run's folder, a folder that holds one run, a .jsonl file, or a folder of BitNet.rs .trace files.
+def read_trace(path: Path, stage_map: StageMap | None = None) -> Trace:
+    """Read a run's folder, a folder that holds one run, a .jsonl file, a folder of BitNet.rs .trace files, or
+    any other file as a log of what a tracer printed.
 
+    stage_map  leads from the names in a log to stages
     Raises BadInput if there is no such path, a record cannot be understood, or there is more than one run to
     choose from; NotCompared if it holds no record at all.
     """
     path = Path(path)
     if not path.exists():
         raise BadInput(f"{path}: there is no such trace")
-    if path.is_file():
+    if path.is_file() and path.suffix == ".jsonl":
         trace = _read_jsonl(path, path.parent)
+    elif path.is_file():
+        trace = read_printed(path, stage_map or StageMap())
     elif (path / RECORDS).exists():
         trace = _read_jsonl(path / RECORDS, path)
     elif any(path.glob("*.trace")):

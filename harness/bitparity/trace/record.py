@@ -27,6 +27,7 @@ class TraceRecord(NamedTuple):
     seq, layer, stage, position   as in engine.StageValue
     batch         positions that the call computed together; engines round differently for one
     values_file   safetensors file that holds the value under `name`
+    first         the first elements, where a tracer printed them; blake3 is "" then
     Records of other tools may cover a whole prefill and know less.
     """
 
@@ -48,6 +49,12 @@ class TraceRecord(NamedTuple):
     mean: float | None = None
     non_finite: int | None = None
     values_file: str | None = None
+    first: tuple[float, ...] = ()
+
+    @property
+    def is_printed(self) -> bool:
+        """Whether a tracer printed it (printed.py), so that only statistics and first values are known."""
+        return not self.blake3 and self.batch is None
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any]) -> TraceRecord:
