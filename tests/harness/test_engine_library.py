@@ -119,6 +119,8 @@ def test_run_and_trace_tokenize_for_an_engine_that_cannot(
     words = ["--tokens", "1,2", "--out", tmp_path, "--values"]
     assert bitparity(monkeypatch, "trace", model, "--engine", full_library, *words) == 0
     assert "full: 2 records of 1 stages at 2 positions" in capsys.readouterr().out
+    assert bitparity(monkeypatch, "trace", model, "--engine", library, *words) == 4
+    assert f"{library} handed out no stage of *:*; only an engine with a tap" in capsys.readouterr().err
 
 
 def test_bench_times_a_library(

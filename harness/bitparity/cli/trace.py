@@ -21,13 +21,14 @@ from bitparity.compare.positions import check_tokens, logits_by_position
 from bitparity.compare.prompts import encode
 from bitparity.engine import Session
 from bitparity.engines.ways import open_engine
-from bitparity.errors import BadInput
+from bitparity.errors import BadInput, NotCompared
 from bitparity.output import write_json
 from bitparity.runs import choose_context, file_digest, open_session
 from bitparity.settings import Settings, read_settings
 from bitparity.stages import StageFilter
 from bitparity.tokenizer import Tokenizer
 from bitparity.trace import TraceWriter, ValueWindow, read_trace
+from bitparity.trace.store import RECORDS
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -88,6 +89,11 @@ def command(json_file: Path | None, **given: Any) -> None:
     """
     options = Options(**given)
     path = _record(options, read_settings())
+    if (path / RECORDS).stat().st_size == 0:
+        raise NotCompared(
+            f"{options.engine} handed out no stage of {options.trace_filter}; "
+            "only an engine with a tap can be traced"
+        )
     trace = read_trace(path)
     found = {
         "path": str(path),
