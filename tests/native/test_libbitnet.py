@@ -42,7 +42,7 @@ from native.bitnet_library import (
 )
 from rewrite import rewrite
 
-ENGINE_FUNCTIONS = "open n_vocab forward close version error about tokenize detokenize tap"
+ENGINE_FUNCTIONS = "open n_vocab forward forward_last close version error about tokenize detokenize tap"
 ENGINE_H = {f"bitparity_{name}" for name in ENGINE_FUNCTIONS.split()}
 TOKENS = [5, 17, 3, 200, 44, 9, 121, 80]
 
@@ -423,13 +423,14 @@ class EngineH:
             ctypes.c_char_p,
             ctypes.c_size_t,
         ]
-        self.lib.bitparity_forward.argtypes = [
-            ctypes.c_void_p,
-            ctypes.c_void_p,
-            ctypes.c_int32,
-            ctypes.c_int32,
-            ctypes.c_void_p,
-        ]
+        for function in (self.lib.bitparity_forward, self.lib.bitparity_forward_last):
+            function.argtypes = [
+                ctypes.c_void_p,
+                ctypes.c_void_p,
+                ctypes.c_int32,
+                ctypes.c_int32,
+                ctypes.c_void_p,
+            ]
         for name in ("bitparity_error", "bitparity_about"):
             getattr(self.lib, name).restype = ctypes.c_char_p
         for name in ("bitparity_error", "bitparity_about", "bitparity_n_vocab", "bitparity_close"):
@@ -450,6 +451,10 @@ def test_engine_h_gives_the_logits_of_native() -> None:
         actual = np.empty((len(ids), n_vocab), np.float32)
         assert engine.bitparity_forward(session, ids_of(ids), len(ids), position, actual.ctypes.data) == 0
         assert actual.tobytes() == expected.tobytes()
+        last = np.full((2, n_vocab), 7, np.float32)  # of which one row is written
+        assert engine.bitparity_forward_last(session, ids_of(ids), len(ids), position, last.ctypes.data) == 0
+        assert last[0].tobytes() == expected[-1].tobytes()
+        assert np.all(last[1] == 7)
     assert engine.bitparity_forward(session, ids_of([1]), 1, 9, actual.ctypes.data) != 0
     assert b"position 9 is beyond the 5 tokens" in engine.bitparity_error(session)
     assert b"kernels=" in engine.bitparity_about(session)

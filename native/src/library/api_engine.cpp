@@ -18,14 +18,15 @@ const bitnet_session* own(const bitparity_session* session) {
     return reinterpret_cast<const bitnet_session*>(session);
 }
 
-void run_at(OpenSession& session, const std::int32_t* ids, int n, int position, float* logits) {
+void run_at(OpenSession& session, const std::int32_t* ids, int n, int position, LogitsOf which,
+            float* logits) {
     if (logits == nullptr) throw BadInput("there is nowhere to write logits to");
     if (position < session.position()) session.rollback(position);
     if (position > session.position()) {
         throw BadInput("position " + std::to_string(position) + " is beyond the " +
                        std::to_string(session.position()) + " tokens that the session holds");
     }
-    session.run_into(ids, n, n == 1 ? Step::decode : Step::prefill, LogitsOf::all, logits);
+    session.run_into(ids, n, n == 1 ? Step::decode : Step::prefill, which, logits);
 }
 
 }  // namespace
@@ -57,7 +58,15 @@ int32_t bitparity_n_vocab(const bitparity_session* session) {
 int32_t bitparity_forward(bitparity_session* session, const int32_t* ids, int32_t n, int32_t position,
                           float* logits) {
     return guarded(__func__, [&] {
-        run_at(*UsedSession(own(session)), ids, n, position, logits);
+        run_at(*UsedSession(own(session)), ids, n, position, LogitsOf::all, logits);
+        return int32_t(0);
+    });
+}
+
+int32_t bitparity_forward_last(bitparity_session* session, const int32_t* ids, int32_t n, int32_t position,
+                               float* logits) {
+    return guarded(__func__, [&] {
+        run_at(*UsedSession(own(session)), ids, n, position, LogitsOf::last, logits);
         return int32_t(0);
     });
 }
