@@ -68,7 +68,7 @@ def test_wrong_arithmetic_is_seen_and_put_into_words(path_of: MakePath) -> None:
     assert "it rounds softmax rows to F16 before x V" in judged.sentence()
 
 
-@pytest.mark.parametrize("fault", CATALOGUE, ids=lambda f: f.name)
+@pytest.mark.parametrize("fault", [f for f in CATALOGUE if f.row is None], ids=lambda f: f.name)
 def test_planted_fault_is_found_where_it_was_planted(path_of: MakePath, fault: Fault) -> None:
     path = path_of(arch="bitnet-b1.58")
     model = open_model(path)

@@ -30,6 +30,7 @@ from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, PLAIN, Arithmetic
 from bitparity.oracle.decoder import Decoder
 from bitparity.oracle.definition import Definition
 from bitparity.oracle.engine import OracleEngine
+from bitparity.oracle.mistakes import rotations
 from bitparity.settings import read_settings
 from harness.float32_engine import Float32Engine
 
@@ -137,9 +138,8 @@ def test_clauses_say_what_differs() -> None:
 
 
 def _without_rope(definition: Definition) -> Definition:
-    from bitparity.oracle.variations import RopeLeftOut
-
-    return RopeLeftOut.like(definition)
+    (leaves_out,) = (row for row in rotations.ROWS if row.words == "leaves out RoPE")
+    return leaves_out.make(definition)
 
 
 def _columns(model: Model) -> Sequence[int]:

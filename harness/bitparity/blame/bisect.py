@@ -110,17 +110,18 @@ def _end_bytes(hyper: HyperParameters, n: int) -> int:
 def _blame_window(
     model: Model, sides: Sequence[Side], tokens: Sequence[int], plan: Chunking, window: Window
 ) -> BlameReport:
-    expected, actual = (_record(*side, tokens, plan, window) for side in sides)
+    expected, actual = (record_session(*side, tokens, plan, window.recorded()) for side in sides)
     return judge_both(model, expected, actual, tokens=tokens, stages=window.judged())
 
 
-def _record(
-    session: Session, model: Model, tokens: Sequence[int], plan: Chunking, window: Window
+def record_session(
+    session: Session, model: Model, tokens: Sequence[int], plan: Chunking, stages: StageFilter
 ) -> Evidence:
+    """Run the tokens from position 0 and record stages; the model is what the session has open."""
     info = session.info
     trace = MemoryTrace(info.fingerprint.engine)
     session.rollback(0)
-    with session.tap(window.recorded(), trace):
+    with session.tap(stages, trace):
         for chunk in plan.chunks(len(tokens)):
             if chunk.decode:
                 session.decode(tokens[chunk.first])

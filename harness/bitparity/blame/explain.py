@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bitparity.blame.bounds import allowed_error
+from bitparity.blame.bounds import U, allowed_error
 from bitparity.blame.judge import Evaluation, Judge
 from bitparity.oracle.definition import Definition
 from bitparity.oracle.mistakes import Mistake, mistakes_of
@@ -27,14 +28,20 @@ Candidate = tuple[Mistake, dict[str, Any]]
 class Explanation:
     """words        a clause with the engine as its subject, with the evidence that there is
     is_rounding  the difference is one of arithmetic
+    at           how many positions it holds at, of how many that were looked at
     """
 
     words: str
     is_rounding: bool = False
+    at: tuple[int, int] = (0, 0)
 
 
-def explain(judge: Judge, stage: str, found: Evaluation) -> Explanation:
-    """What an engine does at a stage instead of what is defined; found is the stage at guilty positions."""
+def explain(judge: Judge, stage: str, samples: Sequence[Evaluation]) -> Explanation:
+    """What an engine does at a stage instead of what is defined.
+
+    samples  the stage at guilty positions, then in calls that these belong to
+    """
+    found = samples[0]
     if found.actual.shape != found.expected.shape:
         return Explanation(f"has shape {found.actual.shape[1:]} where {found.expected.shape[1:]} is defined")
     if not np.isfinite(found.actual).all():
@@ -42,7 +49,7 @@ def explain(judge: Judge, stage: str, found: Evaluation) -> Explanation:
         return Explanation(f"gives {count:,} values that are not finite from inputs that are")
     if not found.actual.any():
         return Explanation("gives zeros")
-    known = _known_mistake(judge, stage, found)
+    known = _known_mistake(judge, stage, samples[1:]) or _known_mistake(judge, stage, samples[:1])
     if known is not None:
         return known
     allowed = judge.allowed(judge.definition, stage, found)
@@ -53,33 +60,26 @@ def explain(judge: Judge, stage: str, found: Evaluation) -> Explanation:
     )
 
 
-def _known_mistake(judge: Judge, stage: str, found: Evaluation) -> Explanation | None:
+def _known_mistake(judge: Judge, stage: str, samples: Sequence[Evaluation]) -> Explanation | None:
     """The mistake whose output is the recorded one, within the bound of that stage, at the most positions."""
-    asked = len(found.actual)
-    best, most = None, 0
-    for mistake, inputs in _candidates(judge, stage, found):
-        try:
-            output = mistake.definition.compute(stage, found.place, inputs)
-        except ValueError:  # a mistake that does not fit this model's shapes
-            continue
-        if output.shape != found.actual.shape:
-            continue
-        count = _positions_explained(mistake.definition, stage, found, inputs, output)
-        if count > most:
-            best, most = mistake, count
-        if count == asked:
-            break
-    if best is None or most < NEARLY_ALL * asked:
+    asked = sum(len(found.actual) for found in samples)
+    explained: dict[str, int] = defaultdict(int)
+    rounding: dict[str, bool] = {}
+    for found in samples:
+        for mistake, inputs in _candidates(judge, stage, found):
+            explained[mistake.words] += _positions_explained(mistake.definition, stage, found, inputs)
+            rounding[mistake.words] = mistake.is_rounding
+    best = max(explained, key=lambda words: explained[words], default="")
+    if not best or explained[best] < max(1, NEARLY_ALL * asked):
         return None
-    where = "" if most == asked else f", at {most} of the {asked} positions looked at"
-    return Explanation(best.words + where, best.is_rounding)
+    return Explanation(best, rounding[best], (explained[best], asked))
 
 
 def _candidates(judge: Judge, stage: str, found: Evaluation) -> Iterator[Candidate]:
     """Known mistakes, as another definition or as other inputs."""
     for need in found.inputs.derived:
         yield from _left_out(judge, need, found)
-    for mistake in mistakes_of(judge.definition, stage, found.place, found.inputs.values):
+    for mistake in mistakes_of(judge.definition, stage, found.inputs.values):
         yield mistake, found.inputs.values
 
 
@@ -95,10 +95,16 @@ def _left_out(judge: Judge, need: str, found: Evaluation) -> Iterator[Candidate]
 
 
 def _positions_explained(
-    definition: Definition, stage: str, found: Evaluation, inputs: dict[str, Any], output: Doubles
+    definition: Definition, stage: str, found: Evaluation, inputs: dict[str, Any]
 ) -> int:
-    """At how many positions an output is what was recorded; 0 unless it is much nearer than the expected."""
-    allowed = allowed_error(definition, stage, found.place, inputs, output)
+    """At how many positions a definition gives what was recorded; 0 if the sound one is nearly as near."""
+    try:
+        output = definition.compute(stage, found.place, inputs)
+    except ValueError:  # a mistake that does not fit this model's shapes
+        return 0
+    if output.shape != found.actual.shape:
+        return 0
+    allowed = allowed_error(definition, stage, found.place, inputs, output) + U * np.abs(output)
     error = np.abs(found.actual - output).reshape(len(output), -1)
     fits = (error <= allowed.reshape(error.shape)).all(axis=1)
     before = np.abs(found.actual - found.expected).reshape(error.shape)[fits]

@@ -14,7 +14,8 @@ from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.engine import Engine
 from bitparity.faults.catalogue import CATALOGUE
-from bitparity.faults.plant import find
+from bitparity.faults.plant import can_be_planted, find
+from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.output import write_json
 from bitparity.registry import configure_each, get_engine, with_every_kernel_set
@@ -42,7 +43,13 @@ def command(engines: tuple[str, ...], kernels: str | None, json_file: Path | Non
     with tempfile.TemporaryDirectory() as folder, progress_bar("planting faults") as progress:
         path = Path(folder) / "selftest.gguf"
         make_model(path, ModelSpec(arch="bitnet-b1.58", n_layer=2, n_ff=512, n_vocab=320))
-        cases = [(fault, engine) for engine in _subjects(engines, kernels) for fault in CATALOGUE]
+        model = open_model(path)
+        cases = [
+            (fault, engine)
+            for engine in _subjects(engines, kernels)
+            for fault in CATALOGUE
+            if can_be_planted(fault, engine, model)
+        ]
         for done, (fault, engine) in enumerate(cases, start=1):
             findings.append(find(fault, engine, path, tokens))
             if progress:

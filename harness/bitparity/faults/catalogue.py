@@ -6,15 +6,22 @@ the engine (native's `Faults`) or by another definition in the oracle.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from bitparity.faults import models
 from bitparity.faults.models import Alter
-from bitparity.oracle import variations
-from bitparity.oracle.definition import Definition
+from bitparity.oracle.definition import Definition, Place
+from bitparity.oracle.mistakes import MISTAKES
+from bitparity.oracle.mistakes.attention import heads_shifted, stale_row
+from bitparity.oracle.mistakes.rotations import shifted_positions
+from bitparity.oracle.mistakes.row import Row, arithmetic
+from bitparity.oracle.ops import Doubles
+from bitparity.stages import stage_named
 
 STALE_ROW = 5  # position whose K and V rows are never written
 
@@ -39,9 +46,18 @@ class Fault:
     alter: Alter | None = None
     switches: Mapping[str, int | bool] = field(default_factory=dict)
     definition: Callable[[Definition], Definition] | None = None
+    row: Row | None = None
+
+    def applies(self, definition: Definition) -> bool:
+        """Whether a model can have it."""
+        return self.row is None or self.row.applies(definition, definition.stages[self.stage])
+
+    def words(self, definition: Definition) -> str:
+        """A part of what blame has to say of it in this model."""
+        return self.says if self.row is None else self.row.clause(definition, definition.stages[self.stage])
 
 
-CATALOGUE: tuple[Fault, ...] = (
+_WHOLE: tuple[Fault, ...] = (
     Fault("wrong activation", 0, "ffn_act", "computes", alter=models.other_activation),
     Fault("RoPE pairing", 0, "q_rope", "rotates pairs", 1, alter=models.other_rope_pairs),
     Fault("RoPE base", 0, "q_rope", "RoPE base", 1, alter=models.other_rope_base),
@@ -61,7 +77,7 @@ CATALOGUE: tuple[Fault, ...] = (
         "attn_ctx",  # at position 0 every softmax row is 1, so V shows it first
         "KV heads",
         switches={"kv_head_shift": 1},
-        definition=lambda d: variations.HeadsShifted.like(d, 1),
+        definition=heads_shifted(1),
     ),
     Fault(
         "stale KV row",
@@ -70,7 +86,7 @@ CATALOGUE: tuple[Fault, ...] = (
         f"row of position {STALE_ROW} is zero",
         STALE_ROW,
         switches={"stale_kv_row": STALE_ROW},
-        definition=lambda d: variations.StaleRow.like(d, (STALE_ROW, -1)),
+        definition=stale_row(STALE_ROW, -1),
     ),
     Fault(
         "shifted position",
@@ -78,7 +94,7 @@ CATALOGUE: tuple[Fault, ...] = (
         "q_rope",
         "position p as p +1",
         switches={"position_shift": 1},
-        definition=lambda d: variations.ShiftedPositions.like(d, 1),
+        definition=shifted_positions(1),
     ),
     Fault(
         "int8 rounding mode",
@@ -86,6 +102,54 @@ CATALOGUE: tuple[Fault, ...] = (
         "q_proj",
         "towards zero",
         switches={"truncate_codes": True},
-        definition=lambda d: variations.with_arithmetic(d, rounding="zero"),
+        definition=lambda d: planted(arithmetic(rounding="zero")(d), d),
     ),
+)
+
+# Where a mistake of each kind is planted, unless its row says otherwise.
+_USUAL = {
+    "norm": "ffn_norm",
+    "rotation": "q_rope",
+    "softmax": "attn_probs",
+    "context": "attn_ctx",
+    "projection": "ffn_up",
+    "product": "ffn_act",
+    "sum": "layer_out",
+    "rows": "embeddings",
+}
+
+
+class _Planted(Definition):
+    """A definition with a mistake in one stage of one layer, or in all; it states the sound arithmetic."""
+
+    mistaken: Definition
+    at: tuple[int, str] | None
+
+    def compute(self, name: str, place: Place, inputs: Mapping[str, Any]) -> Doubles:
+        if self.at in (None, (place.layer, name)):
+            return self.mistaken.compute(name, place, inputs)
+        return super().compute(name, place, inputs)
+
+
+def planted(mistaken: Definition, sound: Definition, at: tuple[int, str] | None = None) -> Definition:
+    """The sound definition with stages of another one: that of the layer and name `at`, or all."""
+    definition = _Planted(sound.hyper, sound.weights, sound.arithmetic)
+    definition.mistaken, definition.at = mistaken, at
+    return definition
+
+
+def _fault_of(row: Row) -> Fault:
+    """The mistake of a row in one stage: of layer 1 if it is about the layer before, else of layer 0."""
+    stage = row.planted_at or _USUAL[row.kind]
+    layer = -1 if not stage_named(stage).in_block else int("the layer before" in row.words)
+    at, name = (layer, stage), re.sub(r"\{(?:hyper\.)?(\w+)[^}]*\}", r"<\1>", f"{stage}: {row.words}")
+    return Fault(name, layer, stage, "", None, definition=lambda d: planted(row.make(d), d, at), row=row)
+
+
+# Ties of the int8 rounding are too rare for tokens that are not chosen for them.
+_NEEDS_TIES = "half away from zero"
+
+CATALOGUE: tuple[Fault, ...] = (
+    *_WHOLE,
+    *(_fault_of(row) for row in MISTAKES if _NEEDS_TIES not in row.words),
 )

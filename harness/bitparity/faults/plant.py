@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from bitparity.blame.bisect import blame_sessions
-from bitparity.blame.engines import BlameReport
+from bitparity.blame.bisect import record_session
+from bitparity.blame.engines import BlameReport, EngineBlame, judge_engine
 from bitparity.compare.chunking import Chunking
 from bitparity.engine import Engine
 from bitparity.errors import BadInput
@@ -18,6 +19,7 @@ from bitparity.model.types import Model
 from bitparity.oracle.arithmetic import Arithmetic
 from bitparity.oracle.definition import Definition
 from bitparity.oracle.engine import OracleEngine
+from bitparity.stages import StageFilter
 
 
 @runtime_checkable
@@ -58,15 +60,32 @@ def plant(fault: Fault, sound: Engine) -> Engine:
 
 def find(fault: Fault, sound: Engine, path: Path, tokens: Sequence[int], chunks: str = "mixed") -> Finding:
     """Run the engine with the fault in it beside the sound oracle and judge both."""
-    model = open_model(path)
-    expected = OracleEngine().open(path, context=len(tokens), threads=1)
-    actual = plant(fault, sound).open(path, context=len(tokens), threads=1)
-    kernels = actual.info.fingerprint.kernels
+    model, expected = _judged_oracle(path, tuple(tokens), chunks)
+    session = plant(fault, sound).open(path, context=len(tokens), threads=1)
+    kernels = session.info.fingerprint.kernels
     try:
-        report = blame_sessions(model, expected, actual, tokens, Chunking.parse(chunks))
+        evidence = record_session(session, model, tokens, Chunking.parse(chunks), StageFilter.parse())
     finally:
-        actual.close()
-    return Finding(fault, sound.name, kernels, report, _problem(fault, report))
+        session.close()
+    actual = judge_engine(model, evidence, tokens=tokens)
+    report = BlameReport(expected, actual, ())
+    return Finding(fault, sound.name, kernels, report, _problem(fault, report, model))
+
+
+def can_be_planted(fault: Fault, engine: Engine, model: Model) -> bool:
+    """Whether the model can have the fault, and the engine be made to."""
+    if isinstance(engine, OracleEngine):
+        return fault.applies(Definition.of(model))
+    return fault.alter is not None or bool(fault.switches)
+
+
+@lru_cache(maxsize=2)
+def _judged_oracle(path: Path, tokens: tuple[int, ...], chunks: str) -> tuple[Model, EngineBlame]:
+    """The sound oracle, judged once for all faults."""
+    model = open_model(path)
+    session = OracleEngine().open(path, context=len(tokens), threads=1)
+    evidence = record_session(session, model, tokens, Chunking.parse(chunks), StageFilter.parse())
+    return model, judge_engine(model, evidence, tokens=tokens)
 
 
 def _faulty_definition(fault: Fault) -> Callable[[Model, Arithmetic], Definition]:
@@ -78,15 +97,19 @@ def _faulty_definition(fault: Fault) -> Callable[[Model, Arithmetic], Definition
     return make
 
 
-def _problem(fault: Fault, report: BlameReport) -> str:
+def _problem(fault: Fault, report: BlameReport, model: Model) -> str:
     """Why a report does not name the fault; empty when it does."""
     if report.expected.cause is not None:
         return "the sound engine was blamed"
-    cause = report.actual.cause
-    if cause is None:
+    if report.actual.cause is None:
         return "no stage was found guilty"
-    found = (cause.local.layer, cause.local.stage, cause.local.position)
-    planted = (fault.layer, fault.stage, found[2] if fault.position is None else fault.position)
+    says = fault.words(Definition.of(model))
+    named = [cause for cause in report.actual.causes if says in cause.words]
+    if not named:
+        return f"blame does not say {says!r}"
+    local = named[0].local
+    found = (local.layer, local.stage, local.position)
+    planted = (fault.layer, fault.stage, local.position if fault.position is None else fault.position)
     if found != planted:
         return f"found at (layer, stage, position) {found}, planted at {planted}"
-    return "" if fault.says in cause.words else f"blame does not say {fault.says!r}"
+    return ""

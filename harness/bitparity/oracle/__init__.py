@@ -4,8 +4,7 @@
     ops.py        the arithmetic of every stage, to be read beside the papers
     weights.py    weights as the oracle multiplies them
     definition.py the stages of an architecture evaluated, one method a kind of stage
-    variations.py definitions with one thing changed
-    mistakes.py   the mistakes that engines really make, in words
+    mistakes/     the mistakes that engines really make, a row each
     decoder.py    the whole forward pass with its KV cache
     engine.py     the oracle behind the engine contract
 
