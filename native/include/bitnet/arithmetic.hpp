@@ -24,9 +24,9 @@ struct Arithmetic {
     Compiler compiler;
 };
 
-// Whether tiles of F16 weights, cached K and V among them, take activations in float32; otherwise they take them
-// rounded to F16, as dots always do.  What takes float32 needs it contiguous, so q.k is then a tile only in models with
-// one head.
+// Whether tiles of F16 weights (cached K and V are such weights) take activations in float32; otherwise they take
+// them rounded to F16, as dots always do.  Tiles that take float32 need contiguous activations, so with them q.k is a
+// tile only in models with one head.
 constexpr bool f16_tiles_take_f32(const Arithmetic& arithmetic) {
     if (is_neon(arithmetic.order)) return arithmetic.order == Order::neon;
     return arithmetic.generation == Generation::bitnet_cpp;
@@ -38,13 +38,13 @@ constexpr int fewest_tokens_of_tile(Order order, Format format) {
     return order == Order::neon_fp16 && format == Format::f16 ? 8 : 2;
 }
 
-// TQ1_0 and TQ2_0 in builds for NEON are plain C where they add to the sum, which both compilers fuse.  There, too, the
-// quantiser of their activations is compiled with fma, and GCC uses it.
+// Whether the quantiser of Q8_K activations uses fma: GCC's does for NEON.  (For NEON both compilers also fuse product
+// and sum of TQ1_0 and TQ2_0, whose kernels add in plain C there.)
 constexpr bool has_fused_quantiser(const Arithmetic& arithmetic) {
     return arithmetic.compiler == Compiler::gcc && is_neon(arithmetic.order);
 }
 
-// Whether adjacent pairs are rotated in fours: GCC does for AArch64.
+// Whether adjacent pairs are rotated in groups of four, as GCC compiles ggml's rotation for AArch64.
 constexpr bool rotates_in_fours(const Arithmetic& arithmetic) {
     return arithmetic.compiler == Compiler::gcc && is_neon(arithmetic.order);
 }

@@ -1,4 +1,4 @@
-// Hands the stages of a call to whoever listens; the names are those of bitparity.stages.
+// Hands the values of stages to a listener while a call runs; the names of stages are those of bitparity.stages.
 #pragma once
 
 #include <functional>
@@ -36,15 +36,15 @@ public:
     // Which stages to copy from now on; those that are never computed are never copied.
     void select(const StageList& stages) { wanted_ = {stages.begin(), stages.end()}; }
 
-    // Who gets the stages of the next call, in graph order, each as soon as all its positions are computed;
-    // nobody, if null.
+    // The listener that gets the stages of the next call, in graph order, each as soon as all its positions are
+    // computed; null for none.
     void deliver_to(Receiver receiver);
 
     bool wants(int layer, const char* stage) const {
         return receiver_ && !wanted_.empty() && wanted_.contains({layer, stage});
     }
 
-    // Copies rows (chunk.rows, width) where that is wanted.
+    // Copies the rows (chunk.rows, width) of a stage that is selected.
     void record(int layer, const char* stage, const ChunkRows& chunk, std::size_t width, const float* values);
 
 private:

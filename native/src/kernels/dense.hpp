@@ -14,7 +14,8 @@
 namespace bitnet {
 namespace {
 
-// group: how many products of what a dot product leaves over are rounded before they are added; of the rest none is.
+// group: size of the groups in which products are rounded before they are added, of the elements after the last whole
+// step of a dot product.  Products of an incomplete group are added by fma, and all if the size is 1.
 template <int group>
 struct F32InGroups {
     static constexpr int bytes = 4;
@@ -250,7 +251,7 @@ struct ByPairs {
             }
         }
 
-        // Apart from `run` and never inlined there, so that no other arithmetic is done while subnormal numbers count
+        // Not a part of `run` and never inlined there, so that no other arithmetic is done while subnormal numbers count
         // as zero.
         [[gnu::noinline]] static void add_pairs(const Operands<R, T>& at, int end,
                                                 typename V::Value (&result)[accumulators][R][T]) {

@@ -12,7 +12,7 @@ float mean_square_one_by_one(const float* x, int n) {
     return float(sum / n);
 }
 
-// The bits of mean_square_one_by_one, where each addition waits for the one before.
+// The same bits as mean_square_one_by_one, in which each addition has to wait for the one before.
 //
 // In whatever order n numbers >= 0 are added, the sum is within n 2^-53 of the exact one, relatively (Higham,
 // Accuracy and Stability of Numerical Algorithms, 4.2).  So two orders differ by less than 3 n 2^-53, and

@@ -7,7 +7,7 @@ namespace bitnet::avx2 {
 namespace {
 
 // A byte holds four codes.  Those in bits 5-4 and 1-0 are masked out as c, those in bits 7-6 and 3-2 as 4 c:
-// one shift instead of three.  Their products are summed apart, and the first sum is multiplied by 4 too.
+// one shift instead of three.  Products with c have a sum of their own, which is multiplied by 4 afterwards.
 //
 // maddubs adds two products, of at most 4 x 2 x 127 or -4 x 2 x 128, and a block gives two such sums: eight
 // blocks reach 32512 or -32768, and fit in int16.

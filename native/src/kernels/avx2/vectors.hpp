@@ -101,7 +101,7 @@ struct TwoEights {
         return {{low.even, high.even}, {low.odd, high.odd}};
     }
 
-    // While it lives, subnormal inputs and results of this thread's float operations are zero.
+    // As long as such an object lives, subnormal inputs and results of this thread's float operations are zero.
     class FlushSubnormals {
     public:
         FlushSubnormals() : saved_(_mm_getcsr()) {

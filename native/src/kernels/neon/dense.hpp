@@ -6,7 +6,8 @@
 namespace bitnet::neon {
 namespace {
 
-// group: how many products of what is left over are rounded before they are added; of the rest none is.
+// group: size of the groups in which products are rounded before they are added, of the elements after the last whole
+// step of a dot product.  Products of an incomplete group are added by fma, and all if the size is 1.
 template <int group>
 struct F32InGroups {
     static constexpr int bytes = 4;

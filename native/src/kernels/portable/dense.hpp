@@ -69,7 +69,8 @@ float add_rest_in_double(double start, const std::uint8_t* row, const float* x, 
     return float(sum);
 }
 
-// group: how many products at a time are rounded before they are added to the sum; of the rest none is.
+// group: size of the groups in which products are rounded before they are added, of the elements after the last whole
+// step.  Products of an incomplete group are added by fma, and all if the size is 1.
 template <typename Lanes, int group>
 void f32_dot(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
     for_each_float_dot(w, x, out, out_stride, [&](const std::uint8_t* row, const float* values) {
