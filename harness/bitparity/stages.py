@@ -56,6 +56,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("ffn_post_norm", "RMSNorm x weight after the down projection", ("n_embd",)),
     Stage("layer_out", "residual sum", ("n_embd",)),
     Stage("final_norm", "RMSNorm x weight after the last block", ("n_embd",), in_block=False),
+    Stage("pooled", "direction of final_norm: the embedding of the text so far", ("n_embd",), in_block=False),
     Stage("logits", "head projection", ("n_vocab",), in_block=False),
 )
 STAGE_NAMES: tuple[str, ...] = tuple(s.name for s in STAGES)

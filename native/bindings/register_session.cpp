@@ -214,7 +214,7 @@ HyperParameters make_hyper(int n_vocab, int n_layer, int n_embd, int n_head, int
                            int n_ff, int rope_dim, float norm_eps, float rope_base,
                            const std::string& rope_pairs, const RopeScaling& rope_scaling,
                            const std::string& activation, bool scales_embeddings, bool divides_queries,
-                           int sliding_window, float windowed_rope_base) {
+                           int sliding_window, float windowed_rope_base, bool pools_last_token) {
     if (rope_pairs != "neox" && rope_pairs != "norm")
         throw std::invalid_argument("rope_pairs: " + rope_pairs);
     return {n_vocab,
@@ -233,7 +233,8 @@ HyperParameters make_hyper(int n_vocab, int n_layer, int n_embd, int n_head, int
             scales_embeddings,
             divides_queries,
             sliding_window,
-            windowed_rope_base};
+            windowed_rope_base,
+            pools_last_token};
 }
 
 Arithmetic make_arithmetic(const std::string& generation, const std::string& order,
@@ -275,7 +276,7 @@ void register_session(py::module_& m) {
              arg("n_head"), arg("n_head_kv"), arg("head_dim"), arg("n_ff"), arg("rope_dim"), arg("norm_eps"),
              arg("rope_base"), arg("rope_pairs"), arg("rope_scaling"), arg("activation"),
              arg("scales_embeddings"), arg("divides_queries"), arg("sliding_window"),
-             arg("windowed_rope_base"));
+             arg("windowed_rope_base"), arg("pools_last_token"));
 
     py::class_<BoundMatrix>(m, "Matrix")
         .def(py::init<const std::string&, int, int, Array<std::uint8_t>>(), arg("format"), arg("rows"),

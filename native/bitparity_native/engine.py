@@ -158,6 +158,7 @@ class NativeEngine:
                     divides_queries=hyper.architecture.divides_queries,
                     sliding_window=hyper.sliding_window,
                     windowed_rope_base=hyper.windowed_rope_base,
+                    pools_last_token="pooled" in hyper.architecture.by_name,
                 ),
                 token_embd=token_embd,
                 head=head,

@@ -269,8 +269,23 @@ void Session::write_logits(const Chunk& chunk, bool only_last, float* logits) {
     norm(model_.output_norm, hyper().n_embd, part.rows,
          stream_.data() + std::size_t(skipped) * std::size_t(hyper().n_embd), normed_.data());
     record(-1, "final_norm", part, hyper().n_embd, normed_.data());
+    if (hyper().pools_last_token && tap_.wants(-1, "pooled")) record_pooled(part);
     multiply_from(normed_.data(), hyper().n_embd, part, {{model_.head, logits}});
     record(-1, "logits", part, hyper().n_vocab, logits);
+}
+
+// A row of zeros has no direction and stays as it is.
+void Session::record_pooled(const Chunk& chunk) {
+    const auto width = std::size_t(hyper().n_embd);
+    std::vector<float> pooled(normed_.begin(),
+                              normed_.begin() + std::ptrdiff_t(std::size_t(chunk.rows) * width));
+    for (int row = 0; row < chunk.rows; ++row) {
+        float* x = pooled.data() + std::size_t(row) * width;
+        double squares = 0;
+        for (std::size_t i = 0; i < width; ++i) squares += double(x[i]) * x[i];
+        if (squares > 0) multiply_by(float(1 / std::sqrt(squares)), int(width), x);
+    }
+    record(-1, "pooled", chunk, int(width), pooled.data());
 }
 
 void Session::norm(const float* weight, int width, int rows, const float* x, float* out) {

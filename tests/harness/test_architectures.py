@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from bitparity.architectures import ARCHITECTURES, architecture_named
 from bitparity.architectures.graph import CACHES, Architecture, Kind
 from bitparity.architectures.llama import LLAMA
 from bitparity.blame.bounds import _BOUNDS
+from bitparity.engine import Floats
 from bitparity.errors import BadInput
 from bitparity.model import open_model
 from bitparity.model.hyperparameters import read_hyperparameters
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.weights import map_weights
-from bitparity.stages import STAGE_NAMES, stage_named
+from bitparity.oracle.engine import OracleEngine
+from bitparity.stages import STAGE_NAMES, StageFilter, stage_named
 
 EACH = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=list(ARCHITECTURES))
 
@@ -109,3 +112,19 @@ def test_a_missing_norm_before_a_projection_is_missed_by_name(tmp_path: Path) ->
     hyper = read_hyperparameters(open_model(path).metadata, tensors)
     with pytest.raises(BadInput, match=r"blk\.0\.ffn_up_norm_in\.weight"):
         map_weights(hyper, tensors)
+
+
+def test_pooled_is_the_direction_of_the_final_norm(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "model.gguf"
+    make_model(path, ModelSpec("qwen3-bitnet", n_layer=1, pooling_type=3))
+    recorded: dict[str, Floats] = {}
+    session = OracleEngine().open(path, context=8, threads=1)
+    with session.tap(StageFilter.parse("final_norm,pooled"), lambda v: recorded.update({v.stage: v.values})):
+        session.prefill([1, 2, 3])
+    final, pooled = recorded["final_norm"], recorded["pooled"]
+    np.testing.assert_allclose(np.linalg.norm(pooled, axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(np.sum(pooled * final, axis=1), np.linalg.norm(final, axis=1), rtol=1e-6)
+    make_model(path, ModelSpec("qwen3-bitnet", n_layer=1))
+    assert "pooled" not in open_model(path).hyper.architecture.by_name

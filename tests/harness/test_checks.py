@@ -174,7 +174,7 @@ def test_head_that_a_reference_ignores_stops_its_runs(tmp_path: Path) -> None:
         ("attention.scale", float32_field(1.0), "is 1.0, which would change the scale of attention scores"),
         ("attention.sliding_window", uint32_field(64), "is 64, which would change how far positions see"),
         ("logit_scale", float32_field(0.5), "is 0.5, which would change logits"),
-        ("pooling_type", uint32_field(3), "is 3, which would change the output, which would be pooled"),
+        ("pooling_type", uint32_field(1), "is 1, which would change the output, which would be pooled"),
     ],
 )
 def test_key_that_would_change_the_function_stops_a_run(

@@ -109,6 +109,7 @@ def test_every_stage_of_every_arch_and_format(
         {"n_vocab": 517},
         {"weight_format": "F16", "n_embd": 264, "n_head": 3, "n_head_kv": 3, "n_ff": 520},
         {"arch": "qwen3", "key_length": 128},
+        {"arch": "qwen3-bitnet", "pooling_type": 3},
         {"arch": "gemma3", "key_length": 128, "n_layer": 7, "sliding_window": 16},
         {"rope_scaling": "linear", "rope_factor": 8.0},
         {"arch": "qwen3", "rope_scaling": "yarn", "rope_factor": 4.0, "original_context": 16},

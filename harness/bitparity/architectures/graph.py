@@ -13,6 +13,7 @@ and blame, recording and the mapping to a reference's graph read it.
 | context | mean of the values, weighted by the softmax row; heads merged | softmax rows, values | |
 | product | activation(gate) x up | gate, up | |
 | sum | branch + residual stream | branch, stream | |
+| direction | x divided by its Euclidean length | x | |
 
 An input is an earlier stage of the same block or one of these:
 
@@ -32,7 +33,7 @@ from typing import Any, Literal, Self
 from bitparity.architectures.ggml_nodes import NodeTable
 from bitparity.stages import stage_named
 
-Kind = Literal["rows", "norm", "projection", "rotation", "softmax", "context", "product", "sum"]
+Kind = Literal["rows", "norm", "projection", "rotation", "softmax", "context", "product", "sum", "direction"]
 Activation = Literal["silu", "relu2", "gelu"]
 CACHES = {"keys": "k_rope", "values": "v_proj"}
 LAST_OF_ATTENTION = "attn_out"  # in the stages after it no row depends on another row
@@ -146,6 +147,15 @@ class Architecture:
         """The stage that reads an inner norm; empty when that is not one stage of the block."""
         readers = [stage.name for stage in self.block if norm.name in stage.inputs]
         return readers[0] if len(readers) == 1 else ""
+
+    def with_pooling(self) -> Self:
+        """The graph of an embedding model that pools the last token.
+
+        The embedding of a text is the direction of its last position's final norm; so `pooled` is, at every
+        position, the embedding of the text up to there.
+        """
+        *before, logits = self.stages
+        return replace(self, stages=(*before, GraphStage("pooled", "direction", ("final_norm",)), logits))
 
     def without(self, norms: Iterable[GraphStage]) -> Self:
         """The same graph with some norms left out: a stage that read one of them reads the norm's input."""

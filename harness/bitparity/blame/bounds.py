@@ -202,4 +202,5 @@ _BOUNDS: dict[Kind, Callable[[Evaluated], Doubles]] = {
     "context": _ctx,
     "product": _product,
     "sum": _residual,
+    "direction": _roundings(NORM_ROUNDINGS),  # x^2, sum, root, divided
 }

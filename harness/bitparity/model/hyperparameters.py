@@ -19,6 +19,8 @@ from bitparity.errors import BadInput
 from bitparity.model.rope_scaling import read_rope_scaling
 from bitparity.model.types import BLOCKS_A_WINDOW_PATTERN, HyperParameters, Tensor
 
+POOLS_LAST_TOKEN = 3  # of `<arch>.pooling_type`: LLAMA_POOLING_TYPE_LAST
+
 
 @dataclass(frozen=True)
 class DeclaredActivation:
@@ -77,6 +79,8 @@ def read_hyperparameters(metadata: Mapping[str, Any], tensors: Mapping[str, Tens
     read: dict[str, Any] = {}
     for key in architecture.keys:
         read[key.field] = keys.read(key, read)
+    if keys.get("pooling_type") == POOLS_LAST_TOKEN:
+        architecture = architecture.with_pooling()
     declared = declared_activation(metadata, arch)
     hyper = HyperParameters(
         architecture=architecture,

@@ -52,6 +52,7 @@ class ModelSpec:
     name           general.name; made of the shape when empty
     head_copied    whether a head that is not tied holds the values of the embedding
     key_length     width of a head; None divides n_embd among the heads, and the file does not say it
+    pooling_type   3 for an embedding model that pools the last token
     rope_scaling   "none", "linear" or "yarn": RoPE stretched rope_factor times beyond original_context
     """
 
@@ -78,6 +79,7 @@ class ModelSpec:
     rope_factor: float = 1.0
     original_context: int = 4096
     sliding_window: int | None = None
+    pooling_type: int | None = None
 
     @property
     def head_dim(self) -> int:
@@ -162,6 +164,8 @@ def _hyper_fields(spec: ModelSpec) -> dict[str, bytes]:
     }
     if spec.key_length is not None:
         fields[f"{architecture.gguf_name}.attention.value_length"] = uint32_field(spec.key_length)
+    if spec.pooling_type is not None:
+        fields[f"{architecture.gguf_name}.pooling_type"] = uint32_field(spec.pooling_type)
     return fields | _rope_scaling_fields(spec)
 
 

@@ -47,6 +47,8 @@ class Decoder:
             x = self._run_block(run, Place(layer, positions, rows), x, reduce=reduce)
         end = Place(-1, positions[-len(x) :], len(x))
         x = run.stage("final_norm", end, {"block_input": x})
+        if "pooled" in self.definition.stages:
+            run.stage("pooled", end, {"final_norm": x})
         logits = run.stage("logits", end, {"final_norm": x})
         self.position += rows
         return logits.astype(np.float32)

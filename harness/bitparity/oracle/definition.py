@@ -72,6 +72,7 @@ class Definition:
             "context": self.context,
             "product": self.gate,
             "sum": self.add,
+            "direction": self.direction,
         }
         out = evaluate[stage.kind](stage, place, *(inputs[need] for need in stage.inputs))
         return ops.round_to(out, self.arithmetic.stages)
@@ -164,6 +165,12 @@ class Definition:
 
     def add(self, stage: GraphStage, place: Place, branch: Doubles, stream: Doubles) -> Doubles:
         return branch + stream
+
+    def direction(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
+        """x over its length; a row of zeros stays zero."""
+        length = np.linalg.norm(x, axis=-1, keepdims=True)
+        out: Doubles = np.divide(x, length, out=np.zeros_like(x), where=length > 0)
+        return out
 
     def norm_weight(self, stage: GraphStage, place: Place) -> Doubles:
         return self.weights.vector(place.layer, stage.weight)

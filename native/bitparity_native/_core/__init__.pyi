@@ -45,6 +45,7 @@ class HyperParameters:
         divides_queries: bool,
         sliding_window: int,
         windowed_rope_base: float,
+        pools_last_token: bool,
     ) -> None: ...
 
 class Matrix:

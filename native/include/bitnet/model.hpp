@@ -30,6 +30,8 @@ struct HyperParameters {
     bool divides_queries = false;  // by sqrt(head_dim), before the product with the keys instead of after it
     int sliding_window = 0;        // positions that windowed blocks see; 0 for no window
     float windowed_rope_base = 0;
+    bool pools_last_token =
+        false;  // an embedding model: records the direction of every position's final norm
 
     int n_embd_q() const { return n_head * head_dim; }
     int n_embd_kv() const { return n_head_kv * head_dim; }

@@ -75,6 +75,7 @@ private:
     void feed_forward_block(int layer, const Chunk& chunk);
     void activate(const float* gate, const float* up, int n, float* out) const;
     void write_logits(const Chunk& chunk, bool only_last, float* logits);
+    void record_pooled(const Chunk& chunk);
     void norm(const float* weight, int width, int rows, const float* x, float* out);
     // The norm of what a stage of this layer takes, if there is one.
     const InnerNorm* inner_norm(int layer, std::string_view reader) const;

@@ -9,7 +9,7 @@ from typing import Any
 from bitparity.architectures import ARCHITECTURES
 from bitparity.formats import GUESSED, ROWS
 from bitparity.model.checks.finding import Finding, Severity
-from bitparity.model.hyperparameters import declared_activation
+from bitparity.model.hyperparameters import POOLS_LAST_TOKEN, declared_activation
 from bitparity.model.types import HyperParameters, Model
 
 # key -> what it would change, and whether a value leaves everything as it is.
@@ -33,18 +33,21 @@ _CHANGES_THE_FUNCTION: dict[str, tuple[str, _Neutral]] = {
     "embedding_scale": ("embeddings", lambda value, hyper: value in (0, 1)),
     "residual_scale": ("residual sums", lambda value, hyper: value in (0, 1)),
     "use_parallel_residual": ("the residual stream", lambda value, hyper: not value),
-    "pooling_type": ("the output, which would be pooled", lambda value, hyper: not value),
+    "pooling_type": (
+        "the output, which would be pooled",
+        lambda value, hyper: value in (0, POOLS_LAST_TOKEN),
+    ),
     "nextn_predict_layers": ("the last layers", lambda value, hyper: not value),
 }
 
 
 def activation(model: Model) -> Iterator[Finding]:
     """An activation function that is not the one that engines take for the architecture."""
-    found = declared_activation(model.metadata, model.hyper.arch)
+    found = declared_activation(model.metadata, model.hyper.architecture.gguf_name)
     own = model.hyper.architecture.activation
-    if found is None or found.name == own:
-        return
     engines = tuple(model.hyper.architecture.nodes)
+    if found is None or found.name == own or not engines:
+        return
     yield Finding(
         Severity.WARNING,
         found.key,
@@ -57,7 +60,7 @@ def activation(model: Model) -> Iterator[Finding]:
 
 def function_keys(model: Model) -> Iterator[Finding]:
     """Keys that would change the function, with values that nothing here computes."""
-    arch, known = model.hyper.arch, {key.key for key in model.hyper.architecture.keys}
+    arch, known = model.hyper.architecture.gguf_name, {key.key for key in model.hyper.architecture.keys}
     for name, (what, is_neutral) in _CHANGES_THE_FUNCTION.items():
         value = model.metadata.get(f"{arch}.{name}")
         if name in known or value is None or is_neutral(value, model.hyper):
@@ -72,7 +75,8 @@ def function_keys(model: Model) -> Iterator[Finding]:
 
 def foreign_keys(model: Model) -> Iterator[Finding]:
     """Hyperparameters under the name of another architecture, which nothing reads."""
-    prefixes = [f"{arch}." for arch in ARCHITECTURES if arch != model.hyper.arch]
+    own = model.hyper.architecture.gguf_name
+    prefixes = [f"{arch}." for arch in {a.gguf_name for a in ARCHITECTURES.values()} - {own}]
     for key in model.metadata:
         if any(key.startswith(prefix) for prefix in prefixes):
             yield Finding(
