@@ -204,11 +204,21 @@ def test_command_to_repeat_is_never_broken() -> None:
     assert f"repeat: {command}\n" in printed(replace(result_of([0.0]), command=command), 80)
 
 
+def test_divergence_without_blame_suggests_it() -> None:
+    result = result_of([0.0, 1.0])
+    assert result.verdict is Verdict.DIVERGED
+    assert any("--blame" in sentence for sentence in words.remarks(result))
+    judged = replace(result, blame={"sentence": "", "guilty": False})
+    assert not any("--blame" in sentence for sentence in words.remarks(judged))
+    assert not any("--blame" in sentence for sentence in words.remarks(result_of([0.0])))
+
+
 def test_blame_fits_80_columns_whole() -> None:
     layers = [0, 1, 2, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29]
     engines = [
         EngineBlame(
             name,
+            "bitnet.cpp",
             tuple(
                 StageSummary(layer, stage, 3, 1e-3, 2e-7, 5e3, 1.0, 3)
                 for stage in STAGE_NAMES

@@ -141,6 +141,7 @@ def _merge(reports: Sequence[BlameReport]) -> BlameReport:
 def _merge_engine(blames: Sequence[EngineBlame]) -> EngineBlame:
     return EngineBlame(
         engine=blames[0].engine,
+        arithmetic=blames[0].arithmetic,
         stages=tuple(
             sorted((s for b in blames for s in b.stages), key=lambda s: graph_order(s.layer, s.stage))
         ),

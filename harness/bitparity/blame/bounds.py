@@ -21,14 +21,18 @@ import numpy as np
 
 from bitparity.architectures.graph import GraphStage, Kind
 from bitparity.oracle import ops
+from bitparity.oracle.arithmetic import AS_STORED, BY_FORMAT, GENERATIONS
 from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.ops import Doubles
-from bitparity.oracle.weights import PER_TOKEN, Dense, Ternary, round_dense_input
+from bitparity.oracle.weights import PER_TOKEN, Dense, Ternary, operand, round_dense_input
 
 U = 2.0**-24
 SMALLEST = 2.0**-126  # below it float32 loses digits, and fast exponentials give zero
 SIGMAS = 6.0  # 1e9 normal draws stay within six standard deviations
 LANES = 8  # floats in a register that take partial sums
+ROWS_AT_ONCE = 1024  # of a ternary matrix that are held as float64
+# Two steps of the type that outputs are rounded to: they fall the other way at a tie, and norms round twice.
+_STEPS = {"f32": 0.0, "f16": 2 * 2.0**-10, "bf16": 2 * 2.0**-7}
 EXP_ROUNDINGS = 4  # ggml_v_expf states 1.95 units in the last place, which is 3.9 u
 
 
@@ -53,7 +57,9 @@ def allowed_error(
     """Largest error of every element of `expected`, the oracle's output of a stage on these inputs."""
     stage = definition.stages[name]
     ordered = tuple(inputs[need] for need in stage.inputs)
-    return _BOUNDS[stage.kind](Evaluated(definition, stage, place, ordered, expected))
+    allowed = _BOUNDS[stage.kind](Evaluated(definition, stage, place, ordered, expected))
+    coarse = _STEPS[definition.arithmetic.stages]
+    return allowed + coarse * np.abs(expected) if coarse else allowed
 
 
 def sum_error(k: int, terms: Doubles, result: Doubles) -> Doubles:
@@ -73,8 +79,11 @@ def _roundings(count: int) -> Callable[[Evaluated], Doubles]:
     return bound
 
 
-def _exact(of: Evaluated) -> Doubles:
-    return np.zeros_like(of.expected)
+def _rows(of: Evaluated) -> Doubles:
+    """Read as they are stored they are exact; of other types a product with their scale is rounded."""
+    if of.definition.arithmetic.embeddings == AS_STORED:
+        return np.zeros_like(of.expected)
+    return U * np.abs(of.expected)
 
 
 def _residual(of: Evaluated) -> Doubles:
@@ -154,9 +163,25 @@ def _matmul(of: Evaluated) -> Doubles:
     matrix = of.definition.matrix(of.stage, of.place.layer)
     if isinstance(matrix, Dense):
         return _dense(matrix, of)
+    arithmetic = of.definition.arithmetic
+    if arithmetic.generation not in GENERATIONS or arithmetic.activations != BY_FORMAT:
+        return _ternary_in_floats(matrix, of)
     if matrix.activations == PER_TOKEN:  # integers are exact; / s and * scale round, or scale / s does before
         return 3 * U * np.abs(of.expected) + SMALLEST
     return _q8_k(matrix, of)
+
+
+def _ternary_in_floats(matrix: Ternary, of: Evaluated) -> Doubles:
+    """Engines that are no build of ggml may multiply and add in float32: activations, weights, or both.
+
+    Each term is then rounded three times, two of them in making its factors.
+    """
+    values = operand(matrix, of.inputs[0], of.definition.arithmetic, of.place.rows)
+    terms = np.empty_like(of.expected)
+    for first in range(0, matrix.rows, ROWS_AT_ONCE):
+        rows = list(range(first, min(first + ROWS_AT_ONCE, matrix.rows)))
+        terms[:, rows] = np.sqrt((values * values) @ (matrix.select(rows) ** 2).T)
+    return sum_error(values.shape[1], terms, of.expected) + 3 * U * terms
 
 
 def _dense(matrix: Dense, of: Evaluated) -> Doubles:
@@ -194,7 +219,7 @@ NORM_ROUNDINGS = 8
 itself is in float64 in ggml; what remains allows for one in float32 lanes."""
 
 _BOUNDS: dict[Kind, Callable[[Evaluated], Doubles]] = {
-    "rows": _exact,
+    "rows": _rows,
     "norm": _roundings(NORM_ROUNDINGS),
     "projection": _matmul,
     "rotation": _rope,

@@ -16,6 +16,7 @@ import numpy as np
 
 from bitparity.blame.causes import Cause, find_causes
 from bitparity.blame.judge import Judge, LocalError, NotJudged
+from bitparity.blame.own_arithmetic import find_arithmetic
 from bitparity.compare.metrics import relative_l2
 from bitparity.engine import Fingerprint
 from bitparity.errors import NotCompared
@@ -34,7 +35,8 @@ ENDS = ("embeddings", "layer_out", "logits")  # stages whose differences show ho
 class Evidence:
     """What one engine recorded, and what of it is its own.
 
-    arithmetic  its F16 roundings
+    arithmetic  its own, or the one to begin with where it states none
+    states      whether it states its arithmetic
     model     what was meant, in the formats of the file that it ran (model/twin.py); None if that file is the
               one that was meant
     """
@@ -42,6 +44,7 @@ class Evidence:
     trace: TraceValues
     arithmetic: Arithmetic
     model: Model | None = None
+    states: bool = True
 
     @classmethod
     def of(
@@ -51,8 +54,9 @@ class Evidence:
         if fingerprint is None and isinstance(trace, Trace) and trace.meta.get("fingerprint"):
             fingerprint = Fingerprint(**trace.meta["fingerprint"])
         if fingerprint is None:
-            return cls(trace, GENERATIONS.get(trace.engine, BITNET_CPP), model)
-        return cls(trace, arithmetic_of(fingerprint), model)
+            return cls(trace, GENERATIONS.get(trace.engine, BITNET_CPP), model, states=False)
+        states = "arithmetic" in fingerprint.details
+        return cls(trace, arithmetic_of(fingerprint), model, states)
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class StageSummary:
 class EngineBlame:
     """One engine, judged.
 
+    arithmetic   that it was judged by, and whether it states it
     stages       a summary for every stage that was judged, in graph order
     causes       what made stages guilty, the one to tell first; empty when no stage is
     not_judged   what was recorded but cannot be judged
@@ -80,6 +85,7 @@ class EngineBlame:
     """
 
     engine: str
+    arithmetic: str
     stages: tuple[StageSummary, ...]
     causes: tuple[Cause, ...]
     not_judged: tuple[NotJudged, ...]
@@ -87,6 +93,15 @@ class EngineBlame:
 
     def guilty_stages(self) -> list[StageSummary]:
         return [s for s in self.stages if s.guilty_positions]
+
+    @property
+    def acquittal(self) -> str:
+        """What is said where nothing is wrong: no more than was judged."""
+        if self.stages:
+            return f"no stage of {self.engine} is wrong"
+        if self.not_judged:
+            return f"{self.engine} was not judged: {self.not_judged[0].reason}"
+        return f"{self.engine} records no stages: it was not judged"
 
     @property
     def cause(self) -> Cause | None:
@@ -136,13 +151,12 @@ class BlameReport:
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        guilty = [b.sentence() for b in (self.actual, self.expected) if b.causes]
+        both = (self.actual, self.expected)
+        guilty = [b.sentence() for b in both if b.causes]
         if guilty:
-            return "; ".join(guilty)
-        silent = [b.engine for b in (self.expected, self.actual) if not b.stages]
-        if silent:
-            known = " or ".join(b.engine for b in (self.expected, self.actual) if b.stages)
-            return f"no stage of {known} is wrong; no stage of {' or '.join(silent)} could be judged"
+            return "; ".join([*guilty, *(b.acquittal for b in both if not b.stages)])
+        if not (self.expected.stages and self.actual.stages):
+            return "; ".join(side.acquittal for side in (self.expected, self.actual))
         return (
             f"no stage of {self.expected.engine} or {self.actual.engine} is wrong{_growth(self.differences)}"
         )
@@ -207,14 +221,18 @@ def check_judged(report: BlameReport) -> None:
 def judge_engine(
     model: Model, evidence: Evidence, *, tokens: Sequence[int] = (), stages: StageFilter | None = None
 ) -> EngineBlame:
-    """Judge one engine by the definition of a model, with the engine's own F16 roundings."""
-    definition = Definition.of(evidence.model or model, evidence.arithmetic, LAYERS_KEPT)
+    """Judge one engine by the definition of a model, in the engine's own arithmetic."""
+    meant, arithmetic = evidence.model or model, evidence.arithmetic
+    if not evidence.states:
+        arithmetic = find_arithmetic(meant, evidence.trace, arithmetic, tokens)
+    definition = Definition.of(meant, arithmetic, LAYERS_KEPT)
     judge = Judge(definition, evidence.trace, tokens)
     judged = list(judge.judge(stages))
     errors = [j for j in judged if isinstance(j, LocalError)]
     recorded = {stage for _, stage in evidence.trace.stages()}
     return EngineBlame(
         engine=evidence.trace.engine,
+        arithmetic=arithmetic.name if evidence.states else f"{arithmetic.name}, found in its stages",
         stages=tuple(_summaries(errors)),
         causes=find_causes(judge, errors),
         not_judged=tuple(j for j in judged if isinstance(j, NotJudged)),

@@ -80,7 +80,7 @@ def _growth(differences: Sequence[Difference]) -> Table:
 
 
 def _remarks(engine: EngineBlame) -> list[str]:
-    lines = []
+    lines = [f"{engine.engine} was judged by the arithmetic {engine.arithmetic}"] if engine.stages else []
     if engine.absent:
         lines.append(f"{engine.engine} did not record {', '.join(engine.absent)}")
     if engine.not_judged:

@@ -62,6 +62,7 @@ def remarks(result: ComparisonResult) -> list[str]:
         fixed_limit(result),
         unfinished(result),
         blame_line(result),
+        suggestion(result),
     )
     return [finding["sentence"] for finding in result.findings] + [sentence for sentence in said if sentence]
 
@@ -176,6 +177,13 @@ def _seen_before(result: ComparisonResult) -> str:
     parts = [f"{counts[name]} {name}" for name in ("agree", "noise", "diverged") if counts[name]]
     first = f", the first at {describe_position(result, row)}: {row.judged.reason}" if row else ""
     return f" ({', '.join(parts)}{first})" if parts else ""
+
+
+def suggestion(result: ComparisonResult) -> str | None:
+    """What to do next when engines diverged and nobody asked why."""
+    if result.verdict is not Verdict.DIVERGED or result.blame is not None:
+        return None
+    return "add --blame to learn which engine is wrong, at which stage, if it records stages"
 
 
 def blame_line(result: ComparisonResult) -> str | None:
