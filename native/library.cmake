@@ -1,5 +1,5 @@
-# libbitnet: the engine as a C library (include/bitnet.h).  In a wheel it lies in bitparity_native, beside the Python
-# front, which does not use it; a plain `cmake --install` puts it where CMake puts libraries.
+# libbitnet: the engine as a C library (include/bitnet.h).  It lies in bitparity_native, beside the Python front, which
+# does not use it, as if that folder were a prefix: include/, lib/, lib/cmake/bitnet/ and lib/pkgconfig/.
 set(tables ${CMAKE_CURRENT_BINARY_DIR}/tables)
 file(GLOB architectures CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/harness/bitparity/architectures/*.py)
 add_custom_command(
@@ -67,5 +67,13 @@ if(NOT APPLE)
   set_target_properties(bitnet PROPERTIES LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/library/exports.map)
 endif()
 
-install(TARGETS bitnet LIBRARY DESTINATION bitparity_native/lib)
+include(CMakePackageConfigHelpers)
+set(package ${CMAKE_CURRENT_BINARY_DIR}/package)
+configure_file(bitnet.pc.in ${package}/bitnet.pc @ONLY)
+write_basic_package_version_file(${package}/bitnet-config-version.cmake COMPATIBILITY SameMajorVersion)
+install(TARGETS bitnet EXPORT bitnet LIBRARY DESTINATION bitparity_native/lib
+  INCLUDES DESTINATION bitparity_native/include)
+install(EXPORT bitnet NAMESPACE bitnet:: FILE bitnet-config.cmake DESTINATION bitparity_native/lib/cmake/bitnet)
+install(FILES ${package}/bitnet-config-version.cmake DESTINATION bitparity_native/lib/cmake/bitnet)
+install(FILES ${package}/bitnet.pc DESTINATION bitparity_native/lib/pkgconfig)
 install(FILES include/bitnet.h DESTINATION bitparity_native/include)

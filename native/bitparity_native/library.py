@@ -1,4 +1,4 @@
-"""Where libbitnet lies: the engine as a C library."""
+"""Where libbitnet lies, the engine as a C library; `python -m bitparity_native.library` prints it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from pathlib import Path
 
 from bitparity_native import _core
 
-PREFIX = Path(_core.__file__).parent  # with include/ and lib/
+# Laid out like /usr: include/, lib/, lib/cmake/bitnet/, lib/pkgconfig/.
+PREFIX = Path(_core.__file__).parent
 
 
 def library_path() -> Path:
     """The shared library itself."""
     (path,) = (PREFIX / "lib").glob("libbitnet.[sd]*")
     return path
+
+
+if __name__ == "__main__":
+    print(PREFIX)
