@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from bitparity.settings import Settings as Settings
     from bitparity.settings import read_settings as read_settings
     from bitparity.stages import StageFilter as StageFilter
+    from bitparity.streaming import StreamedToken as StreamedToken
+    from bitparity.streaming import stream as stream
     from bitparity.tokenizer import Tokenizer as Tokenizer
     from bitparity.trace import Trace as Trace
     from bitparity.trace import TraceWriter as TraceWriter
@@ -100,6 +102,7 @@ _NAMES = {
     "runs": ("open_session",),
     "settings": ("Settings", "read_settings"),
     "stages": ("StageFilter",),
+    "streaming": ("StreamedToken", "stream"),
     "tokenizer": ("Tokenizer",),
     "trace": ("Trace", "TraceWriter", "read_trace"),
 }

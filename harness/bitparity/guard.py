@@ -8,7 +8,7 @@ harness raises while an engine hands it values.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Literal, TypeVar
 
@@ -16,6 +16,7 @@ from bitparity.engine import Floats, ModelInfo, Session, Sink
 from bitparity.engines.returns import LogitsCheck
 from bitparity.errors import BitparityError, EngineFailed
 from bitparity.stages import StageFilter
+from bitparity.streaming import Decoder, StreamedToken, stream
 
 T = TypeVar("T")
 
@@ -70,6 +71,17 @@ class GuardedSession:
 
     def decode(self, token: int) -> Floats:
         return self._logits(self._call(self._session.decode, token), ())
+
+    def stream(
+        self,
+        tokens: Sequence[int],
+        *,
+        max_tokens: int = 32,
+        ends: Collection[int] = (),
+        tokenizer: Decoder | None = None,
+    ) -> Iterator[StreamedToken]:
+        """Generate greedily: token, piece and logits of one token after the other, as bitparity.stream."""
+        return stream(self, tokens, max_tokens=max_tokens, ends=ends, tokenizer=tokenizer)
 
     def rollback(self, to: int) -> None:
         self._call(self._session.rollback, to)

@@ -11,7 +11,7 @@ from blake3 import blake3
 
 from bitparity.engine import Availability, Engine, Fingerprint, FollowsReference, Informed, Session
 from bitparity.errors import EngineFailed, EngineUnavailable, NotCompared
-from bitparity.guard import call, guard
+from bitparity.guard import GuardedSession, call, guard
 from bitparity.model.types import Model
 from bitparity.settings import Settings
 from bitparity.stages import StageFilter
@@ -29,7 +29,7 @@ def open_session(
     settings: Settings,
     threads: int | None = None,
     device_id: int | None = None,
-) -> Iterator[Session]:
+) -> Iterator[GuardedSession]:
     """Open a model with an engine and close the session afterwards; both raise BitparityErrors only.
 
     BITNET_DETERMINISTIC=1 means one thread, whatever was asked.

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from bitparity import cli
-from bitparity.cli.run import greedy_tokens
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.tokenizer import Tokenizer
 
@@ -30,16 +26,6 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
-
-
-def test_greedy_feeds_the_best_token_back(fake_session: Callable[..., Any]) -> None:
-    session = fake_session()
-    out = list(greedy_tokens(session, [1, 2], 3))
-    expected = [1, 2]
-    for _ in range(3):
-        expected.append(int(np.argmax(fake_session().prefill(expected)[-1])))
-    assert out == expected[2:]
-    assert session.tokens == expected[:-1]  # the last one is not run for nothing
 
 
 def test_text_and_speed_go_to_their_own_streams(

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitparity.cli.run import greedy_tokens
 from bitparity.engine import Floats
 from bitparity.model import open_model
 from bitparity.model.bundled import bundled_model
+from bitparity.streaming import stream
 from bitparity.tokenizer import Tokenizer
 from bitparity_native.engine import NativeEngine
 from native.bitnet_library import (
@@ -70,7 +70,7 @@ def test_greedy_generation_has_the_tokens_of_bitparity_run(
     model: int, session: int, tokenizer: Tokenizer, prompt_ids: list[int]
 ) -> None:
     front = NativeEngine().open(bundled_model(), context=128, threads=1)
-    expected = list(greedy_tokens(front, prompt_ids, 20))
+    expected = [streamed.token for streamed in stream(front, prompt_ids, max_tokens=20)]
     assert generate(session, prompt_ids, max_tokens=20, ignore_end=1) == expected
     out = ids_of([-1] * 20)
     n = len(prompt_ids)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import codecs
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from bitparity.choose import choose_model, choose_tokenizer
 from bitparity.cli.engine import arithmetic_option, kernels_option, time_limit_option
 from bitparity.cli.model_file import check_file, force_option, open_chosen
 from bitparity.compare.positions import check_tokens
 from bitparity.compare.prompts import Prompt, encode, parse_tokens, text_prompt
-from bitparity.engine import Session
 from bitparity.engines.ways import open_engine
 from bitparity.errors import BadInput
+from bitparity.guard import GuardedSession
 from bitparity.model.types import Model
 from bitparity.runs import choose_context, open_session, tracing
 from bitparity.settings import read_settings
@@ -99,33 +96,20 @@ def command(**given: Any) -> None:
             _generate(session, tokenizer, tokens, options.max_tokens, _end_tokens(model))
 
 
-def greedy_tokens(session: Session, tokens: list[int], count: int) -> Iterator[int]:
-    """Run tokens, then yield the best next token, `count` times; each is fed back before the next."""
-    row = session.prefill(tokens, logits="last")[-1]
-    for step in range(count):
-        best = int(np.argmax(row))
-        yield best
-        if step + 1 < count:
-            row = session.decode(best)
-
-
 def _generate(
-    session: Session, tokenizer: Tokenizer, tokens: list[int], count: int, ends: frozenset[int]
+    session: GuardedSession, tokenizer: Tokenizer, tokens: list[int], count: int, ends: frozenset[int]
 ) -> None:
-    """Print the text as it comes; bytes of an unfinished character wait for the rest of it."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    """Print the text as it comes."""
     started = time.perf_counter()
     first = last = started
     generated = 0
-    for token in greedy_tokens(session, tokens, count):
+    for streamed in session.stream(tokens, max_tokens=count, ends=ends, tokenizer=tokenizer):
         last = time.perf_counter()
         first = last if generated == 0 else first
         generated += 1
-        if token in ends:
-            break
-        click.echo(decoder.decode(tokenizer.decode_bytes([token])), nl=False)
+        click.echo(streamed.piece, nl=False)
         sys.stdout.flush()
-    click.echo(decoder.decode(b"", final=True))
+    click.echo()
     click.echo(_speed(len(tokens), first - started, generated, last - first), err=True)
 
 
