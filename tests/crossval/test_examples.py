@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from bitparity import cli
-from bitparity.model.bundled import bundled_model
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.pytest_plugin import require_engine
 
@@ -22,7 +21,7 @@ EXAMPLES = ROOT / "examples" / "engines"
 INCLUDE = ("-I", str(ROOT / "harness"), "-I", str(EXAMPLES / "toy"))
 MOST_LINES = 60  # of an adapter
 PROMISES = ("shapes", "causality", "two-sessions", "closing", "decode-is-prefill", "wrong-ids", "too-long")
-TOKENS = "0,34,644,1306,12,99,1500,7,21,900,3,3000,45,46,47,48"
+TOKENS = "5,6,7,8,9,10,11,12"
 
 
 def run(*command: str | Path, folder: Path, **variables: str) -> None:
@@ -98,26 +97,37 @@ def bitparity(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
     return 0
 
 
-def test_example_is_within_the_noise_of_a_reference(
+def against_llama_cpp(folder: Path, engine: str | Path) -> list[str | Path]:
+    model = folder / "m.gguf"
+    make_model(model, ModelSpec(weight_format="F32", n_layer=2, n_vocab=320, context_length=64))
+    return ["compare", model, "--reference", "llama.cpp", "--candidate", engine, "--tokens", TOKENS]
+
+
+def test_example_computes_what_a_real_reference_does(
     engine: str,
+    tmp_path: Path,
+    pytestconfig: pytest.Config,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """F16 instead of float32 in the KV cache makes 2.4e-7 here, of which the limit is 40 times."""
+    require_engine(pytestconfig, "llama.cpp")
+    assert bitparity(monkeypatch, *against_llama_cpp(tmp_path, engine), "--limit", "1e-5") == 0
+    assert "llama.cpp agree at all 8 positions" in capsys.readouterr().out
+
+
+def test_toy_is_told_to_be_right_with_another_kv_cache(
+    tmp_path: Path,
     pytestconfig: pytest.Config,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     require_engine(pytestconfig, "llama.cpp")
-    model = bundled_model("bitnet", "F32")
-    words: list[str | Path] = [
-        "compare",
-        model,
-        "--reference",
-        "llama.cpp",
-        "--candidate",
-        engine,
-        "--tokens",
-        TOKENS,
-    ]
-    assert bitparity(monkeypatch, *words) == 0
-    assert re.search(r"(AGREE|EXPLAINED|NOISE) +\S+ and llama.cpp", capsys.readouterr().out)
+    if shutil.which("cc") is None:
+        pytest.skip("there is no cc on the PATH")
+    compile_c(tmp_path)
+    assert bitparity(monkeypatch, *against_llama_cpp(tmp_path, tmp_path / "libengine.so")) == 0
+    assert re.search(r"EXPLAINED +engine is right: it keeps K and V in float32", capsys.readouterr().out)
 
 
 def test_example_keeps_the_contract(
