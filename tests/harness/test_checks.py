@@ -11,10 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from bitparity import cli
+from bitparity.architectures import ARCHITECTURES
 from bitparity.errors import BadInput, NotCompared
 from bitparity.model import open_model
 from bitparity.model.bundled import ARCHS, bundled_model
 from bitparity.model.checks import Finding, Severity, check_model, refuse_to_run
+from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Tensor
 from bitparity.model.writer import (
     TensorPlan,
@@ -205,6 +207,12 @@ def test_key_of_another_architecture_is_named(tmp_path: Path) -> None:
     finding = the_one(rewrite(bundled_model(), tmp_path / "m.gguf", fields=fields))
     assert finding.severity is Severity.WARNING
     assert finding.sentence.startswith("llama.rope.freq_base is a key of another architecture than 'bitnet'")
+
+
+@pytest.mark.parametrize("arch", list(ARCHITECTURES))
+def test_synthetic_model_of_every_architecture_has_nothing_to_find(arch: str, tmp_path: Path) -> None:
+    make_model(tmp_path / "m.gguf", ModelSpec(arch, n_layer=1, n_vocab=300))
+    assert check_model(open_model(tmp_path / "m.gguf")) == []
 
 
 def test_file_type_that_no_tensor_has_is_a_note(tmp_path: Path) -> None:
