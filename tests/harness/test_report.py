@@ -204,6 +204,18 @@ def test_command_to_repeat_is_never_broken() -> None:
     assert f"repeat: {command}\n" in printed(replace(result_of([0.0]), command=command), 80)
 
 
+@pytest.mark.parametrize(("size", "told"), [(0.75, True), (0.45, False)])
+def test_shift_of_all_positions_within_the_noise_is_told(size: float, told: bool) -> None:
+    """Logits of 3 are moved by `size`, that is by at most three times the reference's own 0.1 of them."""
+    floor = noise(0.1)
+    result = replace(result_of([size] * 40, MeasuredNoise(floor)), noise_floor=floor.as_dict())
+    assert result.verdict is Verdict.NOISE
+    said = words.systematic_shift(result)
+    assert (said is not None) is told
+    few = replace(result, positions=result.positions[:20])
+    assert words.systematic_shift(few) is None
+
+
 def test_divergence_without_blame_suggests_it() -> None:
     result = result_of([0.0, 1.0])
     assert result.verdict is Verdict.DIVERGED

@@ -35,6 +35,7 @@ many more, as a multiple of it (the limit is 3, and 9 for 1 - cosine and KL, whi
 |----------------|-----------|-------------|------------|------------|
 | TQ2_0, trained | 2,000     | 1.4 to 2.2  | 1.9 to 4.9 | 5.4 to 8.0 |
 | TQ2_0, random  | 1,500     | 1.1 to 1.2  | 1.2 to 1.3 | 1.7 to 1.8 |
+| F32, random    | 1,500     | 0.9 to 1.1  | 0.9 to 1.1 | 0.9 to 1.1 |
 
 From the first 32 positions alone the floor of the trained model is less than half as high, and would not do.
 So a prefill of SAMPLE positions is perturbed, which is cheap; what is dear for each position, decode above
