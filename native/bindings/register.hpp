@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "bitnet/kernels.hpp"
+#include "bitnet/format_table.hpp"
 
 void register_kernels(pybind11::module_& m);
 void register_session(pybind11::module_& m);

@@ -18,8 +18,29 @@ constexpr std::pair<const char*, Order> order_names[] = {
     {"neon", Order::neon}, {"neon_fp16", Order::neon_fp16},
 };
 
+constexpr std::pair<const char*, Sums> sums_names[] = {
+    {"dot", Sums::dot},
+    {"dot_gcc", Sums::dot_gcc},
+    {"tile", Sums::tile},
+    {"tile_apart", Sums::tile_apart},
+    {"whole", Sums::whole},
+    {"lanes", Sums::lanes},
+    {"lanes_apart", Sums::lanes_apart},
+    {"lanes_offset", Sums::lanes_offset},
+    {"one", Sums::one},
+    {"one_in_parts", Sums::one_in_parts},
+};
+static_assert(std::size(sums_names) == sums_count);
+
 void require(bool condition, const std::string& message) {
     if (!condition) throw std::invalid_argument(message);
+}
+
+Sums sums_named(const std::string& name) {
+    for (const auto& [known, sums] : sums_names) {
+        if (name == known) return sums;
+    }
+    throw std::invalid_argument("'" + name + "' is no way to sum");
 }
 
 int length(const py::array& x) {
@@ -52,6 +73,18 @@ void quantize_q8_k(const std::string& set, bool fused, Array<float> x, Array<std
         x.data(), n, codes.mutable_data(), scales.mutable_data(), block_sums.mutable_data());
 }
 
+void quantize_q8_0(const std::string& set, Array<float> x, Array<std::int8_t> codes, Array<float> scales,
+                   Array<float> value_sums) {
+    const KernelSet& kernels = kernel_set(set);
+    const int n = length(x);
+    require(n % block_q8_0 == 0, "quantize_q8_0: length " + std::to_string(n) + " is not a multiple of 32");
+    require(length(codes) == n && length(scales) == n / block_q8_0 && length(value_sums) == n / block_q8_0,
+            "quantize_q8_0: an output has the wrong length");
+    py::gil_scoped_release release;
+    kernels.quantize_q8_0(x.data(), n, codes.mutable_data(), scales.mutable_data(),
+                          value_sums.mutable_data());
+}
+
 struct Operands {
     Rows rows;
     int tokens;
@@ -80,55 +113,73 @@ void matmul_i2_s(const std::string& set, Array<std::uint8_t> packed, float weigh
             "matmul_i2_s: one scale and sum a token");
     const Activations x{.tokens = op.tokens,
                         .stride = std::size_t(op.rows.cols),
+                        .scale_stride = 1,
                         .codes = codes.data(),
                         .scales = scales.data(),
                         .sums = sums.data()};
     py::gil_scoped_release release;
-    kernels.i2_s(op.rows, x, out.mutable_data(), op.out_stride);
-}
-
-// Arithmetic whose products with Q8_K activations are summed so: by fma, rounded first, or block by block in one sum.
-Arithmetic arithmetic_of_q8_k(const std::string& sums) {
-    if (sums == "fused") return {Generation::llama_cpp, Order::avx2, Compiler::gcc};
-    if (sums == "apart") return {Generation::llama_cpp, Order::avx2, Compiler::clang};
-    require(sums == "one", "matmul_q8_k: sums '" + sums + "' are none of fused, apart and one");
-    return {Generation::llama_cpp, Order::neon, Compiler::clang};
+    kernels.matmul(Format::i2_s, Sums::whole, Order::avx2)(op.rows, x, out.mutable_data(), op.out_stride);
 }
 
 void matmul_q8_k(const std::string& set, const std::string& format, const std::string& sums,
                  Array<std::uint8_t> packed, Array<std::int8_t> codes, Array<float> scales,
                  Array<std::int16_t> block_sums, Array<float> out) {
     const KernelSet& kernels = kernel_set(set);
-    const Matrix weights{.format = format_named(format).format, .rows = 1, .cols = block_q8_k};
-    const MatMulPlan plan = plan_matmul(kernels, weights, 1, arithmetic_of_q8_k(sums));
-    require(plan.encoding == Encoding::q8_k, "matmul_q8_k: " + format + " does not meet Q8_K activations");
+    const MatMul multiply = kernels.matmul(format_named(format).format, sums_named(sums), Order::avx2);
+    require(multiply != nullptr, "matmul_q8_k: " + format + " is never summed by '" + sums + "'");
     require(codes.ndim() == 2, "matmul_q8_k: codes is not (tokens, cols)");
     const Operands op = check_matmul(format, packed, int(codes.shape(1)), codes, out, 1.0f);
     require(scales.size() == codes.size() / block_q8_k && block_sums.size() == codes.size() / 16,
             "matmul_q8_k: scales or block_sums have the wrong size");
     const Activations x{.tokens = op.tokens,
                         .stride = std::size_t(op.rows.cols),
+                        .scale_stride = std::size_t(op.rows.cols / block_q8_k),
                         .codes = codes.data(),
                         .scales = scales.data(),
                         .block_sums = block_sums.data()};
     py::gil_scoped_release release;
-    plan.multiply(op.rows, x, out.mutable_data(), op.out_stride);
+    multiply(op.rows, x, out.mutable_data(), op.out_stride);
+}
+
+void matmul_q8_0(const std::string& set, const std::string& format, const std::string& sums,
+                 Array<std::uint8_t> packed, Array<std::int8_t> codes, Array<float> scales,
+                 Array<float> value_sums, Array<float> out) {
+    const KernelSet& kernels = kernel_set(set);
+    const MatMul multiply = kernels.matmul(format_named(format).format, sums_named(sums), Order::avx2);
+    require(multiply != nullptr, "matmul_q8_0: " + format + " is never summed by '" + sums + "'");
+    require(codes.ndim() == 2, "matmul_q8_0: codes is not (tokens, cols)");
+    const Operands op = check_matmul(format, packed, int(codes.shape(1)), codes, out, 1.0f);
+    require(scales.size() == codes.size() / block_q8_0 && value_sums.size() == scales.size(),
+            "matmul_q8_0: scales or value_sums have the wrong size");
+    const Activations x{.tokens = op.tokens,
+                        .stride = std::size_t(op.rows.cols),
+                        .scale_stride = std::size_t(op.rows.cols / block_q8_0),
+                        .codes = codes.data(),
+                        .scales = scales.data(),
+                        .value_sums = value_sums.data()};
+    py::gil_scoped_release release;
+    multiply(op.rows, x, out.mutable_data(), op.out_stride);
+}
+
+// The sums that the format has in some arithmetic, by name.
+std::vector<std::string> sums_of(const std::string& format) {
+    const KernelSet& kernels = kernel_set("portable");
+    std::vector<std::string> names;
+    for (const auto& [name, sums] : sums_names) {
+        if (kernels.matmul(format_named(format).format, sums, Order::avx2)) names.emplace_back(name);
+    }
+    return names;
 }
 
 void matmul_float(const std::string& set, const std::string& order_name, const std::string& format,
                   const std::string& sum, Array<std::uint8_t> packed, Array<float> x, Array<float> out) {
     const Order order = order_of(order_name);
-    const OrderedKernels& kernels = kernel_set(set).in(order);
     require(x.ndim() == 2, "matmul_float: x is not (tokens, cols)");
-    const bool tile = sum == "tile", gcc = sum == "dot of gcc";
-    require(tile || gcc || sum == "dot", "matmul_float: '" + sum + "' is no way to sum");
-    MatMul multiply = nullptr;
-    if (format == "F32") multiply = tile ? kernels.f32_tile : gcc ? kernels.f32_dot_gcc : kernels.f32_dot;
-    if (format == "F16") multiply = tile ? kernels.f16_tile : kernels.f16_dot;
-    if (format == "BF16") multiply = tile ? kernels.bf16_tile : kernels.bf16_dot;
-    require(multiply != nullptr, "matmul_float: " + format + " does not meet float activations");
+    const Sums sums = sums_named(sum);
+    const MatMul multiply = kernel_set(set).in(order).matmuls.of[int(format_named(format).format)][int(sums)];
+    require(multiply != nullptr, "matmul_float: " + format + " is never summed by '" + sum + "'");
     const int step = tile_step(order, format_named(format).format);
-    require(!tile || x.shape(1) % step == 0,
+    require(sums != Sums::tile || x.shape(1) % step == 0,
             "matmul_float: a tile needs a multiple of " + std::to_string(step) + " columns");
     const Operands op = check_matmul(format, packed, int(x.shape(1)), x, out, 1.0f);
     const Activations activations{.tokens = op.tokens, .stride = std::size_t(op.rows.cols), .f32 = x.data()};
@@ -234,7 +285,7 @@ Order order_of(const std::string& name) {
 }
 
 const FormatRow& format_named(const std::string& name) {
-    for (const FormatRow& row : format_rows) {
+    for (const FormatRow& row : format_rows()) {
         if (name == row.name) return row;
     }
     throw std::invalid_argument("weight format '" + name + "' has no kernel");
@@ -245,7 +296,7 @@ void register_kernels(py::module_& m) {
     m.def("kernel_sets", list_kernel_sets);
     m.def("weight_formats", [] {
         std::vector<std::string> names;
-        for (const FormatRow& row : format_rows) names.emplace_back(row.name);
+        for (const FormatRow& row : format_rows()) names.emplace_back(row.name);
         return names;
     });
     m.def("quantize_i8", quantize_i8, arg("set"), arg("x").noconvert(), arg("codes").noconvert());
@@ -257,6 +308,12 @@ void register_kernels(py::module_& m) {
     m.def("matmul_q8_k", matmul_q8_k, arg("set"), arg("format"), arg("sums"), arg("packed").noconvert(),
           arg("codes").noconvert(), arg("scales").noconvert(), arg("block_sums").noconvert(),
           arg("out").noconvert());
+    m.def("quantize_q8_0", quantize_q8_0, arg("set"), arg("x").noconvert(), arg("codes").noconvert(),
+          arg("scales").noconvert(), arg("value_sums").noconvert());
+    m.def("matmul_q8_0", matmul_q8_0, arg("set"), arg("format"), arg("sums"), arg("packed").noconvert(),
+          arg("codes").noconvert(), arg("scales").noconvert(), arg("value_sums").noconvert(),
+          arg("out").noconvert());
+    m.def("sums_of", sums_of, arg("format"));
     m.def("orders", [] {
         std::vector<std::string> names;
         for (const auto& [name, order] : order_names) names.emplace_back(name);

@@ -122,9 +122,9 @@ public:
         if (context < 1) throw std::invalid_argument("context is not positive");
         if (threads < 1) throw std::invalid_argument("threads is not positive");
         if (int(layers_.size()) != hyper.n_layer) throw std::invalid_argument("layers and n_layer differ");
-        const Format embedding = token_embd_.matrix.format;
-        if (embedding != Format::f32 && embedding != Format::f16 && embedding != Format::bf16) {
-            throw std::invalid_argument("token_embd is not F32, F16 or BF16");
+        if (const FormatRow& row = row_of(token_embd_.matrix.format); row.unpack == nullptr) {
+            throw std::invalid_argument("token_embd is in " + std::string(row.name) +
+                                        ", which is not unpacked");
         }
         Model model{.hyper = hyper,
                     .token_embd = shaped(token_embd_, hyper.n_vocab, hyper.n_embd, "token_embd"),
@@ -270,6 +270,13 @@ void register_session(py::module_& m) {
                  return RopeScaling{yarn, factor, original_context};
              }),
              py::kw_only(), arg("yarn") = false, arg("factor") = 1.0f, arg("original_context") = 0);
+    m.def("embedding_formats", [] {
+        std::vector<std::string> names;
+        for (const FormatRow& row : format_rows()) {
+            if (row.unpack) names.emplace_back(row.name);
+        }
+        return names;
+    });
 
     py::class_<HyperParameters>(m, "HyperParameters")
         .def(py::init(&make_hyper), py::kw_only(), arg("n_vocab"), arg("n_layer"), arg("n_embd"),

@@ -16,6 +16,7 @@ from bitparity.architectures.graph import Architecture
 from bitparity.architectures.llama import LLAMA
 from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Role, Sink, StageValue
 from bitparity.errors import BadInput, EngineUnavailable
+from bitparity.formats import ROWS
 from bitparity.model import open_model
 from bitparity.model.rope_scaling import RopeScaling
 from bitparity.model.types import Model
@@ -37,7 +38,7 @@ class NativeEngine:
     """Opens models in the C++ core.
 
     arithmetic  which roundings and order of float sums to follow, by its name (bitparity.oracle.arithmetic);
-                "auto" takes bitnet.cpp for I2_S weights and for the architectures that only it runs, else
+                "auto" takes bitnet.cpp for the weight formats and architectures that only it runs, else
                 llama.cpp, both as built for AVX2
     kernels     name of a kernel set, or "auto" for the best that this CPU runs
     alter       changes the model between reading and running it, to plant a deliberate fault
@@ -123,7 +124,8 @@ class NativeEngine:
         if self._arithmetic != "auto":
             return arithmetic_named(self._arithmetic)
         only_bitnet_cpp = set(model.hyper.architecture.nodes) == {"bitnet.cpp"}
-        is_bitnet_cpp = only_bitnet_cpp or "I2_S" in model.format_counts()
+        only_there = [name for name, row in ROWS.items() if row.run_by == (BITNET_CPP.generation,)]
+        is_bitnet_cpp = only_bitnet_cpp or set(only_there).intersection(model.format_counts())
         return BITNET_CPP if is_bitnet_cpp else LLAMA_CPP
 
     def _changed(self, **changes: Any) -> NativeEngine:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitparity.formats import ROWS
+from bitparity.formats import ROWS, TERNARY
 from bitparity.formats.base import Bytes, Floats
 from bitparity.formats.i2_s import I2_S
 from bitparity.fuzz.implementations import Function, Implementation, Operation
@@ -32,7 +32,7 @@ def implementation(kernels: Kernels, kernel_set: str) -> Implementation:
         ("unpack", "F16"): _unpack_f16,
         ("multiply", "I2_S"): _multiply_i2_s,
     }
-    by_q8_k = [name for name in kernels.weight_formats() if ROWS[name].activations == "Q8_K"]
+    by_q8_k = [name for name in TERNARY if ROWS[name].activations == "Q8_K"]
     bound |= {("multiply", name): _multiplier_q8_k(name) for name in by_q8_k}
     functions = {what: _bind(function, kernels, kernel_set) for what, function in bound.items()}
     return Implementation(f"native/{kernel_set}", functions, writes_memory=True)
@@ -104,7 +104,7 @@ def _multiplier_q8_k(weight_format: str) -> Callable[..., NDArray[np.int64]]:
         scales = np.ones((len(x), cols // 256), dtype=np.float32)
         sums = x.reshape(len(x), -1, 16).sum(axis=2, dtype=np.int16)
         data, codes = arena.place(packed), arena.place(x)
-        kernels.matmul_q8_k(kernel_set, weight_format, "fused", data, codes, scales, sums, out)
+        kernels.matmul_q8_k(kernel_set, weight_format, "lanes", data, codes, scales, sums, out)
         return out.astype(np.int64)
 
     return multiply

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitparity.architectures.graph import Architecture
+from bitparity.errors import BadInput
+from bitparity.formats import FLOATS, get_format
 from bitparity.model.types import LayerWeights, Model, Tensor, Weights
 from bitparity_native import _core
-
-_WIDTHS = {"F32": np.uint32, "F16": np.uint16, "BF16": np.uint16}
 
 
 def vector_of(tensor: Tensor) -> NDArray[np.float32]:
@@ -27,18 +27,18 @@ def output_matrices(weights: Weights) -> tuple[_core.Matrix, _core.Matrix]:
     """(embedding, head), both (n_vocab, n_embd).
 
     Both are views of the file, except where that cannot serve: an embedding stored transposed is copied in
-    the usual order, one in a ternary format is unpacked to float32.
+    the usual order, one in a format that no engine takes embeddings in is unpacked to float32.
     """
     stored = weights.token_embd
     if weights.embedding_is_transposed:
         embedding = _transposed(stored)
-    elif stored.format in _WIDTHS:
+    elif stored.format in _core.embedding_formats():
         embedding = matrix_of(stored)
     else:
-        embedding = _as_float32(stored.values())
+        embedding = _packed("F32", stored.values())
     if not weights.head_is_tied:
         return embedding, matrix_of(weights.head)
-    return embedding, matrix_of(stored) if stored.format not in _WIDTHS else embedding
+    return embedding, embedding if weights.embedding_is_transposed else matrix_of(stored)
 
 
 def layers_of(model: Model) -> list[_core.Layer]:
@@ -61,17 +61,15 @@ def _layer(layer: LayerWeights, graph: Architecture) -> _core.Layer:
 
 
 def _transposed(tensor: Tensor) -> _core.Matrix:
-    """(n_embd, n_vocab) as stored, copied to (n_vocab, n_embd)."""
-    if tensor.format not in _WIDTHS:
-        return _as_float32(tensor.values().T)
-    width = _WIDTHS[tensor.format]
-    count = int(np.prod(tensor.shape)) * np.dtype(width).itemsize
-    stored = tensor.data[:count].view(width).reshape(tensor.shape)
-    values = np.ascontiguousarray(stored.T)
-    rows, cols = values.shape
-    return _core.Matrix(tensor.format, rows, cols, values.reshape(-1).view(np.uint8))
+    """(n_embd, n_vocab) as stored, copied to (n_vocab, n_embd); BadInput for a format that would round."""
+    if tensor.format not in FLOATS:
+        raise BadInput(
+            f"native: tensor {tensor.name} is stored transposed in {tensor.format}; "
+            f"a transposed embedding must be in {', '.join(FLOATS)}"
+        )
+    return _packed(tensor.format, tensor.values().T)
 
 
-def _as_float32(values: NDArray[np.float32]) -> _core.Matrix:
+def _packed(weight_format: str, values: NDArray[np.float32]) -> _core.Matrix:
     rows, cols = values.shape
-    return _core.Matrix("F32", rows, cols, np.ascontiguousarray(values).reshape(-1).view(np.uint8))
+    return _core.Matrix(weight_format, rows, cols, get_format(weight_format).pack(values))

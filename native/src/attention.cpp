@@ -154,7 +154,9 @@ void Attention::run_queries(const KvCache& cache, const AttentionCall& call, con
         in_tiles && dim % tile_step(arithmetic_.order, Format::f16) == 0 && (!in_f32 || hyper_.n_head == 1);
     gather(call, queries, !tile_of_q || !in_f32, scratch.q.data());
     const Activations q{.tokens = n, .stride = std::size_t(dim), .f32 = scratch.q.data()};
-    (tile_of_q ? ordered.f16_tile : ordered.f16_dot)(k, q, scores, std::size_t(width));
+    const MatMul multiply_q =
+        kernels_.matmul(Format::f16, tile_of_q ? Sums::tile : Sums::dot, arithmetic_.order);
+    multiply_q(k, q, scores, std::size_t(width));
 
     for (int i = 0; i < n; ++i) {
         float* row = scores + std::size_t(i) * std::size_t(width);
@@ -171,7 +173,9 @@ void Attention::run_queries(const KvCache& cache, const AttentionCall& call, con
         if (!in_f32) kernels_.round_to_f16(row, width, row);
     }
     const Activations probs{.tokens = n, .stride = std::size_t(width), .f32 = scores};
-    (in_tiles ? ordered.f16_tile : ordered.f16_dot)(v, probs, scratch.context.data(), std::size_t(dim));
+    const MatMul multiply_probs =
+        kernels_.matmul(Format::f16, in_tiles ? Sums::tile : Sums::dot, arithmetic_.order);
+    multiply_probs(v, probs, scratch.context.data(), std::size_t(dim));
     scatter(call, queries, scratch.context.data());
 }
 

@@ -12,17 +12,18 @@
 namespace bitnet {
 namespace {
 
-// Composed here and not in the kernels' own files: this runs on every CPU when the program starts.
-KernelSet with_ternary(const KernelSet& base, const TernaryKernels& ternary) {
-    KernelSet set = base;
-    set.i2_s = ternary.i2_s;
-    set.tq1_0 = ternary.tq1_0;
-    set.tq2_0 = ternary.tq2_0;
-    set.tq1_0_apart = ternary.tq1_0_apart;
-    set.tq2_0_apart = ternary.tq2_0_apart;
-    set.tq1_0_in_one_sum = ternary.tq1_0_in_one_sum;
-    set.tq2_0_in_one_sum = ternary.tq2_0_in_one_sum;
-    return set;
+// Sets are composed here and not in the kernels' own files: this runs on every CPU when the program starts.
+
+// The kernels of `preferred`, and those of `others` where it has none.
+MatMuls joined(const MatMuls& preferred, const MatMuls& others) {
+    MatMuls all = preferred;
+    for (int format = 0; format < format_count; ++format) {
+        for (int sums = 0; sums < sums_count; ++sums) {
+            MatMul& kernel = all.of[format][sums];
+            if (kernel == nullptr) kernel = others.of[format][sums];
+        }
+    }
+    return all;
 }
 
 // Kernels that a set has not written for its instructions are the portable ones.
@@ -31,11 +32,15 @@ KernelSet with_portable_rest(KernelSet set) {
         if (set.*kernel == nullptr) set.*kernel = portable::kernels.*kernel;
     };
     fill_in(&KernelSet::quantize_q8_k_fused);
-    fill_in(&KernelSet::tq1_0_in_one_sum);
-    fill_in(&KernelSet::tq2_0_in_one_sum);
+    fill_in(&KernelSet::quantize_q8_0);
     fill_in(&KernelSet::rotate_in_fours);
+    set.matmuls = joined(set.matmuls, portable::kernels.matmuls);
     for (int order = 0; order < order_count; ++order) {
-        if (set.orders[order].f32_dot == nullptr) set.orders[order] = portable::kernels.orders[order];
+        OrderedKernels& ordered = set.orders[order];
+        const OrderedKernels& rest = portable::kernels.orders[order];
+        ordered.matmuls = joined(ordered.matmuls, rest.matmuls);
+        if (ordered.softmax == nullptr) ordered.softmax = rest.softmax;
+        if (ordered.silu_mul == nullptr) ordered.silu_mul = rest.silu_mul;
     }
     return set;
 }
@@ -56,13 +61,14 @@ bool has_avx512() {
 
 const KernelSet& avx512_kernels() {
     static const KernelSet set = [] {
-        KernelSet kernels = with_ternary(avx2::kernels, avx512::ternary);
+        KernelSet kernels = avx2::kernels;
+        kernels.matmuls = joined(avx512::of_codes, avx2::kernels.matmuls);
         kernels.name = "avx512";
         kernels.isa = "avx512f+bw+vl+dq+vnni";
         kernels.runs_here = has_avx512;
-        kernels.orders[int(Order::avx512)] = kernels.orders[int(Order::avx512_bf16)] = avx512::in_sixteen;
-        kernels.orders[int(Order::avx512_bf16)].bf16_dot = avx512::by_pairs.dot;
-        kernels.orders[int(Order::avx512_bf16)].bf16_tile = avx512::by_pairs.tile;
+        OrderedKernels& by_pairs = kernels.orders[int(Order::avx512_bf16)];
+        kernels.orders[int(Order::avx512)] = by_pairs = avx512::in_sixteen;
+        by_pairs.matmuls = joined(avx512::by_pairs, by_pairs.matmuls);
         return with_portable_rest(kernels);
     }();
     return set;
@@ -86,8 +92,9 @@ const KernelSet& neon_kernels() {
         KernelSet kernels = neon::kernels;
         OrderedKernels& ordered = kernels.orders[int(Order::neon_fp16)];
         ordered = kernels.in(Order::neon);
-        ordered.f16_dot = portable::kernels.in(Order::neon_fp16).f16_dot;
-        ordered.f16_tile = portable::kernels.in(Order::neon_fp16).f16_tile;
+        const MatMuls& in_half = portable::kernels.in(Order::neon_fp16).matmuls;
+        for (int sums = 0; sums < sums_count; ++sums)
+            ordered.matmuls.of[int(Format::f16)][sums] = in_half.of[int(Format::f16)][sums];
         return with_portable_rest(kernels);
     }();
     return set;
@@ -95,7 +102,8 @@ const KernelSet& neon_kernels() {
 
 const KernelSet& dotprod_kernels() {
     static const KernelSet set = [] {
-        KernelSet kernels = with_ternary(neon_kernels(), neon_dotprod::ternary);
+        KernelSet kernels = neon_kernels();
+        kernels.matmuls = joined(neon_dotprod::of_codes, kernels.matmuls);
         kernels.name = "neon_dotprod";
         kernels.isa = "neon+dotprod";
         kernels.runs_here = has_dotprod;

@@ -39,46 +39,13 @@ const T* grown(std::vector<T>& buffer, std::size_t size) {
     return buffer.data();
 }
 
-bool is_tile(const Matrix& weights, int batch, const Arithmetic& arithmetic) {
-    if (batch < fewest_tokens_of_tile(arithmetic.order, weights.format)) return false;
-    if (weights.cols % tile_step(arithmetic.order, weights.format) != 0) return false;
-    if (arithmetic.generation == Generation::llama_cpp) return weights.rows % 4 == 0;
-    return weights.format != Format::bf16;
-}
-
-MatMul plan_tq1_0(const KernelSet& kernels, const Arithmetic& arithmetic) {
-    if (is_neon(arithmetic.order)) return kernels.tq1_0_in_one_sum;
-    return arithmetic.compiler == Compiler::gcc ? kernels.tq1_0 : kernels.tq1_0_apart;
-}
-
-MatMul plan_tq2_0(const KernelSet& kernels, const Arithmetic& arithmetic) {
-    if (is_neon(arithmetic.order)) return kernels.tq2_0_in_one_sum;
-    return arithmetic.compiler == Compiler::gcc ? kernels.tq2_0 : kernels.tq2_0_apart;
+// Of `tokens`, which are all of a batch, a chunk of it that is a multiple of four, or its last.
+int tokens_beyond_fours(int tokens, int batch) {
+    if (tokens == 1) return batch % 4 == 0 ? 0 : 1;
+    return tokens % 4;
 }
 
 }  // namespace
-
-MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, int batch,
-                       const Arithmetic& arithmetic) {
-    const OrderedKernels& ordered = kernels.in(arithmetic.order);
-    const bool tile = is_tile(weights, batch, arithmetic), gcc = arithmetic.compiler == Compiler::gcc;
-    switch (weights.format) {
-        case Format::i2_s:
-            return {kernels.i2_s, Encoding::i8};
-        case Format::tq1_0:
-            return {plan_tq1_0(kernels, arithmetic), Encoding::q8_k};
-        case Format::tq2_0:
-            return {plan_tq2_0(kernels, arithmetic), Encoding::q8_k};
-        case Format::f32:
-            return {tile ? ordered.f32_tile : gcc ? ordered.f32_dot_gcc : ordered.f32_dot, Encoding::f32};
-        case Format::bf16:
-            return {tile ? ordered.bf16_tile : ordered.bf16_dot, Encoding::as_bf16};
-        case Format::f16:
-            break;
-    }
-    if (!tile) return {ordered.f16_dot, Encoding::as_f16};
-    return {ordered.f16_tile, f16_tiles_take_f32(arithmetic) ? Encoding::f32 : Encoding::as_f16};
-}
 
 ActivationBuffer::ActivationBuffer(const KernelSet& kernels, ThreadPool& pool, const Arithmetic& arithmetic,
                                    const Faults& faults)
@@ -117,11 +84,19 @@ Activations ActivationBuffer::make(Encoding encoding) {
         case Encoding::i8:
             made.codes = grown(i8_codes_, values);
             made.scales = grown(i8_scales_, tokens);
+            made.scale_stride = 1;
             made.sums = grown(sums_, tokens);
+            break;
+        case Encoding::q8_0:
+            made.codes = grown(q8_0_codes_, values);
+            made.scales = grown(q8_0_scales_, values / block_q8_0);
+            made.value_sums = grown(q8_0_value_sums_, values / block_q8_0);
+            made.scale_stride = made.stride / block_q8_0;
             break;
         case Encoding::q8_k:
             made.codes = grown(q8_k_codes_, values);
             made.scales = grown(q8_k_scales_, values / block_q8_k);
+            made.scale_stride = made.stride / block_q8_k;
             made.block_sums = grown(block_sums_, values / 16);
             break;
     }
@@ -148,6 +123,11 @@ void ActivationBuffer::encode(Encoding encoding, int token) {
                                &sums_[std::size_t(token)]);
             }
             break;
+        case Encoding::q8_0:
+            kernels_.quantize_q8_0(x, cols_, q8_0_codes_.data() + start,
+                                   q8_0_scales_.data() + start / block_q8_0,
+                                   q8_0_value_sums_.data() + start / block_q8_0);
+            break;
         case Encoding::q8_k:
             (has_fused_quantiser(arithmetic_) ? kernels_.quantize_q8_k_fused : kernels_.quantize_q8_k)(
                 x, cols_, q8_k_codes_.data() + start, q8_k_scales_.data() + start / block_q8_k,
@@ -170,17 +150,23 @@ void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, i
     for (const MatMulJob& job : jobs) remaining += job.weights.rows;
     for (const MatMulJob& job : jobs) {
         const Matrix& w = job.weights;
-        const MatMulPlan plan = plan_matmul(kernels, w, batch, arithmetic);
-        const Activations& encoded = x.as(plan.encoding);
+        const Summing summing = row_of(w.format).summing({w.rows, w.cols, batch, w.is_embedding}, arithmetic);
+        const Activations& encoded = x.as(summing.encoding);
+        const int first_of_rest =
+            encoded.tokens - (summing.rest ? tokens_beyond_fours(encoded.tokens, batch) : 0);
         for (int row = 0; row < w.rows;) {
             const int step = rows_a_task(w.rows, remaining, encoded.tokens, pool.threads());
             const int n = std::min(step, w.rows - row);
             const Rows rows{w.data + std::size_t(row) * w.row_bytes, w.row_bytes, n, w.cols, w.scale};
-            for (int token = 0; token < encoded.tokens; token += tokens_of_task) {
-                const int tokens = std::min(tokens_of_task, encoded.tokens - token);
-                tasks.push_back({plan.multiply, part_of(encoded, w.cols, token, tokens), rows,
-                                 job.out + std::size_t(token) * std::size_t(w.rows) + row,
-                                 std::size_t(w.rows)});
+            for (int token = 0; token < encoded.tokens;) {
+                const bool is_rest = token >= first_of_rest;
+                const int tokens =
+                    std::min(tokens_of_task, (is_rest ? encoded.tokens : first_of_rest) - token);
+                tasks.push_back(
+                    {kernels.matmul(w.format, is_rest ? *summing.rest : *summing.sums, arithmetic.order),
+                     part_of(encoded, w.cols, token, tokens), rows,
+                     job.out + std::size_t(token) * std::size_t(w.rows) + row, std::size_t(w.rows)});
+                token += tokens;
             }
             row += n;
             remaining -= n;

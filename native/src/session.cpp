@@ -3,10 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <stdexcept>
-
-#include "bitnet/half.hpp"
 
 namespace bitnet {
 namespace {
@@ -54,17 +51,11 @@ void multiply_by(float factor, int n, float* x) {
     for (int i = 0; i < n; ++i) x[i] *= factor;
 }
 
-void unpack_row(const Matrix& matrix, int row, float* out) {
-    const std::uint8_t* data = matrix.data + std::size_t(row) * matrix.row_bytes;
-    if (matrix.format == Format::f32) {
-        std::memcpy(out, data, matrix.row_bytes);
-        return;
-    }
-    for (int i = 0; i < matrix.cols; ++i) {
-        std::uint16_t half;
-        std::memcpy(&half, data + 2 * i, sizeof half);
-        out[i] = matrix.format == Format::f16 ? float_of_f16(half) : float_of_bf16(half);
-    }
+void require_sums(const Matrix& matrix, const Arithmetic& arithmetic) {
+    const FormatRow& row = row_of(matrix.format);
+    if (row.summing({matrix.rows, matrix.cols, 1}, arithmetic).sums) return;
+    throw std::invalid_argument("nobody has found out how builds for this instruction set sum " +
+                                std::string(row.name));
 }
 
 }  // namespace
@@ -88,7 +79,12 @@ Session::Session(Model model, const KernelSet& kernels, const SessionOptions& op
       windowed_rotation_(as_windowed(model_.hyper), nullptr, options.arithmetic),
       gelu_(model_.hyper.activation == Activation::gelu),
       activations_(kernels, pool_, options.arithmetic, faults_) {
+    model_.head.is_embedding = model_.head.data == model_.token_embd.data;
+    require_sums(model_.head, arithmetic_);
     for (const Layer& layer : model_.layers) {
+        for (const Matrix* matrix :
+             {&layer.q, &layer.k, &layer.v, &layer.attn_out, &layer.gate, &layer.up, &layer.down})
+            require_sums(*matrix, arithmetic_);
         for (const InnerNorm& norm : layer.inner_norms) check(norm, hyper());
     }
 }
@@ -138,9 +134,11 @@ void Session::run_chunk(const std::int32_t* tokens, const Chunk& chunk) {
 
 void Session::embed(const std::int32_t* tokens, const Chunk& chunk) {
     const int width = hyper().n_embd;
+    const Matrix& embedding = model_.token_embd;
     for (int row = 0; row < chunk.rows; ++row) {
         float* out = stream_.data() + std::size_t(row) * std::size_t(width);
-        unpack_row(model_.token_embd, tokens[row], out);
+        const std::uint8_t* packed = embedding.data + std::size_t(tokens[row]) * embedding.row_bytes;
+        row_of(embedding.format).unpack(packed, width, out);
         if (hyper().scales_embeddings) multiply_by(std::sqrt(float(width)), width, out);
     }
     record(-1, "embeddings", chunk, width, stream_.data());

@@ -21,8 +21,14 @@ from bitparity.fuzz.memory import PLAIN, Arena, Placement
 from bitparity_reference.debuggers import keep_debuggers_away
 from bitparity_reference.i2_s_layout import i2_s_operations, layout_written
 
-CHUNKED = ("F32", "F16", "Q8_0", "BF16", "TQ1_0", "TQ2_0")  # what ggml_quantize_chunk packs in every ggml
+# What ggml_quantize_chunk packs in every ggml.
+CHUNKED = ("F32", "F16", "Q8_0", "BF16", "TQ1_0", "TQ2_0", "Q4_0", "Q4_1", "Q5_0")
+# What it packs by searching a scale with float32 sums.  bitnet.cpp's is compiled for the CPU at hand, and
+# fuses products and sums: now and then it finds another scale.
+SEARCHED = ("Q6_K", "Q4_K", "Q3_K")
 BY_ROW = {
+    **{name: f"dequantize_row_{name.lower()}" for name in ("Q4_0", "Q4_1", "Q5_0")},
+    **{name: f"dequantize_row_{name[:-1].lower()}K" for name in SEARCHED},
     "TQ1_0": "dequantize_row_tq1_0",
     "TQ2_0": "dequantize_row_tq2_0",
     "Q8_0": "dequantize_row_q8_0",
@@ -58,6 +64,7 @@ class GgmlFunctions:
     def supported(self) -> list[tuple[str, str]]:
         """(operation, format) pairs that the libraries export."""
         pairs = [("pack", name) for name in CHUNKED]
+        pairs += [("pack", name) for name in SEARCHED] if self._has("ggml_cpu_init") else []
         pairs += [("unpack", name) for name, symbol in BY_ROW.items() if self._has(symbol)]
         pairs += [("multiply", name) for name, symbol in DOTS.items() if self._has(symbol)]
         pairs += [("pack", "Q8_K")] if self._has("quantize_row_q8_K") else []

@@ -62,7 +62,7 @@ def llama_cpp(settings: Settings) -> list[Implementation]:
 
 
 def _ggml(library: Library) -> Implementation:
-    workshop = Workshop(library.engine, GgmlFunctions, {"libraries": _ggml_files(library)})
+    workshop = Workshop(library.engine, GgmlFunctions, {"libraries": ggml_files(library)})
     functions = {(o, f): workshop.function(o, f) for o, f in workshop.call("supported")}
     return Implementation(
         library.engine,
@@ -77,7 +77,7 @@ def _ggml(library: Library) -> Implementation:
 
 def i2_s_layout_of(library: Library) -> str | None:
     """The I2_S layout that a build writes; None for one whose ggml has no I2_S."""
-    workshop = Workshop(library.engine, GgmlFunctions, {"libraries": _ggml_files(library)})
+    workshop = Workshop(library.engine, GgmlFunctions, {"libraries": ggml_files(library)})
     try:
         layout: str | None = workshop.call("i2_s_layout")
         return layout
@@ -85,7 +85,7 @@ def i2_s_layout_of(library: Library) -> str | None:
         workshop.close()
 
 
-def _ggml_files(library: Library) -> list[Path]:
+def ggml_files(library: Library) -> list[Path]:
     """The ggml libraries beside libllama, each after those that it needs."""
     folder = {file.name.split(".")[0]: file for file in library.files}
     base = [folder[name] for name in ("libggml-base",) if name in folder]

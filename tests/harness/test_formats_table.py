@@ -17,9 +17,12 @@ def test_type_id_is_llama_cpps(name: str) -> None:
     assert FORMATS[name].ggml_type == GGMLQuantizationType[name]
 
 
-@pytest.mark.parametrize("name", [name for name in LLAMA_CPP if name != "Q8_K"])  # of activations only
+@pytest.mark.parametrize(
+    "name", [name for name in LLAMA_CPP if name not in ("Q8_1", "Q8_K")]
+)  # of activations
 def test_file_type_is_llama_cpps(name: str) -> None:
-    expected = LlamaFileType[f"ALL_{name}" if name == "F32" else f"MOSTLY_{name}"]
+    names = (f"ALL_{name}", f"MOSTLY_{name}", f"MOSTLY_{name}_M")  # of mixtures of K-quants the middle one
+    (expected,) = (LlamaFileType[each] for each in names if each in LlamaFileType.__members__)
     assert ROWS[name].file_type == expected
 
 
@@ -36,7 +39,7 @@ def test_stored_format_is_found_by_its_type_and_no_other_is_written(name: str) -
 def test_row_names_activations_that_are_a_format_and_engines_that_are_references(name: str) -> None:
     row = ROWS[name]
     assert row.activations is None or row.activations in FORMATS
-    assert (row.activations == name) == (name in FLOATS)
+    assert (row.activations == name) == (name in (*FLOATS, "Q8_0"))
     assert set(row.run_by) <= {"bitnet.cpp", "llama.cpp"}
     assert not row.run_by or name in MULTIPLIED  # what a reference runs the oracle can judge
 

@@ -10,8 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "bitnet/kernels.hpp"
-#include "bitnet/model.hpp"
+#include "bitnet/format_table.hpp"
 
 using namespace bitnet;
 
@@ -63,6 +62,15 @@ void compare_quantisation(int n) {
         append(result, codes), append(result, scale), append(result, sum);
         return result;
     });
+    if (n % block_q8_0 != 0) return;
+    compare("quantize_q8_0 " + std::to_string(n), [&](const KernelSet& set) {
+        std::vector<std::int8_t> codes(x.size());
+        std::vector<float> scales(x.size() / block_q8_0), sums(scales.size());
+        set.quantize_q8_0(x.data(), n, codes.data(), scales.data(), sums.data());
+        Bytes result;
+        append(result, codes), append(result, scales), append(result, sums);
+        return result;
+    });
     if (n % block_q8_k != 0) return;
     compare("quantize_q8_k " + std::to_string(n), [&](const KernelSet& set) {
         std::vector<std::int8_t> codes(x.size());
@@ -97,74 +105,72 @@ struct Shape {
     int rows, tokens, cols;
 };
 
-void compare_ternary(Shape shape) {
-    const auto cols = std::size_t(shape.cols), tokens = std::size_t(shape.tokens);
-    const auto codes = integers<std::int8_t>(tokens * cols, -128, 127);
-    const auto bytes = integers<std::uint8_t>(std::size_t(shape.rows) * cols, 0, 242);
-    std::vector<std::int32_t> sums(tokens);
-    std::vector<std::int16_t> block_sums(tokens * cols / 16);
-    for (std::size_t i = 0; i < codes.size(); ++i) {
-        sums[i / cols] += codes[i];
-        block_sums[i / 16] = std::int16_t(block_sums[i / 16] + codes[i]);
+// Operands of every format: integers for codes of any kind, and floats that are no NaN where the bytes are floats.
+struct Operands {
+    std::vector<std::uint8_t> packed;
+    std::vector<float> values, scales;
+    std::vector<std::int8_t> codes;
+    std::vector<std::int32_t> sums;
+    std::vector<std::int16_t> block_sums;
+
+    Operands(Format format, Shape shape) {
+        const auto cols = std::size_t(shape.cols), tokens = std::size_t(shape.tokens);
+        const std::size_t n = std::size_t(shape.rows) * cols;
+        if (format == Format::f32) append(packed, floats(n));
+        if (format == Format::f16 || format == Format::bf16)
+            append(packed, integers<std::uint16_t>(n, 0x3000, 0x4400));
+        if (packed.empty())
+            packed = integers<std::uint8_t>(std::size_t(shape.rows) * row_bytes(format, shape.cols), 0, 123);
+        values = floats(tokens * cols);
+        scales = floats(tokens * cols);
+        // Q8_0, whose largest value has the code 127 or -127, never has -128
+        codes = integers<std::int8_t>(tokens * cols, row_of(format).block == block_q8_0 ? -127 : -128, 127);
+        sums.resize(tokens);
+        block_sums.resize(tokens * cols / 16 + 1);
+        for (std::size_t i = 0; i < codes.size(); ++i) {
+            sums[i / cols] += codes[i];
+            block_sums[i / 16] = std::int16_t(block_sums[i / 16] + codes[i]);
+        }
     }
-    const std::vector<float> scales = floats(tokens * std::max<std::size_t>(1, cols / block_q8_k));
-    const auto run = [&](MatMul multiply, Format format) {
-        const Rows rows{bytes.data(), row_bytes(format, shape.cols), shape.rows, shape.cols, 0.3f};
+};
+
+void compare_matmul(Format format, Sums sums, Order order, Shape shape) {
+    if (find_kernel_set("portable")->matmul(format, sums, order) == nullptr) return;
+    if (shape.cols % row_of(format).block != 0) return;
+    if (sums == Sums::tile && shape.cols % tile_step(order, format) != 0) return;
+    const Operands operands(format, shape);
+    const std::string name(row_of(format).name);
+    const std::string what = name + " sums " + std::to_string(int(sums)) + " " + std::to_string(shape.rows) +
+                             " x " + std::to_string(shape.tokens) + " x " + std::to_string(shape.cols) +
+                             " in order " + std::to_string(int(order));
+    compare(what, [&](const KernelSet& set) {
+        const Rows rows{operands.packed.data(), row_bytes(format, shape.cols), shape.rows, shape.cols, 0.3f};
         const Activations x{.tokens = shape.tokens,
-                            .stride = cols,
-                            .codes = codes.data(),
-                            .scales = scales.data(),
-                            .sums = sums.data(),
-                            .block_sums = block_sums.data()};
-        std::vector<float> out(tokens * std::size_t(shape.rows));
-        multiply(rows, x, out.data(), std::size_t(shape.rows));
+                            .stride = std::size_t(shape.cols),
+                            .scale_stride = std::size_t(shape.cols / row_of(format).block),
+                            .f32 = operands.values.data(),
+                            .codes = operands.codes.data(),
+                            .scales = operands.scales.data(),
+                            .sums = operands.sums.data(),
+                            .block_sums = operands.block_sums.data(),
+                            .value_sums = operands.scales.data()};
+        std::vector<float> out(std::size_t(shape.tokens) * std::size_t(shape.rows));
+        set.matmul(format, sums, order)(rows, x, out.data(), std::size_t(shape.rows));
         Bytes result;
         append(result, out);
         return result;
-    };
-    const std::string size = std::to_string(shape.rows) + " x " + std::to_string(shape.tokens);
-    compare("i2_s " + size, [&](const KernelSet& set) { return run(set.i2_s, Format::i2_s); });
-    if (shape.cols % block_q8_k != 0) return;
-    compare("tq1_0 " + size, [&](const KernelSet& set) { return run(set.tq1_0, Format::tq1_0); });
-    compare("tq2_0 " + size, [&](const KernelSet& set) { return run(set.tq2_0, Format::tq2_0); });
-    compare("tq1_0_apart " + size, [&](const KernelSet& set) { return run(set.tq1_0_apart, Format::tq1_0); });
-    compare("tq2_0_apart " + size, [&](const KernelSet& set) { return run(set.tq2_0_apart, Format::tq2_0); });
-    compare("tq1_0_in_one_sum " + size,
-            [&](const KernelSet& set) { return run(set.tq1_0_in_one_sum, Format::tq1_0); });
-    compare("tq2_0_in_one_sum " + size,
-            [&](const KernelSet& set) { return run(set.tq2_0_in_one_sum, Format::tq2_0); });
+    });
 }
 
-void compare_floats(Shape shape) {
-    const auto cols = std::size_t(shape.cols), tokens = std::size_t(shape.tokens);
-    const std::vector<float> weights = floats(std::size_t(shape.rows) * cols), values = floats(tokens * cols);
-    const auto halves = integers<std::uint16_t>(weights.size(), 0x3000, 0x4400);
-    const auto run = [&](MatMul multiply, Format format) {
-        const bool wide = format == Format::f32;
-        const auto* data = wide ? reinterpret_cast<const std::uint8_t*>(weights.data())
-                                : reinterpret_cast<const std::uint8_t*>(halves.data());
-        const Rows rows{data, row_bytes(format, shape.cols), shape.rows, shape.cols, 1.0f};
-        const Activations x{.tokens = shape.tokens, .stride = cols, .f32 = values.data()};
-        std::vector<float> out(tokens * std::size_t(shape.rows));
-        multiply(rows, x, out.data(), std::size_t(shape.rows));
-        Bytes result;
-        append(result, out);
-        return result;
-    };
-    for (const Order order : every_order) {
-        const std::string name = " " + std::to_string(shape.cols) + " in order " + std::to_string(int(order));
-        const auto compare_both = [&](const char* what, Format format, MatMul OrderedKernels::* dot,
-                                      MatMul OrderedKernels::* tile) {
-            compare(what + (" dot" + name),
-                    [&](const KernelSet& set) { return run(set.in(order).*dot, format); });
-            if (shape.cols % tile_step(order, format) != 0) return;
-            compare(what + (" tile" + name),
-                    [&](const KernelSet& set) { return run(set.in(order).*tile, format); });
-        };
-        compare_both("f32", Format::f32, &OrderedKernels::f32_dot, &OrderedKernels::f32_tile);
-        compare_both("f32 of gcc", Format::f32, &OrderedKernels::f32_dot_gcc, &OrderedKernels::f32_tile);
-        compare_both("f16", Format::f16, &OrderedKernels::f16_dot, &OrderedKernels::f16_tile);
-        compare_both("bf16", Format::bf16, &OrderedKernels::bf16_dot, &OrderedKernels::bf16_tile);
+// Every kernel that there is; those that are the same in every order are compared once.
+void compare_matmuls(Shape shape) {
+    for (const FormatRow& row : format_rows()) {
+        for (int sums = 0; sums < sums_count; ++sums) {
+            for (const Order order : every_order) {
+                compare_matmul(row.format, Sums(sums), order, shape);
+                if (find_kernel_set("portable")->matmuls.of[int(row.format)][sums]) break;
+            }
+        }
     }
 }
 
@@ -221,11 +227,18 @@ int main() {
         compare_elementwise(n);
         compare_exponentials(n);
     }
-    for (const Shape shape : {Shape{1, 1, 128}, {5, 1, 256}, {3, 2, 768}, {4, 4, 1920}, {7, 9, 2560}}) {
-        compare_ternary(shape);
-    }
-    for (const Shape shape : {Shape{1, 1, 1}, {3, 2, 33}, {5, 1, 64}, {4, 4, 72}, {7, 13, 96}, {9, 7, 256}})
-        compare_floats(shape);
+    for (const Shape shape : {Shape{1, 1, 1},
+                              {3, 2, 33},
+                              {5, 1, 64},
+                              {4, 4, 72},
+                              {7, 13, 96},
+                              {9, 7, 256},
+                              {1, 1, 128},
+                              {5, 1, 256},
+                              {3, 2, 768},
+                              {4, 4, 1920},
+                              {7, 9, 2560}})
+        compare_matmuls(shape);
     for (const KernelSet* set : kernel_sets())
         std::printf("%s%s\n", set->name, set->runs_here() ? " runs" : "");
     return std::min(differences, 255);

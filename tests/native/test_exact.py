@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from bitparity.engine import Session
+from bitparity.formats import DENSE, FLOATS
 from bitparity.oracle.arithmetic import ORDERS
 from bitparity.pytest_plugin import require_engine
 from bitparity.stages import StageFilter
 from bitparity_native.engine import NativeEngine
 from native.models import ModelOf
 
-IDS = [int(t) for t in np.random.default_rng(0).integers(0, 512, 40)]
-STEPS = 4
+IDS = [int(t) for t in np.random.default_rng(0).integers(0, 512, 34)]
+STEPS = 2
 FORMATS = ("I2_S", "TQ1_0", "TQ2_0", "F16", "BF16", "F32")
+IN_BLOCKS = [name for name in DENSE if name not in FLOATS]
 
 CASES: list[tuple[str, dict[str, Any]]] = [
     *(
@@ -55,6 +57,22 @@ CASES: list[tuple[str, dict[str, Any]]] = [
             {"weight_format": "BF16", "n_embd": 312, "n_head": 3, "n_head_kv": 3, "n_ff": 524},
         )
     ),
+    # As tied heads, as heads of their own with projections, and as projections of odd rows.
+    *(
+        (reference, fields | {"weight_format": "TQ2_0" if reference == "llama.cpp" else "I2_S"})
+        for reference in ("bitnet.cpp", "llama.cpp")
+        for fields in ({"head_format": f, "n_vocab": 515 if f == "Q3_K" else 512} for f in IN_BLOCKS)
+    ),
+    *(
+        (reference, {"arch": "llama", "weight_format": f, "head_format": f, "tied": False})
+        for reference in ("bitnet.cpp", "llama.cpp")
+        for f in IN_BLOCKS
+    ),
+    *(
+        (reference, {"weight_format": f, "n_embd": 288, "n_head": 3, "n_head_kv": 1, "n_ff": 576})
+        for reference in ("bitnet.cpp", "llama.cpp")
+        for f in ("Q4_0", "Q4_1")
+    ),
 ]
 
 
@@ -64,7 +82,8 @@ def record(session: Session) -> dict[tuple[int, str, int], np.ndarray]:
         StageFilter.parse("*:*"),
         lambda v: values.update({(v.layer, v.stage, v.position): np.array(v.values)}),
     ):
-        session.prefill(IDS[:-STEPS])
+        session.prefill(IDS[:25])  # tiles in every format, whole fours and one token more in Q4_K
+        session.prefill(IDS[25:-STEPS])  # fewer tokens than K-quants have tiles for
         for token in IDS[-STEPS:]:
             session.decode(token)
     return values

@@ -13,7 +13,7 @@ from native.guarded import Guarded
 from native.kernel_cases import EPS, MATMUL_SHAPES, same_bits
 
 Format = Literal["F32", "F16", "BF16"]
-Dot = Literal["dot", "dot of gcc", "tile"]
+Dot = Literal["dot", "dot_gcc", "tile"]
 HALF_EPS = 2.0**-11  # half a unit in the last place of an F16 of size one
 
 
@@ -65,8 +65,9 @@ def test_float_tile_of_short_lanes_takes_eight_columns(
 
 
 @pytest.mark.parametrize("cols", [1, 5, 33, 63, 95, 127])
-@pytest.mark.parametrize("sum", ["dot", "dot of gcc"])
-@pytest.mark.parametrize("name", ["F32", "F16", "BF16"])
+@pytest.mark.parametrize(
+    ("name", "sum"), [("F32", "dot"), ("F32", "dot_gcc"), ("F16", "dot"), ("BF16", "dot")]
+)
 def test_float_dot_adds_what_is_left_after_the_last_whole_step(
     kernel_set: str, order: str, guarded: Guarded, name: Format, sum: Dot, cols: int
 ) -> None:
@@ -82,7 +83,7 @@ def test_dot_of_gcc_rounds_the_products_of_whole_groups(kernel_set: str, order: 
         x[0, :2], weights[0, :2] = (-1, value), (square, value)
         out = np.empty((1, 1), np.float32)
         packed = weights.view(np.uint8).ravel()
-        kernels.matmul_float(kernel_set, order, "F32", "dot of gcc", packed, x, out)
+        kernels.matmul_float(kernel_set, order, "F32", "dot_gcc", packed, x, out)
         assert out[0, 0] == expected
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bitparity.architectures import ARCHITECTURES
-from bitparity.formats import get_format, is_ternary
+from bitparity.formats import DENSE, FLOATS, TERNARY, get_format, is_ternary
 from bitparity.model.bundled import bundled_model
 from bitparity.model.gguf_file import GgufFile
 from bitparity.model.synthetic import ModelSpec, make_model
@@ -167,7 +167,7 @@ def same_as_front(path: Path, **choices: bytes) -> None:
 def formats_of_native() -> list[str]:
     from bitparity_native import _core
 
-    return list(_core.kernels.weight_formats())
+    return [name for name in _core.kernels.weight_formats() if name in (*FLOATS, *TERNARY)]
 
 
 @pytest.mark.parametrize("weight_format", formats_of_native())
@@ -187,6 +187,11 @@ SPECS = {
         rope_factor=8.0,
     ),
     "YaRN": ModelSpec(n_vocab=300, rope_scaling="yarn", rope_factor=4.0, original_context=16),
+    **{
+        name: ModelSpec(n_vocab=300, weight_format=name, head_format=name)
+        for name in DENSE
+        if name not in FLOATS
+    },
     "dedicated head": ModelSpec(n_vocab=300, tied=False, head_format="BF16"),
     "transposed F16": ModelSpec(n_vocab=300, embedding_transposed=True),
     "transposed F32": ModelSpec(n_vocab=300, embedding_transposed=True, head_format="F32"),

@@ -17,6 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = (
     ROOT / "tests/native/kernel_sets_agree.cpp",
+    ROOT / "native/src/format_table.cpp",
     ROOT / "native/src/half.cpp",
     ROOT / "native/src/kernel_sets.cpp",
     ROOT / "native/src/matmul.cpp",

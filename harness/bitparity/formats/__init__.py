@@ -19,7 +19,14 @@ from bitparity.formats.i2_s import I2_S
 from bitparity.formats.i2_s_arm import I2_S_ARM
 from bitparity.formats.i2_s_x4 import I2_S_X4
 from bitparity.formats.i8_s import I8_S
+from bitparity.formats.q3_k import Q3_K
+from bitparity.formats.q4_0 import Q4_0
+from bitparity.formats.q4_1 import Q4_1
+from bitparity.formats.q4_k import Q4_K
+from bitparity.formats.q5_0 import Q5_0
+from bitparity.formats.q6_k import Q6_K
 from bitparity.formats.q8_0 import Q8_0
+from bitparity.formats.q8_1 import Q8_1
 from bitparity.formats.q8_k import Q8_K
 from bitparity.formats.qk256 import QK256
 from bitparity.formats.table_lookup import TableLookupFormat, Tilings
@@ -60,9 +67,16 @@ _TABLE = (
     Row(TQ2_0, file_type=37, activations="Q8_K", run_by=_BOTH),
     Row(TL1, file_type=38),
     Row(TL2, file_type=39),
-    Row(Q8_0, file_type=7),
+    Row(Q8_0, file_type=7, activations="Q8_0", run_by=_BOTH),
+    Row(Q6_K, file_type=18, activations="Q8_K", run_by=_BOTH),
+    Row(Q5_0, file_type=8, activations="Q8_0", run_by=_BOTH),
+    Row(Q4_K, file_type=15, activations="Q8_K", run_by=_BOTH),
+    Row(Q4_0, file_type=2, activations="Q8_0", run_by=_BOTH),
+    Row(Q4_1, file_type=3, activations="Q8_1", run_by=_BOTH),
+    Row(Q3_K, file_type=12, activations="Q8_K", run_by=_BOTH),
+    Row(Q8_1, is_stored=False),  # in work buffers only, as I8_S
     Row(Q8_K),
-    Row(I8_S, is_stored=False),  # in work buffers only
+    Row(I8_S, is_stored=False),
     Row(I2_S_ARM, is_stored=False),  # these three read the bytes of an I2_S tensor in other ways
     Row(I2_S_X4, is_stored=False),
     Row(QK256, is_stored=False),
@@ -104,9 +118,10 @@ def formats_run_by(engine: str) -> frozenset[str]:
 
 FLOATS = tuple(name for name in FORMATS if isinstance(FORMATS[name], FloatFormat))
 TERNARY = tuple(name for name in FORMATS if is_ternary(FORMATS[name]))
-ACTIVATIONS = {row.activations for row in _TABLE if row.activations}.difference(FLOATS)
-WRITTEN = tuple(name for name, row in ROWS.items() if row.is_stored and name not in ACTIVATIONS)
 MULTIPLIED = tuple(name for name, row in ROWS.items() if row.activations)
+DENSE = tuple(name for name in MULTIPLIED if name not in TERNARY)  # of embeddings and heads
+ACTIVATIONS = {row.activations for row in _TABLE if row.activations}.difference(MULTIPLIED)
+WRITTEN = tuple(name for name, row in ROWS.items() if row.is_stored and name not in ACTIVATIONS)
 # Formats of a bundled model, in the order in which engines are asked to run them.  BitNet models are
 # published in I2_S; llama.cpp does not run it, so the smallest that it runs is next; F16 is for engines
 # without any ternary format.

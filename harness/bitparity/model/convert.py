@@ -8,7 +8,8 @@
 | a float format | ternary | refused unless every weight is 0 or plus or minus one and the same scale |
 
 Only projections are converted, and the embedding and the head when asked; all else is copied as it lies in
-the file.  Nothing is rounded: a format that keeps scales as F16 needs one that is an F16 value.
+the file.  Nothing is rounded: a format that keeps scales as F16 needs one that is an F16 value.  A head
+format in blocks, such as Q6_K, is the exception: it rounds by its own rule, as llama.cpp's quantizer does.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 
 from bitparity.errors import BadInput
 from bitparity.files import refuse_to_overwrite
-from bitparity.formats import FLOATS, ROWS, get_format, is_ternary, with_tilings
+from bitparity.formats import DENSE, FLOATS, ROWS, get_format, is_ternary, with_tilings
 from bitparity.formats.base import Bytes, Codes, Floats, WeightFormat
 from bitparity.formats.table_lookup import Tilings
 from bitparity.model import open_model
@@ -45,7 +46,7 @@ def convert(
 ) -> None:
     """Write `source` to `target`, its projections in weight_format; metadata stays, except general.file_type.
 
-    head_format  a float format for token_embd and output; as they are when None
+    head_format  of token_embd and output; as they are when None
     tilings      of the kernels that TL1 and TL2 are packed for; bitnet.cpp's presets when None
 
     Raises BadInput that names the tensor, and the first row and column that the format cannot hold, and for a
@@ -56,8 +57,8 @@ def convert(
     new_format = with_tilings(weight_format, tilings)
     new_head = get_format(head_format) if head_format else None
     require_storable(weight_format)
-    if head_format not in (None, *FLOATS):
-        raise BadInput(f"the head format {head_format!r} is none of {', '.join(FLOATS)}")
+    if head_format not in (None, *DENSE):
+        raise BadInput(f"the head format {head_format!r} is none of {', '.join(DENSE)}")
     fields = {key: file.raw_field(key) for key in file.metadata}
     fields["general.file_type"] = uint32_field(ROWS[weight_format].file_type)
     plans = [_plan(model, tensor, new_format, new_head) for tensor in model.tensors.values()]
@@ -72,7 +73,8 @@ def _plan(
     if wanted is None or wanted.name == tensor.format:
         return TensorPlan(tensor.name, tensor.shape, tensor.format, lambda: _copied(tensor))
     step = _ROWS if is_vocabulary else tensor.shape[0]
-    return TensorPlan(tensor.name, tensor.shape, wanted.name, _named(model, tensor, wanted, step))
+    may_round = is_vocabulary and wanted.name not in FLOATS
+    return TensorPlan(tensor.name, tensor.shape, wanted.name, _named(model, tensor, wanted, step, may_round))
 
 
 def _copied(tensor: Tensor) -> Iterator[Bytes]:
@@ -80,18 +82,23 @@ def _copied(tensor: Tensor) -> Iterator[Bytes]:
         yield tensor.data[first : first + _COPIED_BYTES]
 
 
-def _named(model: Model, tensor: Tensor, wanted: WeightFormat, step: int) -> Callable[[], Iterator[Bytes]]:
+def _named(
+    model: Model, tensor: Tensor, wanted: WeightFormat, step: int, may_round: bool
+) -> Callable[[], Iterator[Bytes]]:
     def chunks() -> Iterator[Bytes]:
         try:
-            yield from repacked(tensor, wanted, step)
+            yield from repacked(tensor, wanted, step, is_exact=not may_round)
         except BadInput as error:
             raise type(error)(f"{model.path.name}: tensor {tensor.name}: {error}") from error
 
     return chunks
 
 
-def repacked(tensor: Tensor, wanted: WeightFormat, step: int) -> Iterator[Bytes]:
-    """A matrix in another format, by `step` rows; BadInput for the first weight that it cannot hold."""
+def repacked(tensor: Tensor, wanted: WeightFormat, step: int, *, is_exact: bool = True) -> Iterator[Bytes]:
+    """A matrix in another format, by `step` rows; BadInput for the first weight that it cannot hold.
+
+    is_exact  whether a format that rounds is refused, as it is here
+    """
     if is_ternary(wanted):
         codes, scale = _codes_and_scale(tensor)
         if scale is not None:
@@ -99,7 +106,7 @@ def repacked(tensor: Tensor, wanted: WeightFormat, step: int) -> Iterator[Bytes]
             return
     for first in range(0, tensor.shape[0], step):
         values = row_block(tensor, first, min(first + step, tensor.shape[0]))
-        yield _packed_exactly(wanted, values, first)
+        yield _packed_exactly(wanted, values, first) if is_exact else wanted.pack(values)
 
 
 def _codes_and_scale(tensor: Tensor) -> tuple[Codes, float | None]:

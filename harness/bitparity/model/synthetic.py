@@ -16,7 +16,7 @@ import numpy as np
 from bitparity.architectures import architecture_named
 from bitparity.architectures.graph import Architecture, BlockWeight, axis_size
 from bitparity.errors import BadInput
-from bitparity.formats import FLOATS, ROWS, get_format, is_ternary
+from bitparity.formats import DENSE, ROWS, get_format, is_ternary
 from bitparity.formats.base import Bytes, Codes, Floats
 from bitparity.formats.bf16 import BF16
 from bitparity.model.synthetic_vocabulary import VocabularyKind, make_vocabulary
@@ -104,8 +104,8 @@ def planned_tensors(spec: ModelSpec) -> list[TensorPlan]:
 def _check(spec: ModelSpec) -> None:
     architecture_named(spec.arch)
     require_storable(spec.weight_format)
-    if spec.head_format not in FLOATS:
-        raise BadInput(f"the head format {spec.head_format!r} is none of {', '.join(FLOATS)}")
+    if spec.head_format not in DENSE:
+        raise BadInput(f"the head format {spec.head_format!r} is none of {', '.join(DENSE)}")
     for name in ("n_layer", "n_embd", "n_head", "n_head_kv", "n_ff", "context_length"):
         if getattr(spec, name) < 1:
             raise BadInput(f"{name} is {getattr(spec, name)}; it must be at least 1")

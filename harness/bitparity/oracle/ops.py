@@ -166,19 +166,49 @@ def round_to(x: Doubles, precision: str) -> Doubles:
 
     f32, f16, bf16   rounded half to even
     q8_0             int8 codes and an F16 scale for every 32 values of a row: ggml quantize_row_q8_0 (SIMD)
+    q8_k             int8 codes and a float32 scale for every 256 values of a row: ggml quantize_row_q8_K_ref
     int8             int8 codes and a float32 scale a row
     """
     if precision == "f32":
         return x
+    if precision == "q8_0":
+        codes, scale = quantise_q8_0(x.astype(np.float32))
+        return (codes * to_f16(scale)).reshape(x.shape)
+    if precision == "q8_k":
+        v, d = quantise_q8_k(x.reshape(-1, x.shape[-1]).astype(np.float32))
+        return v.reshape(x.shape) * d.repeat(Q8_K_BLOCK, axis=-1).astype(np.float64).reshape(x.shape)
     if precision in ("f16", "bf16"):
         return to_f16(x) if precision == "f16" else to_bf16(x)
-    block = Q8_0_BLOCK if precision == "q8_0" else x.shape[-1]
-    blocks = x.reshape(*x.shape[:-1], -1, block)
+    absmax = np.max(np.abs(x), axis=-1, keepdims=True)
+    codes = np.rint(x * np.divide(127.0, absmax, out=np.zeros_like(absmax), where=absmax > 0))
+    rounded: Doubles = codes * absmax / 127
+    return rounded
+
+
+def quantise_q8_0(x: Singles) -> tuple[Doubles, Doubles]:
+    """Codes (..., cols / 32, 32) and scales (..., cols / 32, 1), before they are rounded to F16.
+
+    x (..., cols); the products are float32 as in ggml's quantize_row_q8_0 (SIMD), codes half to even
+    """
+    blocks = x.reshape(*x.shape[:-1], -1, Q8_0_BLOCK)
     absmax = np.max(np.abs(blocks), axis=-1, keepdims=True)
-    codes = np.rint(blocks * np.divide(127.0, absmax, out=np.zeros_like(absmax), where=absmax > 0))
-    scale = absmax / 127
-    rounded: Doubles = codes * (to_f16(scale) if precision == "q8_0" else scale)
-    return rounded.reshape(x.shape)
+    with np.errstate(over="ignore"):
+        inverse = np.divide(np.float32(127), absmax, out=np.zeros_like(absmax), where=absmax > 0)
+    inverse[np.isinf(inverse)] = 0  # so tiny a block that its scale is 0 in F16
+    return np.rint(blocks * inverse).astype(np.float64), (absmax / np.float32(127)).astype(np.float64)
+
+
+def excess_of_sums(x: Singles) -> Doubles:
+    """By how much a block's sum in Q8_1 is above its scale times its codes' sum, (n, cols / 32).
+
+    Q8_1 is Q8_0 and, for weights with a least, that sum: scale * sum of codes, rounded to F16 once more.
+    Source: ggml quantize_row_q8_1.
+    """
+    codes, scale = quantise_q8_0(x)
+    total = codes.sum(axis=-1, keepdims=True)
+    product = (scale.astype(np.float32) * total.astype(np.float32)).astype(np.float64)
+    excess: Doubles = (to_f16(product) - to_f16(scale) * total)[..., 0]
+    return excess
 
 
 def to_f16(x: Doubles) -> Doubles:

@@ -10,7 +10,8 @@ from functools import cached_property
 import numpy as np
 
 from bitparity.errors import BadInput
-from bitparity.formats import FLOATS, MULTIPLIED, ROWS, get_format, is_ternary
+from bitparity.formats import DENSE, FLOATS, MULTIPLIED, ROWS, get_format, is_ternary
+from bitparity.formats.q4_1 import Q4_1
 from bitparity.model.types import Model, Tensor
 from bitparity.oracle import ops
 from bitparity.oracle.arithmetic import AS_STORED, BY_FORMAT, Arithmetic
@@ -20,12 +21,14 @@ PER_TOKEN = "I8_S"  # activations: int8 with a scale for each token
 # the product with ternary weights, by the format that activations are quantised to
 _PRODUCTS = {PER_TOKEN: ops.ternary_matmul_per_token, "Q8_K": ops.ternary_matmul_q8_k}
 _OWN_QUANTISERS = {PER_TOKEN: ops.Quantiser(), "Q8_K": ops.Quantiser(ops.Q8_K_BLOCK)}
+# the type to which a product with weights in blocks rounds its input
+_BLOCK_TYPES = {"Q8_0": "q8_0", "Q8_1": "q8_0", "Q8_K": "q8_k"}
 CHUNK = 1 << 22  # values of a dense matrix that are held as float64 at a time
 
 
 @dataclass(frozen=True)
 class Dense:
-    """A matrix of floats, (rows, cols), given out in chunks of rows so that a large head stays packed.
+    """A matrix of real weights, (rows, cols), given out in chunks of rows so that a large head stays packed.
 
     transposed  the file holds (cols, rows)
     kept_as     type to which an engine converts the stored values (a name of ops.round_to)
@@ -122,7 +125,7 @@ Matrix = Dense | Ternary
 
 def load_matrix(tensor: Tensor, *, transposed: bool = False) -> Matrix:
     """Unpack a matrix; BadInput for a format that the oracle has no arithmetic for."""
-    if tensor.format in FLOATS:
+    if tensor.format in (FLOATS if transposed else DENSE):
         return Dense(tensor.format, tensor, transposed)
     if tensor.format not in MULTIPLIED or transposed:
         known = ", ".join(MULTIPLIED)
@@ -143,7 +146,11 @@ def multiply(matrix: Matrix, x: Doubles, arithmetic: Arithmetic, rows: int) -> D
         if quantiser_of(matrix, arithmetic) == _OWN_QUANTISERS[own]:  # then sums are of integers, exact
             fused = arithmetic.fused_quantiser
             return _PRODUCTS[own](x.astype(np.float32), matrix.codes, matrix.scales, fused=fused)
-    return product(matrix, operand(matrix, x, arithmetic, rows))
+    out = product(matrix, operand(matrix, x, arithmetic, rows))
+    if isinstance(matrix, Dense) and matrix.format == Q4_1.name and arithmetic.activations != "none":
+        leasts = Q4_1.leasts(matrix.tensor.data, matrix.rows, x.shape[1])
+        out += ops.excess_of_sums(x.astype(np.float32)) @ leasts.astype(np.float64).T
+    return out
 
 
 def operand(matrix: Matrix, x: Doubles, arithmetic: Arithmetic, rows: int) -> Doubles:
@@ -164,8 +171,12 @@ def product(matrix: Matrix, x: Doubles) -> Doubles:
 
 
 def round_dense_input(matrix: Dense, x: Doubles, arithmetic: Arithmetic, rows: int) -> Doubles:
-    """The input of a dense matmul, rounded as the engine rounds it."""
-    return ops.round_to(x, arithmetic.input_type(matrix.format, rows))
+    """The input of a dense matmul as it is multiplied; weights in blocks meet int8 in blocks."""
+    if matrix.format in FLOATS:
+        return ops.round_to(x, arithmetic.input_type(matrix.format, rows))
+    if arithmetic.activations == "none":
+        return x
+    return ops.round_to(x, _BLOCK_TYPES[str(ROWS[matrix.format].activations)])
 
 
 def quantiser_of(matrix: Ternary, arithmetic: Arithmetic) -> ops.Quantiser:

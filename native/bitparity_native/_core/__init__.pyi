@@ -16,6 +16,9 @@ StageSink = Callable[[int, str, int, NDArray[np.float32]], None]
 def compiler() -> str:
     """Name and version of the compiler that built the core."""
 
+def embedding_formats() -> list[str]:
+    """The weight formats in which embeddings may be."""
+
 def readers_of_inner_norms() -> list[str]:
     """The stages that may take their input through a norm inside a branch."""
 

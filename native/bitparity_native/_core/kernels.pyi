@@ -36,7 +36,7 @@ def matmul_i2_s(
 def matmul_q8_k(
     set: str,
     format: str,
-    sums: Literal["fused", "apart", "one"],
+    sums: str,
     packed: Bytes,
     codes: NDArray[np.int8],
     scales: Floats,
@@ -45,8 +45,26 @@ def matmul_q8_k(
 ) -> None:
     """codes (tokens, cols), scales (tokens, cols / 256), block_sums (tokens, cols / 16), out (tokens, rows).
 
-    sums  eight lanes, to which blocks are added by fma or rounded apart, or one sum by fma
+    sums  as include/bitnet/kernels.hpp names them
     """
+
+def quantize_q8_0(set: str, x: Floats, codes: NDArray[np.int8], scales: Floats, value_sums: Floats) -> None:
+    """scales and value_sums (n / 32,) are F16 numbers; a value sum is the scale times the sum of codes."""
+
+def matmul_q8_0(
+    set: str,
+    format: str,
+    sums: str,
+    packed: Bytes,
+    codes: NDArray[np.int8],
+    scales: Floats,
+    value_sums: Floats,
+    out: Floats,
+) -> None:
+    """codes (tokens, cols), scales and value_sums (tokens, cols / 32), out (tokens, rows)."""
+
+def sums_of(format: str) -> list[str]:
+    """The ways to sum that a format has in some arithmetic, as include/bitnet/kernels.hpp names them."""
 
 def orders() -> list[str]:
     """The orders of float sums: names of the instruction sets of the ggml builds that they are those of."""
@@ -55,7 +73,7 @@ def matmul_float(
     set: str,
     order: str,
     format: Literal["F32", "F16", "BF16"],
-    sum: Literal["dot", "dot of gcc", "tile"],
+    sum: Literal["dot", "dot_gcc", "tile"],
     packed: Bytes,
     x: Floats,
     out: Floats,

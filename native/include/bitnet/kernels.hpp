@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 
 #include "bitnet/format.hpp"
@@ -32,12 +33,14 @@ struct Rows {
 struct Activations {
     int tokens = 0;
     std::size_t stride = 0;              // elements between two tokens, in f32 and codes
+    std::size_t scale_stride = 0;        // scales of a token
     const float* f32 = nullptr;          // (tokens, cols)
     const std::int8_t* codes = nullptr;  // (tokens, cols)
-    // I2_S (tokens,): codes = x * scale; Q8_K (tokens, cols / 256): x = codes * scale
+    // I8 (tokens,): codes = x * scale; Q8_0 (tokens, cols / 32) and Q8_K (tokens, cols / 256): x = codes * scale
     const float* scales = nullptr;
-    const std::int32_t* sums = nullptr;        // I2_S (tokens,): sums of codes
+    const std::int32_t* sums = nullptr;        // I8 (tokens,): sums of codes
     const std::int16_t* block_sums = nullptr;  // Q8_K (tokens, cols / 16): sums of 16 codes
+    const float* value_sums = nullptr;  // Q8_0 (tokens, cols / 32): scale times sum of codes, rounded to F16
 };
 
 // out[token * out_stride + row] = dot product.
@@ -88,15 +91,60 @@ constexpr int tile_step(Order order, Format format) {
     return 0;
 }
 
+// How the products of a row are added up.
+//   dot, dot_gcc, tile
+//         of floats: as told with the orders
+//   whole an integer of the whole row, which is scaled in the end
+//   lanes of a block with integers and scales, the integers are summed in eight lanes (e % 32) / 4; the sums times the
+//         scales are added to float lanes by fma, and these are added by halves.  AVX-512 builds of ggml do the same.
+//   lanes_apart
+//         the same, but the sums times the scales are rounded before they are added
+//   lanes_offset
+//         lanes, of codes as they are stored in Q6_K; lane l takes back what the parts 2 l and 2 l + 1 of sixteen are
+//         too large by
+//   one   one float sum, to which each block's integer times its scales is added by fma
+//   one_in_parts
+//         the same with the integers of every 64 weights of Q4_K
+//   tile_apart
+//         a tile of K-quants is one float sum too, to which a block's integer times its weights' scale, a float, times
+//         its activations' scale is added; in a tile by fma, in tile_apart rounded before
+// Leasts (Q4_1, Q4_K) have sums of their own: one float sum by fma, or in lanes of Q4_K four, those of 64 elements in
+// each.  In tiles they are taken from each block.
+enum class Sums : std::uint8_t {
+    dot,
+    dot_gcc,
+    tile,
+    tile_apart,
+    whole,
+    lanes,
+    lanes_apart,
+    lanes_offset,
+    one,
+    one_in_parts
+};
+constexpr int sums_count = int(Sums::one_in_parts) + 1;
+
+struct MatMulKernel {
+    Format format;
+    Sums sums;
+    MatMul multiply;
+};
+
+// Kernels by format and sums; null where there is none.
+struct MatMuls {
+    MatMul of[format_count][sums_count] = {};
+};
+
+// Evaluated by the compiler, so that no kernel set's file has code that runs when the program starts.
+consteval MatMuls matmuls(std::initializer_list<MatMulKernel> kernels, MatMuls others = {}) {
+    for (const MatMulKernel& kernel : kernels)
+        others.of[int(kernel.format)][int(kernel.sums)] = kernel.multiply;
+    return others;
+}
+
 // Kernels that exist once for each order.
 struct OrderedKernels {
-    MatMul f32_dot;
-    MatMul f32_dot_gcc;
-    MatMul f32_tile;
-    MatMul f16_dot;
-    MatMul f16_tile;
-    MatMul bf16_dot;
-    MatMul bf16_tile;
+    MatMuls matmuls;  // of floats
     // row = softmax(row * scale) in place; n is a multiple of 16, absent elements are -inf.
     void (*softmax)(float* row, int n, float scale);
     // out = silu(gate) * up; out may be gate or up.
@@ -116,22 +164,16 @@ struct KernelSet {
     // The same, but factor * x is not rounded to float before it is rounded to a code.
     void (*quantize_q8_k_fused)(const float* x, int n, std::int8_t* codes, float* scales,
                                 std::int16_t* block_sums) = nullptr;
+    // Q8_0: for every 32 values scale = largest magnitude / 127, codes = round_half_even(x * (127 / largest)); then
+    // scale, and scale * sum of codes, are rounded to F16; n is a multiple of 32.
+    void (*quantize_q8_0)(const float* x, int n, std::int8_t* codes, float* scales,
+                          float* value_sums) = nullptr;
     void (*to_f16)(const float* x, int n, std::uint16_t* out);
     void (*from_f16)(const std::uint16_t* x, int n, float* out);
     void (*round_to_f16)(const float* x, int n, float* out);
     void (*round_to_bf16)(const float* x, int n, float* out);
 
-    MatMul i2_s;  // (dot of codes 0..2 - sum) / activation scale * weight scale
-    // Ternary blocks with a scale each: a block's products are summed in eight lanes (e % 32) / 4, the sums times
-    // both scales added to the lane, by fma or (_apart) rounded in between; then the lanes by halves.  AVX-512
-    // builds of ggml do the same.
-    MatMul tq1_0;
-    MatMul tq2_0;
-    MatMul tq1_0_apart;
-    MatMul tq2_0_apart;
-    // Builds for NEON have one float sum, to which each block's integer times both scales is added by fma.
-    MatMul tq1_0_in_one_sum = nullptr;
-    MatMul tq2_0_in_one_sum = nullptr;
+    MatMuls matmuls;  // of formats whose sums are the same in every order
 
     // out = x / sqrt(mean(x^2) + eps) * weight; squares are rounded to float and summed one by one in double.
     void (*rms_norm)(const float* x, const float* weight, int n, float eps, float* out);
@@ -148,6 +190,12 @@ struct KernelSet {
     OrderedKernels orders[order_count];
 
     const OrderedKernels& in(Order order) const { return orders[int(order)]; }
+
+    // Null for sums that the format never has.
+    MatMul matmul(Format format, Sums sums, Order order) const {
+        const MatMul ordered = in(order).matmuls.of[int(format)][int(sums)];
+        return ordered ? ordered : matmuls.of[int(format)][int(sums)];
+    }
 };
 
 // What this program was built with, best first; `portable` is last and always runs.

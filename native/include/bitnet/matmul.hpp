@@ -7,23 +7,11 @@
 
 #include "bitnet/arithmetic.hpp"
 #include "bitnet/faults.hpp"
+#include "bitnet/format_table.hpp"
 #include "bitnet/model.hpp"
 #include "bitnet/thread_pool.hpp"
 
 namespace bitnet {
-
-enum class Encoding : std::uint8_t { f32, as_f16, as_bf16, i8, q8_k };
-constexpr int encoding_count = 5;
-
-// What a matmul does: the kernel and what it is fed with.
-struct MatMulPlan {
-    MatMul multiply;
-    Encoding encoding;
-};
-
-// batch: how many tokens the reference would have multiplied at once.
-MatMulPlan plan_matmul(const KernelSet& kernels, const Matrix& weights, int batch,
-                       const Arithmetic& arithmetic);
 
 // Some tokens' activations; each encoding is made when it is first asked for.
 class ActivationBuffer {
@@ -47,8 +35,8 @@ private:
     int tokens_ = 0, cols_ = 0;
     std::array<bool, encoding_count> is_made_{};
     std::array<Activations, encoding_count> made_{};
-    std::vector<float> as_f16_, as_bf16_, i8_scales_, q8_k_scales_;
-    std::vector<std::int8_t> i8_codes_, q8_k_codes_;
+    std::vector<float> as_f16_, as_bf16_, i8_scales_, q8_0_scales_, q8_0_value_sums_, q8_k_scales_;
+    std::vector<std::int8_t> i8_codes_, q8_0_codes_, q8_k_codes_;
     std::vector<std::int32_t> sums_;
     std::vector<std::int16_t> block_sums_;
 };

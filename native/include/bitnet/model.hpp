@@ -46,7 +46,8 @@ struct Matrix {
     int rows, cols;
     const std::uint8_t* data = nullptr;
     std::size_t row_bytes = 0;
-    float scale = 1;  // I2_S: the float after the codes
+    float scale = 1;            // I2_S: the float after the codes
+    bool is_embedding = false;  // a tied head: rows of it are read, too
 };
 
 // A norm inside a branch, of what one stage takes.

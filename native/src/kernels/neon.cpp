@@ -15,32 +15,37 @@ namespace bitnet::neon {
 namespace {
 
 constexpr OrderedKernels in_eight{
-    .f32_dot = multiply<InFour<F32>::Tile, 1, 1, 2>,
-    .f32_dot_gcc = multiply<InFour<F32InGroups<4>>::Tile, 1, 1, 2>,
-    .f32_tile = multiply<InOne<F32>::Tile, 4, 4, 2>,
-    .f16_dot = multiply<InFour<F16>::Tile, 1, 1, 2>,
-    .f16_tile = multiply<InOne<F16>::Tile, 4, 4, 2>,
-    .bf16_dot = multiply<InFour<BF16>::Tile, 1, 1, 2>,
-    .bf16_tile = multiply<InOne<BF16>::Tile, 4, 4, 2>,
+    .matmuls = matmuls({
+        {Format::f32, Sums::dot, multiply<InFour<F32>::Tile, 1, 1, 2>},
+        {Format::f32, Sums::dot_gcc, multiply<InFour<F32InGroups<4>>::Tile, 1, 1, 2>},
+        {Format::f32, Sums::tile, multiply<InOne<F32>::Tile, 4, 4, 2>},
+        {Format::f16, Sums::dot, multiply<InFour<F16>::Tile, 1, 1, 2>},
+        {Format::f16, Sums::tile, multiply<InOne<F16>::Tile, 4, 4, 2>},
+        {Format::bf16, Sums::dot, multiply<InFour<BF16>::Tile, 1, 1, 2>},
+        {Format::bf16, Sums::tile, multiply<InOne<BF16>::Tile, 4, 4, 2>},
+    }),
     .softmax = softmax,
     .silu_mul = silu_mul,
 };
 
 constexpr OrderedKernels in_four_lanes{
-    .f32_dot = multiply<in_four::EachAlone<in_four::Dot<F32InGroups<8>>>::Tile, 1, 1, 2>,
-    .f32_dot_gcc = multiply<in_four::EachAlone<in_four::Dot<F32InGroups<4>>>::Tile, 1, 1, 2>,
-    .f32_tile = multiply<in_four::InOne<F32>::Tile, 4, 4, 4>,
-    .f16_dot = multiply<in_four::EachAlone<in_four::Dot<F16>>::Tile, 1, 1, 2>,
-    .f16_tile = multiply<in_four::InOne<F16>::Tile, 4, 4, 4>,
-    .bf16_dot = multiply<in_four::EachAlone<in_four::Bf16Dot>::Tile, 1, 1, 2>,
-    .bf16_tile = multiply<in_four::EachAlone<in_four::Bf16Dot>::Tile, 1, 1, 2>,
+    .matmuls = matmuls({
+        {Format::f32, Sums::dot, multiply<in_four::EachAlone<in_four::Dot<F32InGroups<8>>>::Tile, 1, 1, 2>},
+        {Format::f32, Sums::dot_gcc,
+         multiply<in_four::EachAlone<in_four::Dot<F32InGroups<4>>>::Tile, 1, 1, 2>},
+        {Format::f32, Sums::tile, multiply<in_four::InOne<F32>::Tile, 4, 4, 4>},
+        {Format::f16, Sums::dot, multiply<in_four::EachAlone<in_four::Dot<F16>>::Tile, 1, 1, 2>},
+        {Format::f16, Sums::tile, multiply<in_four::InOne<F16>::Tile, 4, 4, 4>},
+        {Format::bf16, Sums::dot, multiply<in_four::EachAlone<in_four::Bf16Dot>::Tile, 1, 1, 2>},
+        {Format::bf16, Sums::tile, multiply<in_four::EachAlone<in_four::Bf16Dot>::Tile, 1, 1, 2>},
+    }),
     .softmax = in_four::softmax,
     .silu_mul = in_four::silu_mul,
 };
 
 }  // namespace
 
-const KernelSet kernels{
+constinit const KernelSet kernels{
     .name = "neon",
     .isa = "neon",
     .runs_here = [] { return true; },
@@ -50,13 +55,15 @@ const KernelSet kernels{
     .from_f16 = from_f16,
     .round_to_f16 = round_to_f16,
     .round_to_bf16 = round_to_bf16,
-    .i2_s = multiply<I2S, 4, 2, 4>,
-    .tq1_0 = multiply<Q8K<Tq1, true>::Tile, 1, 1, 4>,
-    .tq2_0 = multiply<Q8K<Tq2, true>::Tile, 1, 1, 4>,
-    .tq1_0_apart = multiply<Q8K<Tq1, false>::Tile, 1, 1, 4>,
-    .tq2_0_apart = multiply<Q8K<Tq2, false>::Tile, 1, 1, 4>,
-    .tq1_0_in_one_sum = multiply<in_four::OneSum<Tq1, SumFours>::Tile, 1, 1, 4>,
-    .tq2_0_in_one_sum = multiply<in_four::OneSum<Tq2, SumFours>::Tile, 1, 1, 4>,
+    .matmuls = matmuls({
+        {Format::i2_s, Sums::whole, multiply<I2S, 4, 2, 4>},
+        {Format::tq1_0, Sums::lanes, multiply<Q8K<Tq1, true>::Tile, 1, 1, 4>},
+        {Format::tq2_0, Sums::lanes, multiply<Q8K<Tq2, true>::Tile, 1, 1, 4>},
+        {Format::tq1_0, Sums::lanes_apart, multiply<Q8K<Tq1, false>::Tile, 1, 1, 4>},
+        {Format::tq2_0, Sums::lanes_apart, multiply<Q8K<Tq2, false>::Tile, 1, 1, 4>},
+        {Format::tq1_0, Sums::one, multiply<in_four::OneSum<Tq1, SumFours>::Tile, 1, 1, 4>},
+        {Format::tq2_0, Sums::one, multiply<in_four::OneSum<Tq2, SumFours>::Tile, 1, 1, 4>},
+    }),
     .rms_norm = rms_norm,
     .relu2_mul = relu2_mul,
     .add = add,

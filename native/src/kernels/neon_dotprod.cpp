@@ -10,15 +10,15 @@
 
 namespace bitnet::neon_dotprod {
 
-const TernaryKernels ternary{
-    .i2_s = multiply<I2S, 4, 4, 4>,
-    .tq1_0 = multiply<neon::Q8K<neon::Tq1, true, SumFours>::Tile, 1, 1, 4>,
-    .tq2_0 = multiply<neon::Q8K<neon::Tq2, true, SumFours>::Tile, 1, 1, 4>,
-    .tq1_0_apart = multiply<neon::Q8K<neon::Tq1, false, SumFours>::Tile, 1, 1, 4>,
-    .tq2_0_apart = multiply<neon::Q8K<neon::Tq2, false, SumFours>::Tile, 1, 1, 4>,
-    .tq1_0_in_one_sum = multiply<neon::in_four::OneSum<neon::Tq1, SumFours>::Tile, 1, 1, 4>,
-    .tq2_0_in_one_sum = multiply<neon::in_four::OneSum<neon::Tq2, SumFours>::Tile, 1, 1, 4>,
-};
+constinit const MatMuls of_codes = matmuls({
+    {Format::i2_s, Sums::whole, multiply<I2S, 4, 4, 4>},
+    {Format::tq1_0, Sums::lanes, multiply<neon::Q8K<neon::Tq1, true, SumFours>::Tile, 1, 1, 4>},
+    {Format::tq2_0, Sums::lanes, multiply<neon::Q8K<neon::Tq2, true, SumFours>::Tile, 1, 1, 4>},
+    {Format::tq1_0, Sums::lanes_apart, multiply<neon::Q8K<neon::Tq1, false, SumFours>::Tile, 1, 1, 4>},
+    {Format::tq2_0, Sums::lanes_apart, multiply<neon::Q8K<neon::Tq2, false, SumFours>::Tile, 1, 1, 4>},
+    {Format::tq1_0, Sums::one, multiply<neon::in_four::OneSum<neon::Tq1, SumFours>::Tile, 1, 1, 4>},
+    {Format::tq2_0, Sums::one, multiply<neon::in_four::OneSum<neon::Tq2, SumFours>::Tile, 1, 1, 4>},
+});
 
 }  // namespace bitnet::neon_dotprod
 

@@ -9,6 +9,7 @@
 #include "portable/dense.hpp"
 #include "portable/exp.hpp"
 #include "portable/half_dense.hpp"
+#include "portable/integers.hpp"
 #include "sets.hpp"
 
 namespace bitnet::portable {
@@ -57,6 +58,22 @@ template <bool is_fused>
 void quantize_q8_k(const float* x, int n, std::int8_t* codes, float* scales, std::int16_t* block_sums) {
     for (int i = 0; i < n; i += block_q8_k) {
         quantize_q8_k_block<is_fused>(x + i, codes + i, scales + i / block_q8_k, block_sums + i / 16);
+    }
+}
+
+void quantize_q8_0(const float* x, int n, std::int8_t* codes, float* scales, float* value_sums) {
+    for (int b = 0; b < n / block_q8_0; ++b, x += block_q8_0, codes += block_q8_0) {
+        float largest = 0.0f;
+        for (int i = 0; i < block_q8_0; ++i) largest = std::max(largest, std::fabs(x[i]));
+        const float scale = largest / 127.0f, inverse = largest == 0.0f ? 0.0f : 127.0f / largest;
+        const float factor = std::isinf(inverse) ? 0.0f : inverse;  // so tiny a block that its scale is 0
+        int sum = 0;
+        for (int i = 0; i < block_q8_0; ++i) {
+            codes[i] = std::int8_t(std::clamp(nearest(x[i] * factor), -128, 127));
+            sum += codes[i];
+        }
+        scales[b] = float_of_f16(f16_of_float(scale));
+        value_sums[b] = float_of_f16(f16_of_float(scale * float(sum)));
     }
 }
 
@@ -135,7 +152,7 @@ float dot_q8_k(const std::uint8_t* row, int block_bytes, Unpack unpack, const Ac
                int cols) {
     float lane[lanes] = {};
     const std::int8_t* codes = x.codes + token * x.stride;
-    const float* scales = x.scales + token * (cols / block_q8_k);
+    const float* scales = x.scales + token * x.scale_stride;
     const std::int16_t* block_sums = x.block_sums + token * (cols / 16);
     for (int b = 0; b < cols / block_q8_k; ++b, row += block_bytes) {
         std::uint8_t weights[block_q8_k];
@@ -155,7 +172,7 @@ float dot_q8_k_in_one_sum(const std::uint8_t* row, int block_bytes, Unpack unpac
                           int token, int cols) {
     float total = 0.0f;
     const std::int8_t* codes = x.codes + token * x.stride;
-    const float* scales = x.scales + token * (cols / block_q8_k);
+    const float* scales = x.scales + token * x.scale_stride;
     const std::int16_t* block_sums = x.block_sums + token * (cols / 16);
     for (int b = 0; b < cols / block_q8_k; ++b, row += block_bytes) {
         std::uint8_t weights[block_q8_k];
@@ -236,75 +253,109 @@ void rotate_in_fours(float* x, const float* cos, const float* sin, int n_pairs, 
 }
 
 constexpr OrderedKernels in_eight{
-    .f32_dot = f32_dot<Eight, 1>,
-    .f32_dot_gcc = f32_dot<Eight, 4>,
-    .f32_tile = tile<F32, Eight>,
-    .f16_dot = f16_dot<Eight>,
-    .f16_tile = tile<F16, Eight>,
-    .bf16_dot = bf16_dot_avx2,
-    .bf16_tile = tile<BF16, Eight>,
+    .matmuls = matmuls({
+        {Format::f32, Sums::dot, f32_dot<Eight, 1>},
+        {Format::f32, Sums::dot_gcc, f32_dot<Eight, 4>},
+        {Format::f32, Sums::tile, tile<F32, Eight>},
+        {Format::f16, Sums::dot, f16_dot<Eight>},
+        {Format::f16, Sums::tile, tile<F16, Eight>},
+        {Format::bf16, Sums::dot, bf16_dot_avx2},
+        {Format::bf16, Sums::tile, tile<BF16, Eight>},
+    }),
     .softmax = softmax<exp_by_bits, Eight>,
     .silu_mul = silu_mul<exp_by_bits, Eight>,
 };
 
 constexpr OrderedKernels in_sixteen{
-    .f32_dot = f32_dot<Sixteen, 1>,
-    .f32_dot_gcc = f32_dot<Sixteen, 8>,
-    .f32_tile = tile<F32, Sixteen>,
-    .f16_dot = f16_dot<Sixteen>,
-    .f16_tile = tile<F16, Sixteen>,
-    .bf16_dot = bf16_dot_avx512,
-    .bf16_tile = tile<BF16, Sixteen>,
+    .matmuls = matmuls({
+        {Format::f32, Sums::dot, f32_dot<Sixteen, 1>},
+        {Format::f32, Sums::dot_gcc, f32_dot<Sixteen, 8>},
+        {Format::f32, Sums::tile, tile<F32, Sixteen>},
+        {Format::f16, Sums::dot, f16_dot<Sixteen>},
+        {Format::f16, Sums::tile, tile<F16, Sixteen>},
+        {Format::bf16, Sums::dot, bf16_dot_avx512},
+        {Format::bf16, Sums::tile, tile<BF16, Sixteen>},
+    }),
     .softmax = softmax<exp_by_scaling, Sixteen>,
     .silu_mul = silu_mul<exp_by_scaling, Sixteen>,
 };
 
-constexpr OrderedKernels in_sixteen_by_pairs = [] {
-    OrderedKernels kernels = in_sixteen;
-    kernels.bf16_dot = bf16_dot_in_pairs;
-    kernels.bf16_tile = bf16_tile_in_pairs;
-    return kernels;
-}();
+constexpr OrderedKernels in_sixteen_by_pairs{
+    .matmuls = matmuls(
+        {
+            {Format::bf16, Sums::dot, bf16_dot_in_pairs},
+            {Format::bf16, Sums::tile, bf16_tile_in_pairs},
+        },
+        in_sixteen.matmuls),
+    .softmax = in_sixteen.softmax,
+    .silu_mul = in_sixteen.silu_mul,
+};
 
 constexpr OrderedKernels in_four{
-    .f32_dot = f32_dot<Four, 8>,
-    .f32_dot_gcc = f32_dot<Four, 4>,
-    .f32_tile = tile<F32, Four>,
-    .f16_dot = f16_dot<Four>,
-    .f16_tile = tile<F16, Four>,
-    .bf16_dot = bf16_dot_in_double,
-    .bf16_tile = bf16_dot_in_double,
+    .matmuls = matmuls({
+        {Format::f32, Sums::dot, f32_dot<Four, 8>},
+        {Format::f32, Sums::dot_gcc, f32_dot<Four, 4>},
+        {Format::f32, Sums::tile, tile<F32, Four>},
+        {Format::f16, Sums::dot, f16_dot<Four>},
+        {Format::f16, Sums::tile, tile<F16, Four>},
+        {Format::bf16, Sums::dot, bf16_dot_in_double},
+        {Format::bf16, Sums::tile, bf16_dot_in_double},
+    }),
     .softmax = softmax<exp_by_bits, Four>,
     .silu_mul = silu_mul<exp_by_bits, Four>,
 };
 
-constexpr OrderedKernels in_four_and_half = [] {
-    OrderedKernels kernels = in_four;
-    kernels.f16_dot = f16_dot_in_half;
-    kernels.f16_tile = f16_tile_in_half;
-    return kernels;
-}();
+constexpr OrderedKernels in_four_and_half{
+    .matmuls = matmuls(
+        {
+            {Format::f16, Sums::dot, f16_dot_in_half},
+            {Format::f16, Sums::tile, f16_tile_in_half},
+        },
+        in_four.matmuls),
+    .softmax = in_four.softmax,
+    .silu_mul = in_four.silu_mul,
+};
 
 }  // namespace
 
-const KernelSet kernels{
+constinit const KernelSet kernels{
     .name = "portable",
     .isa = "c++",
     .runs_here = [] { return true; },
     .quantize_i8 = quantize_i8,
     .quantize_q8_k = quantize_q8_k<false>,
     .quantize_q8_k_fused = quantize_q8_k<true>,
+    .quantize_q8_0 = quantize_q8_0,
     .to_f16 = to_f16,
     .from_f16 = from_f16,
     .round_to_f16 = round_to_f16,
     .round_to_bf16 = round_to_bf16,
-    .i2_s = i2_s,
-    .tq1_0 = tq1_0<true>,
-    .tq2_0 = tq2_0<true>,
-    .tq1_0_apart = tq1_0<false>,
-    .tq2_0_apart = tq2_0<false>,
-    .tq1_0_in_one_sum = tq1_0_in_one_sum,
-    .tq2_0_in_one_sum = tq2_0_in_one_sum,
+    .matmuls = matmuls({
+        {Format::i2_s, Sums::whole, i2_s},
+        {Format::tq1_0, Sums::lanes, tq1_0<true>},
+        {Format::tq2_0, Sums::lanes, tq2_0<true>},
+        {Format::tq1_0, Sums::lanes_apart, tq1_0<false>},
+        {Format::tq2_0, Sums::lanes_apart, tq2_0<false>},
+        {Format::tq1_0, Sums::one, tq1_0_in_one_sum},
+        {Format::tq2_0, Sums::one, tq2_0_in_one_sum},
+        {Format::q8_0, Sums::lanes, each_dot<dot_q8_0_in_lanes<Q80>>},
+        {Format::q5_0, Sums::lanes, each_dot<dot_q8_0_in_lanes<Q50>>},
+        {Format::q4_0, Sums::lanes, each_dot<dot_q8_0_in_lanes<Q40>>},
+        {Format::q4_0, Sums::one, each_dot<dot_q8_0_in_one<Q40>>},
+        {Format::q4_1, Sums::lanes, each_dot<dot_q8_0_in_lanes<Q41>>},
+        {Format::q6_k, Sums::lanes, each_dot<dot_k_in_lanes<Q6K, false>>},
+        {Format::q6_k, Sums::lanes_offset, each_dot<dot_k_in_lanes<Q6K, true>>},
+        {Format::q6_k, Sums::tile, each_dot<dot_k_in_tile<Q6K, true>>},
+        {Format::q6_k, Sums::tile_apart, each_dot<dot_k_in_tile<Q6K, false>>},
+        {Format::q4_k, Sums::lanes, each_dot<dot_k_in_lanes<Q4K, false>>},
+        {Format::q4_k, Sums::one, each_dot<dot_k_in_one<Q4K, 16>>},
+        {Format::q4_k, Sums::one_in_parts, each_dot<dot_k_in_one<Q4K, 4>>},
+        {Format::q4_k, Sums::tile, each_dot<dot_k_in_tile<Q4K, true>>},
+        {Format::q4_k, Sums::tile_apart, each_dot<dot_k_in_tile<Q4K, false>>},
+        {Format::q3_k, Sums::lanes, each_dot<dot_k_in_lanes<Q3K, false>>},
+        {Format::q3_k, Sums::tile, each_dot<dot_k_in_tile<Q3K, true>>},
+        {Format::q3_k, Sums::tile_apart, each_dot<dot_k_in_tile<Q3K, false>>},
+    }),
     .rms_norm = rms_norm,
     .relu2_mul = relu2_mul,
     .add = add,

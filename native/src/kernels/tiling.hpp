@@ -17,7 +17,8 @@ inline Activations part_of(const Activations& x, int cols, int first, int count)
     if (x.codes) part.codes += start;
     if (x.sums) part.sums += first;
     if (x.block_sums) part.block_sums += first * (cols / 16);
-    if (x.scales) part.scales += x.block_sums ? first * (cols / block_q8_k) : first;
+    if (x.scales) part.scales += std::size_t(first) * x.scale_stride;
+    if (x.value_sums) part.value_sums += std::size_t(first) * x.scale_stride;
     return part;
 }
 

@@ -198,7 +198,7 @@ Info read_info(Cursor& cursor) {
 
 const FormatRow& format_of_type(const Info& info) {
     std::vector<std::string> known;
-    for (const FormatRow& row : format_rows) {
+    for (const FormatRow& row : format_rows()) {
         if (row.ggml_type == info.type) return row;
         known.emplace_back(row.name);
     }

@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-#include "bitnet/format.hpp"
+#include "bitnet/format_table.hpp"
 #include "library/mapped_file.hpp"
 
 namespace bitnet::library {

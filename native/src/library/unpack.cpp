@@ -72,17 +72,13 @@ void unpack_tq2_0(const Tensor& tensor, std::vector<float>& values) {
 
 std::vector<float> unpack(const Tensor& tensor) {
     std::vector<float> values(std::size_t(tensor.rows() * tensor.cols()));
-    const std::uint8_t* data = tensor.data.data();
+    if (const auto unpack_row = row_of(tensor.format).unpack) {
+        const std::size_t cols = std::size_t(tensor.cols()), bytes = row_bytes(tensor.format, int(cols));
+        for (std::size_t row = 0; row < std::size_t(tensor.rows()); ++row)
+            unpack_row(tensor.data.data() + row * bytes, int(cols), values.data() + row * cols);
+        return values;
+    }
     switch (tensor.format) {
-        case Format::f32:
-            std::memcpy(values.data(), data, values.size() * sizeof(float));
-            break;
-        case Format::f16:
-            for (std::size_t i = 0; i < values.size(); ++i) values[i] = float_of_f16(half_at(data + 2 * i));
-            break;
-        case Format::bf16:
-            for (std::size_t i = 0; i < values.size(); ++i) values[i] = float_of_bf16(half_at(data + 2 * i));
-            break;
         case Format::i2_s:
             unpack_i2_s(tensor, values);
             break;
@@ -92,6 +88,8 @@ std::vector<float> unpack(const Tensor& tensor) {
         case Format::tq2_0:
             unpack_tq2_0(tensor, values);
             break;
+        default:
+            throw BadInput("tensor " + tensor.name + " is in a format that nothing unpacks");
     }
     return values;
 }

@@ -17,6 +17,8 @@ bool is_float(Format format) {
     return format == Format::f32 || format == Format::f16 || format == Format::bf16;
 }
 
+bool holds_embeddings(Format format) { return row_of(format).unpack != nullptr; }
+
 // (rows, cols) of a packed matrix.
 Matrix matrix_of(Format format, std::uint64_t rows, std::uint64_t cols, const std::uint8_t* data) {
     const std::size_t row = row_bytes(format, int(cols));
@@ -76,7 +78,7 @@ private:
         return mapped_.vectors.back().data();
     }
 
-    // The core reads rows of an embedding in F32, F16 or BF16; a head may have any format.
+    // The core reads rows of an embedding in some formats; a head may have any.
     void map_embedding(const Axes& standard) {
         const std::string name = "token_embd.weight";
         const Axes transposed{standard[1], standard[0]};
@@ -85,7 +87,7 @@ private:
             found != file_.tensors().end() && found->second.shape == transposed && transposed != standard;
         const Tensor& stored = take(name, is_transposed ? transposed : standard);
         Model& model = mapped_.model;
-        if (is_float(stored.format) && !is_transposed) {
+        if (holds_embeddings(stored.format) && !is_transposed) {
             model.token_embd = matrix_of(stored);
         } else if (is_float(stored.format)) {
             model.token_embd = owned(stored.format, transposed_bytes(stored));
@@ -94,7 +96,7 @@ private:
             if (is_transposed) values = transposed_values(values, stored.rows(), stored.cols());
             model.token_embd = owned(Format::f32, bytes_of(values));
         }
-        model.head = is_float(stored.format) || is_transposed ? model.token_embd : matrix_of(stored);
+        model.head = is_transposed ? model.token_embd : matrix_of(stored);
     }
 
     Matrix owned(Format format, std::vector<std::uint8_t> bytes) {

@@ -23,7 +23,7 @@ constexpr int table_bytes = 4;
 constexpr int block_bytes = block_i2_s / 4, passes = block_bytes / table_bytes;
 
 // What the rows' lookups of 32 tokens add up to: in 16 bits as long as that cannot overflow.
-struct Sums {
+struct TableSums {
     alignas(64) std::int16_t part[table_rows][table_tokens];  // since the last widening
     alignas(64) std::int32_t total[table_rows][table_tokens];
     __m256i largest[2];  // that a part can be, of each token
@@ -34,7 +34,7 @@ struct Tables {
     alignas(64) std::int16_t entry[table_bytes][entries][table_tokens];
     alignas(64) std::int8_t columns[block_i2_s][table_tokens];  // activations of one block, transposed
     alignas(64) std::uint16_t offset[passes][table_rows][table_bytes];  // of an entry, in bytes
-    Sums sums[table_groups];
+    TableSums sums[table_groups];
 };
 
 // 16 x 16 bytes.
@@ -132,7 +132,7 @@ void add_entry(const char* tables, std::uint64_t& offsets, __m256i& a, __m256i& 
 
 // Adds the entries of one pass to each row's part.
 void add_entries(const Tables& tables, int rows, const std::uint16_t (&offset)[table_rows][table_bytes],
-                 Sums& sums) {
+                 TableSums& sums) {
     static_assert(sizeof tables.entry[0][0] == 1 << 6, "an offset is an index times 64");
     const char* table = reinterpret_cast<const char*>(tables.entry);
     const bool is_first = sums.part_is_empty;
@@ -154,7 +154,7 @@ void add_entries(const Tables& tables, int rows, const std::uint16_t (&offset)[t
 }
 
 // Moves the 16-bit parts into the 32-bit totals.
-void widen(int rows, Sums& sums) {
+void widen(int rows, TableSums& sums) {
     const bool is_first = sums.total_is_empty;
     for (int r = 0; r < rows; ++r) {
         for (int t = 0; t < table_tokens; t += 8) {
@@ -174,7 +174,7 @@ bool reaches_limit(__m256i x) {
 }
 
 // Makes room in the parts for sums as large as `more`, of each token.
-void make_room(int rows, const __m256i (&more)[2], Sums& sums) {
+void make_room(int rows, const __m256i (&more)[2], TableSums& sums) {
     __m256i(&largest)[2] = sums.largest;
     if (!sums.part_is_empty) {
         for (int half = 0; half < 2; ++half) largest[half] = _mm256_adds_epi16(largest[half], more[half]);
@@ -184,7 +184,7 @@ void make_room(int rows, const __m256i (&more)[2], Sums& sums) {
     for (int half = 0; half < 2; ++half) largest[half] = more[half];
 }
 
-void add_pass(Tables& tables, int rows, int pass, Sums& sums) {
+void add_pass(Tables& tables, int rows, int pass, TableSums& sums) {
     __m256i largest[2];
     for (int half = 0; half < 2; ++half) {
         largest[half] = _mm256_setzero_si256();

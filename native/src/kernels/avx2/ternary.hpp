@@ -173,7 +173,7 @@ struct Q8K {
                     part = _mm256_add_epi16(part, _mm256_maddubs_epi16(weights[g], load(codes + 32 * g)));
                 }
                 const __m256 fours = _mm256_cvtepi32_ps(_mm256_madd_epi16(part, _mm256_set1_epi16(1)));
-                const float scale = x.scales[(token + t) * blocks + block] * weight_scale;
+                const float scale = x.scales[(token + t) * x.scale_stride + block] * weight_scale;
                 sum[t] = is_fused ? _mm256_fmadd_ps(fours, _mm256_set1_ps(scale), sum[t])
                                   : _mm256_add_ps(_mm256_mul_ps(fours, _mm256_set1_ps(scale)), sum[t]);
             }

@@ -129,7 +129,8 @@ struct Q8K {
                 const __m256i fours =
                     _mm256_sub_epi32(add_halves(part), _mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
                 const __m256 product = _mm256_cvtepi32_ps(fours);
-                const __m256 scale = _mm256_set1_ps(x.scales[(token + t) * blocks + block] * weight_scale);
+                const __m256 scale =
+                    _mm256_set1_ps(x.scales[(token + t) * x.scale_stride + block] * weight_scale);
                 sum[t] = is_fused ? _mm256_fmadd_ps(product, scale, sum[t])
                                   : _mm256_add_ps(_mm256_mul_ps(product, scale), sum[t]);
             }

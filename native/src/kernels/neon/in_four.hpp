@@ -113,7 +113,7 @@ struct OneSum {
                 const std::int16_t* sums = x.block_sums + ((token + t) * blocks + block) * 16;
                 const int32x4_t even = Fours::run(weights, codes, sums);
                 const int32x4_t odd = Fours::run(weights + 1, codes + 16, sums + 8);
-                const float scale = x.scales[(token + t) * blocks + block] * weight_scale;
+                const float scale = x.scales[(token + t) * x.scale_stride + block] * weight_scale;
                 sum[t] = fmaf(scale, float(vaddvq_s32(vaddq_s32(even, odd))), sum[t]);
             }
         }

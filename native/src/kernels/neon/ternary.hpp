@@ -147,7 +147,7 @@ struct Q8K {
                 const std::int16_t* sums = x.block_sums + ((token + t) * blocks + block) * 16;
                 const Eight fours{vcvtq_f32_s32(Fours::run(weights, codes, sums)),
                                   vcvtq_f32_s32(Fours::run(weights + 1, codes + 16, sums + 8))};
-                const Eight scale = all(x.scales[(token + t) * blocks + block] * weight_scale);
+                const Eight scale = all(x.scales[(token + t) * x.scale_stride + block] * weight_scale);
                 sum[t] = is_fused ? fma8(fours, scale, sum[t]) : fours * scale + sum[t];
             }
         }

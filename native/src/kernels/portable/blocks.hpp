@@ -1,0 +1,136 @@
+// Formats of blocks with scales, as integers: what the matmuls of integers.hpp and the rows of embeddings are made of.
+// Layouts are those of ggml-common.h; a weight is told in the comment of its format.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include "bitnet/format.hpp"
+#include "bitnet/half.hpp"
+
+namespace bitnet::portable {
+namespace {
+
+float half_at(const std::uint8_t* bytes) { return float_of_f16(std::uint16_t(bytes[0] | bytes[1] << 8)); }
+
+int bits(std::uint8_t byte, int low, int count) { return byte >> low & ((1 << count) - 1); }
+
+// Blocks of 32 that meet Q8_0 activations: weight = scale * code + least, where only Q4_1 has a least.
+struct Q80 {
+    static constexpr int bytes = q8_0_bytes;
+    static constexpr bool has_least = false;
+
+    static float scale(const std::uint8_t* block) { return half_at(block); }
+    static float least(const std::uint8_t*) { return 0.0f; }
+    static int code(const std::uint8_t* block, int i) { return std::bit_cast<std::int8_t>(block[2 + i]); }
+};
+
+// Byte j of the nibbles holds the codes j and 16 + j.
+int nibble(const std::uint8_t* nibbles, int i) { return bits(nibbles[i % 16], i / 16 * 4, 4); }
+
+struct Q40 {
+    static constexpr int bytes = q4_0_bytes;
+    static constexpr bool has_least = false;
+
+    static float scale(const std::uint8_t* block) { return half_at(block); }
+    static float least(const std::uint8_t*) { return 0.0f; }
+    static int code(const std::uint8_t* block, int i) { return nibble(block + 2, i) - 8; }
+};
+
+struct Q41 {
+    static constexpr int bytes = q4_1_bytes;
+    static constexpr bool has_least = true;
+
+    static float scale(const std::uint8_t* block) { return half_at(block); }
+    static float least(const std::uint8_t* block) { return half_at(block + 2); }
+    static int code(const std::uint8_t* block, int i) { return nibble(block + 4, i); }
+};
+
+struct Q50 {
+    static constexpr int bytes = q5_0_bytes;
+    static constexpr bool has_least = false;
+
+    static float scale(const std::uint8_t* block) { return half_at(block); }
+    static float least(const std::uint8_t*) { return 0.0f; }
+    static int code(const std::uint8_t* block, int i) {
+        return (nibble(block + 6, i) | bits(block[2 + i / 8], i % 8, 1) << 4) - 16;
+    }
+};
+
+// K-quants: blocks of 256 that meet Q8_K activations, in sixteens with an integer scale each:
+// weight = scale * part_scale * code - least_scale * part_least, where only Q4_K has leasts.
+struct KBlock {
+    int code[block_q8_k];
+    int part_scale[16], part_least[16];
+    float scale, least_scale;
+};
+
+struct Q6K {
+    static constexpr int bytes = q6_k_bytes;
+    static constexpr bool has_leasts = false;
+    static constexpr int offset = 32;  // stored codes are this much larger
+
+    static void read(const std::uint8_t* block, KBlock& to) {
+        const std::uint8_t *low = block, *high = block + 128, *scales = block + 192;
+        for (int i = 0; i < block_q8_k; ++i) {
+            const int half = i / 128, group = i % 128 / 32, l = i % 32;
+            const int low_bits = bits(low[64 * half + 32 * (group % 2) + l], group / 2 * 4, 4);
+            to.code[i] = (low_bits | bits(high[32 * half + l], 2 * group, 2) << 4) - offset;
+        }
+        for (int part = 0; part < 16; ++part) {
+            to.part_scale[part] = std::bit_cast<std::int8_t>(scales[part]);
+            to.part_least[part] = 0;
+        }
+        to.scale = half_at(block + 208);
+        to.least_scale = 0.0f;
+    }
+};
+
+struct Q3K {
+    static constexpr int bytes = q3_k_bytes;
+    static constexpr bool has_leasts = false;
+    static constexpr int offset = 4;
+
+    static void read(const std::uint8_t* block, KBlock& to) {
+        const std::uint8_t *high = block, *low = block + 32, *scales = block + 96;
+        for (int i = 0; i < block_q8_k; ++i) {
+            const int group = i / 32, l = i % 32;
+            const int low_bits = bits(low[32 * (group / 4) + l], 2 * (group % 4), 2);
+            to.code[i] = (low_bits | bits(high[l], group, 1) << 2) - offset;
+        }
+        for (int part = 0; part < 16; ++part) {
+            const int low_bits = bits(scales[part % 8], part / 8 * 4, 4);
+            to.part_scale[part] = (low_bits | bits(scales[8 + part % 4], part / 4 * 2, 2) << 4) - 32;
+            to.part_least[part] = 0;
+        }
+        to.scale = half_at(block + 108);
+        to.least_scale = 0.0f;
+    }
+};
+
+struct Q4K {
+    static constexpr int bytes = q4_k_bytes;
+    static constexpr bool has_leasts = true;
+    static constexpr int offset = 0;
+
+    static void read(const std::uint8_t* block, KBlock& to) {
+        const std::uint8_t *scales = block + 4, *codes = block + 16;
+        for (int i = 0; i < block_q8_k; ++i)
+            to.code[i] = bits(codes[i / 64 * 32 + i % 32], i % 64 / 32 * 4, 4);
+        for (int part = 0; part < 16; ++part) {
+            const int j = part / 2;
+            if (j < 4) {
+                to.part_scale[part] = bits(scales[j], 0, 6);
+                to.part_least[part] = bits(scales[j + 4], 0, 6);
+            } else {
+                to.part_scale[part] = bits(scales[j + 4], 0, 4) | bits(scales[j - 4], 6, 2) << 4;
+                to.part_least[part] = bits(scales[j + 4], 4, 4) | bits(scales[j], 6, 2) << 4;
+            }
+        }
+        to.scale = half_at(block);
+        to.least_scale = half_at(block + 2);
+    }
+};
+
+}  // namespace
+}  // namespace bitnet::portable
