@@ -22,12 +22,13 @@ from bitparity.model.rope_scaling import RopeScaling
 from bitparity.model.types import Model
 from bitparity.noise.perturb import with_norms_moved
 from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, Arithmetic, arithmetic_named, arithmetic_names
+from bitparity.oracle.weights import PER_TOKEN
 from bitparity.stages import StageFilter
 from bitparity.tokenizer import Tokenizer
 
 try:
     from bitparity_native import _core
-    from bitparity_native.tensors import layers_of, output_matrices, vector_of
+    from bitparity_native.tensors import layers_of, output_matrices, runnable_formats, vector_of
 
     _problem = ""
 except ImportError as error:  # this source tree was never built
@@ -100,7 +101,7 @@ class NativeEngine:
     def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
         if arch not in (runs := [a.name for a in ARCHITECTURES.values() if _computes(a)]):
             return f"native runs {', '.join(runs)}, not {arch!r}"
-        if not _problem and (strange := sorted(weight_formats.difference(_core.kernels.weight_formats()))):
+        if not _problem and (strange := sorted(weight_formats.difference(runnable_formats()))):
             return f"native has no kernels for weights in {', '.join(strange)}"
         return None
 
@@ -124,7 +125,7 @@ class NativeEngine:
         if self._arithmetic != "auto":
             return arithmetic_named(self._arithmetic)
         only_bitnet_cpp = set(model.hyper.architecture.nodes) == {"bitnet.cpp"}
-        only_there = [name for name, row in ROWS.items() if row.run_by == (BITNET_CPP.generation,)]
+        only_there = [name for name, row in ROWS.items() if row.activations == PER_TOKEN]
         is_bitnet_cpp = only_bitnet_cpp or set(only_there).intersection(model.format_counts())
         return BITNET_CPP if is_bitnet_cpp else LLAMA_CPP
 

@@ -7,9 +7,17 @@ from numpy.typing import NDArray
 
 from bitparity.architectures.graph import Architecture
 from bitparity.errors import BadInput
-from bitparity.formats import FLOATS, get_format
+from bitparity.formats import FLOATS, FORMATS, get_format
+from bitparity.formats.i2_s import I2_S
+from bitparity.formats.table_lookup import TableLookupFormat
 from bitparity.model.types import LayerWeights, Model, Tensor, Weights
 from bitparity_native import _core
+
+
+def runnable_formats() -> set[str]:
+    """The weight formats in which native runs models."""
+    repacked = (name for name, form in FORMATS.items() if isinstance(form, TableLookupFormat))
+    return {*_core.kernels.weight_formats(), *repacked}
 
 
 def vector_of(tensor: Tensor) -> NDArray[np.float32]:
@@ -18,8 +26,20 @@ def vector_of(tensor: Tensor) -> NDArray[np.float32]:
 
 
 def matrix_of(tensor: Tensor) -> _core.Matrix:
-    """A packed (rows, cols) matrix, not copied."""
+    """A packed (rows, cols) matrix, not copied, but for TL1 and TL2.
+
+    Their kernels make the same integers as those of I2_S, of the same activations, and scale them alike:
+    only the order of the codes is theirs.
+    """
     rows, cols = tensor.shape
+    if isinstance(form := tensor.weight_format, TableLookupFormat):
+        if cols % I2_S.block:
+            raise BadInput(
+                f"native: tensor {tensor.name} is {tensor.format} with {cols} columns; native runs it "
+                f"where columns are a multiple of {I2_S.block}"
+            )
+        codes, scale = form.unpack_codes(tensor.data, rows, cols)
+        return _core.Matrix(I2_S.name, rows, cols, I2_S.pack_codes(codes, float(scale[0, 0])))
     return _core.Matrix(tensor.format, rows, cols, tensor.data)
 
 

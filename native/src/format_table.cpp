@@ -45,6 +45,13 @@ Summing summing_q8_0(const Product&, const Arithmetic& arithmetic) {
     return {Sums::lanes, Encoding::q8_0};
 }
 
+// Q2_0 and Q1_0, which only llama.cpp has.
+template <Sums sums>
+Summing summing_of_llama_cpp(const Product&, const Arithmetic& arithmetic) {
+    const bool is_known = arithmetic.generation == Generation::llama_cpp && !is_neon(arithmetic.order);
+    return {is_known ? std::optional(sums) : std::nullopt, Encoding::q8_0};
+}
+
 bool is_packed_in_eights(const Product& product, const Arithmetic& arithmetic) {
     return arithmetic.generation == Generation::llama_cpp && product.rows % 8 == 0 && !product.is_embedding;
 }
@@ -87,12 +94,15 @@ void unpack_half(const std::uint8_t* row, int cols, float* out) {
     for (int i = 0; i < cols; ++i) out[i] = float_of(std::uint16_t(row[2 * i] | row[2 * i + 1] << 8));
 }
 
-template <typename Block>
+template <typename Block, int width = block_q8_0>
 void unpack_blocks(const std::uint8_t* row, int cols, float* out) {
     for (int i = 0; i < cols; ++i) {
-        const std::uint8_t* block = row + i / block_q8_0 * Block::bytes;
-        const float value = Block::scale(block) * float(Block::code(block, i % block_q8_0));
-        out[i] = Block::has_least ? value + Block::least(block) : value;
+        const std::uint8_t* block = row + i / width * Block::bytes;
+        const float value = Block::scale(block) * float(Block::code(block, i % width));
+        if constexpr (Block::has_least)
+            out[i] = value + Block::least(block);
+        else
+            out[i] = value;
     }
 }
 
@@ -123,6 +133,10 @@ constexpr FormatRow table[] = {
     {Format::q6_k, "Q6_K", block_q8_k, q6_k_bytes, false, 14, summing_q6_k, unpack_k_blocks<portable::Q6K>},
     {Format::q4_k, "Q4_K", block_q8_k, q4_k_bytes, false, 12, summing_q4_k, unpack_k_blocks<portable::Q4K>},
     {Format::q3_k, "Q3_K", block_q8_k, q3_k_bytes, false, 11, summing_q3_k, unpack_k_blocks<portable::Q3K>},
+    {Format::q2_0, "Q2_0", block_q2_0, q2_0_bytes, false, 42, summing_of_llama_cpp<Sums::one>,
+     unpack_blocks<portable::Q20, block_q2_0>},
+    {Format::q1_0, "Q1_0", block_q1_0, q1_0_bytes, false, 41, summing_of_llama_cpp<Sums::lanes>,
+     unpack_blocks<portable::Q10, block_q1_0>},
 };
 
 constexpr bool is_in_order() {

@@ -26,7 +26,9 @@ CHUNKED = ("F32", "F16", "Q8_0", "BF16", "TQ1_0", "TQ2_0", "Q4_0", "Q4_1", "Q5_0
 # What it packs by searching a scale with float32 sums.  bitnet.cpp's is compiled for the CPU at hand, and
 # fuses products and sums: now and then it finds another scale.
 SEARCHED = ("Q6_K", "Q4_K", "Q3_K")
+NEW = ("Q2_0", "Q1_0")  # since 2026
 BY_ROW = {
+    **{name: f"dequantize_row_{name.lower()}" for name in NEW},
     **{name: f"dequantize_row_{name.lower()}" for name in ("Q4_0", "Q4_1", "Q5_0")},
     **{name: f"dequantize_row_{name[:-1].lower()}K" for name in SEARCHED},
     "TQ1_0": "dequantize_row_tq1_0",
@@ -61,10 +63,16 @@ class GgmlFunctions:
             return None
         return layout_written(lambda values: self.pack("I2_S", values))
 
+    def type_name(self, ggml_type: int) -> str | None:
+        """What the library calls a tensor type; None for one that it does not have."""
+        name = self._function("ggml_type_name", [c_int], ctypes.c_char_p)(ggml_type)
+        return name.decode("ascii", "replace") if name else None
+
     def supported(self) -> list[tuple[str, str]]:
         """(operation, format) pairs that the libraries export."""
         pairs = [("pack", name) for name in CHUNKED]
         pairs += [("pack", name) for name in SEARCHED] if self._has("ggml_cpu_init") else []
+        pairs += [("pack", name) for name in NEW if self._has(BY_ROW[name])]
         pairs += [("unpack", name) for name, symbol in BY_ROW.items() if self._has(symbol)]
         pairs += [("multiply", name) for name, symbol in DOTS.items() if self._has(symbol)]
         pairs += [("pack", "Q8_K")] if self._has("quantize_row_q8_K") else []

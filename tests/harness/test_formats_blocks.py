@@ -11,7 +11,7 @@ from bitparity.formats import DENSE, FLOATS, get_format
 from bitparity.formats.base import Floats
 from bitparity.formats.q4_1 import Q4_1
 
-BLOCKS = [name for name in DENSE if name not in FLOATS]
+BLOCKS = [name for name in DENSE if name not in (*FLOATS, "Q1_0")]
 # half a step of a code, as a part of the largest magnitude of its scale's weights
 STEPS = {"Q8_0": 127, "Q6_K": 32, "Q5_0": 16, "Q4_0": 8, "Q4_1": 7.5, "Q4_K": 7.5, "Q3_K": 4}
 every_format = pytest.mark.parametrize("name", BLOCKS)

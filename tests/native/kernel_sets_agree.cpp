@@ -105,6 +105,11 @@ struct Shape {
     int rows, tokens, cols;
 };
 
+bool is_met_by_q8_0(Format format) {
+    const Arithmetic arithmetic{Generation::llama_cpp, Order::avx2, Compiler::gcc};
+    return row_of(format).summing({1, row_of(format).block, 1}, arithmetic).encoding == Encoding::q8_0;
+}
+
 // Operands of every format: integers for codes of any kind, and floats that are no NaN where the bytes are floats.
 struct Operands {
     std::vector<std::uint8_t> packed;
@@ -124,7 +129,7 @@ struct Operands {
         values = floats(tokens * cols);
         scales = floats(tokens * cols);
         // Q8_0, whose largest value has the code 127 or -127, never has -128
-        codes = integers<std::int8_t>(tokens * cols, row_of(format).block == block_q8_0 ? -127 : -128, 127);
+        codes = integers<std::int8_t>(tokens * cols, is_met_by_q8_0(format) ? -127 : -128, 127);
         sums.resize(tokens);
         block_sums.resize(tokens * cols / 16 + 1);
         for (std::size_t i = 0; i < codes.size(); ++i) {
@@ -147,7 +152,7 @@ void compare_matmul(Format format, Sums sums, Order order, Shape shape) {
         const Rows rows{operands.packed.data(), row_bytes(format, shape.cols), shape.rows, shape.cols, 0.3f};
         const Activations x{.tokens = shape.tokens,
                             .stride = std::size_t(shape.cols),
-                            .scale_stride = std::size_t(shape.cols / row_of(format).block),
+                            .scale_stride = std::size_t(shape.cols / 32 + 1),
                             .f32 = operands.values.data(),
                             .codes = operands.codes.data(),
                             .scales = operands.scales.data(),

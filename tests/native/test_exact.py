@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bitparity.engine import Session
-from bitparity.formats import DENSE, FLOATS
+from bitparity.formats import DENSE, FLOATS, ROWS
 from bitparity.oracle.arithmetic import ORDERS
 from bitparity.pytest_plugin import require_engine
 from bitparity.stages import StageFilter
@@ -18,7 +18,7 @@ from native.models import ModelOf
 IDS = [int(t) for t in np.random.default_rng(0).integers(0, 512, 34)]
 STEPS = 2
 FORMATS = ("I2_S", "TQ1_0", "TQ2_0", "F16", "BF16", "F32")
-IN_BLOCKS = [name for name in DENSE if name not in FLOATS]
+IN_BLOCKS = [name for name in DENSE if name not in FLOATS and "bitnet.cpp" in ROWS[name].run_by]
 
 CASES: list[tuple[str, dict[str, Any]]] = [
     *(
@@ -67,6 +67,10 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         (reference, {"arch": "llama", "weight_format": f, "head_format": f, "tied": False})
         for reference in ("bitnet.cpp", "llama.cpp")
         for f in IN_BLOCKS
+    ),
+    *(
+        ("llama.cpp", {"arch": "llama", "weight_format": f, "head_format": h, "tied": False})
+        for f, h in (("Q2_0", "Q6_K"), ("Q1_0", "Q1_0"))
     ),
     *(
         (reference, {"weight_format": f, "n_embd": 288, "n_head": 3, "n_head_kv": 1, "n_ff": 576})

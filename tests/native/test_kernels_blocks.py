@@ -11,7 +11,7 @@ from bitparity_native._core import kernels
 from native.guarded import Guarded
 from native.kernel_cases import EPS, INPUTS, draw, same_bits
 
-IN_BLOCKS = [name for name in DENSE if name not in FLOATS]
+IN_BLOCKS = [*(name for name in DENSE if name not in FLOATS), "Q2_0"]
 SHAPES = [(1, 1), (11, 1), (5, 4), (9, 7)]
 SUMS = [(name, sums) for name in IN_BLOCKS for sums in kernels.sums_of(name)]
 

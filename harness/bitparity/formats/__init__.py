@@ -17,8 +17,12 @@ from bitparity.formats.f16 import F16
 from bitparity.formats.f32 import F32
 from bitparity.formats.i2_s import I2_S
 from bitparity.formats.i2_s_arm import I2_S_ARM
+from bitparity.formats.i2_s_sequential import I2_S_SEQUENTIAL
 from bitparity.formats.i2_s_x4 import I2_S_X4
 from bitparity.formats.i8_s import I8_S
+from bitparity.formats.ik_rows import IQ1_BN, IQ2_BN
+from bitparity.formats.q1_0 import Q1_0
+from bitparity.formats.q2_0 import Q2_0, Q2_0_G128
 from bitparity.formats.q3_k import Q3_K
 from bitparity.formats.q4_0 import Q4_0
 from bitparity.formats.q4_1 import Q4_1
@@ -65,8 +69,11 @@ _TABLE = (
     Row(I2_S, file_type=40, activations="I8_S", run_by=("bitnet.cpp",)),
     Row(TQ1_0, file_type=36, activations="Q8_K", run_by=_BOTH),
     Row(TQ2_0, file_type=37, activations="Q8_K", run_by=_BOTH),
-    Row(TL1, file_type=38),
-    Row(TL2, file_type=39),
+    Row(TL1, file_type=38, activations="I8_S"),  # run by builds of bitnet.cpp for the shapes at hand only
+    Row(TL2, file_type=39, activations="I8_S"),
+    Row(Q2_0, file_type=41, activations="Q8_0", run_by=("llama.cpp",)),
+    Row(Q2_0_G128, is_stored=False),  # under the type id of Q2_0
+    Row(Q1_0, file_type=40, activations="Q8_0", run_by=("llama.cpp",)),
     Row(Q8_0, file_type=7, activations="Q8_0", run_by=_BOTH),
     Row(Q6_K, file_type=18, activations="Q8_K", run_by=_BOTH),
     Row(Q5_0, file_type=8, activations="Q8_0", run_by=_BOTH),
@@ -75,9 +82,12 @@ _TABLE = (
     Row(Q4_1, file_type=3, activations="Q8_1", run_by=_BOTH),
     Row(Q3_K, file_type=12, activations="Q8_K", run_by=_BOTH),
     Row(Q8_1, is_stored=False),  # in work buffers only, as I8_S
+    Row(IQ2_BN),  # of ik_llama.cpp, whose arithmetic is not known
+    Row(IQ1_BN),
     Row(Q8_K),
     Row(I8_S, is_stored=False),
-    Row(I2_S_ARM, is_stored=False),  # these three read the bytes of an I2_S tensor in other ways
+    Row(I2_S_ARM, is_stored=False),  # these four read the bytes of an I2_S tensor in other ways
+    Row(I2_S_SEQUENTIAL, is_stored=False),
     Row(I2_S_X4, is_stored=False),
     Row(QK256, is_stored=False),
 )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitparity.formats.tq import BLOCK, Stored, TqFormat
+from bitparity.formats.tq import Stored, TqFormat
 
 _RUNS = ((32, 5), (16, 5), (4, 4))  # bytes, digits a byte
 _POWERS = 3 ** np.arange(5)
@@ -37,7 +37,7 @@ class TQ10Format(TqFormat):
         return np.concatenate(coded, axis=1)
 
     def _decode(self, coded: Stored) -> Stored:
-        stored = np.empty((len(coded), BLOCK), dtype=np.uint8)
+        stored = np.empty((len(coded), self.block), dtype=np.uint8)
         first_byte = first = 0
         for width, digits in _RUNS:
             run = coded[:, first_byte : first_byte + width]

@@ -223,6 +223,7 @@ def _unpack_i8_s(packed: Bytes, rows: int, cols: int) -> Floats:
 _LAYOUTS: dict[str, OneScale | QK256] = {
     "I2_S": TwoBits(_in_blocks(128)),
     "I2_S_ARM": TwoBits(_in_blocks(64)),
+    "I2_S_SEQ": TwoBits(lambda row, col, cols: Fields((row * cols + col) // 4, 2 * (col % 4))),
     "I2_S_X4": TwoBits(_in_four_rows),
     "TL1": TL1(),
     "TL2": TL2(),

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from bitparity.errors import BadInput
-from bitparity.formats.table_lookup import Tilings
+from bitparity.formats.i2_s import I2_S
+from bitparity.formats.table_lookup import Tilings, read_kernel_config
 from bitparity.model.gguf_header import AGAIN, read_header
 from bitparity.model.tensor_info import TensorInfo, require_in_tail, without_tail_scales
 from bitparity.model.tensor_types import tensor_size, type_name
@@ -26,14 +27,15 @@ class GgufFile:
     metadata         key -> number, bool, str, StringArray, or a NumPy array of numbers
     packed_tensors   name -> Tensor, in file order
     alignment        of tensor data, bytes
-    tilings          of the kernels that TL1 and TL2 tensors were packed for, if not bitnet.cpp's presets
+    tilings          of the kernels that TL1 and TL2 tensors were packed for; if not given, those of a
+                     kernel_config.ini beside the file, else bitnet.cpp's presets
 
     Raises BadInput for everything that is wrong with the file; the sentence does not name the file.
     """
 
     def __init__(self, path: Path, tilings: Tilings | None = None) -> None:
         _check_header(path)
-        self._data, self._tilings = np.memmap(path, mode="r"), tilings
+        self._data, self._tilings = np.memmap(path, mode="r"), tilings or _tilings_beside(path)
         header = read_header(self._data)
         self.metadata, self.alignment = header.metadata, header.alignment
         self._raw_fields = header.raw_fields
@@ -71,10 +73,21 @@ class GgufFile:
             end = info.start + tensor_size(name, info.shape)
         except BadInput as error:
             raise type(error)(f"tensor {info.name} {error}") from None
+        if name == I2_S.name and room < end - info.start:
+            raise BadInput(
+                f"tensor {info.name} has {room:,} bytes: codes of I2_S without the scale that bitnet.cpp "
+                "reads after them; converters that pack weights in sequence (layout I2_S_SEQ) write it so, "
+                "convert it again"
+            )
         if end > size:
             raise BadInput(f"tensor {info.name} ends at byte {end:,} but the file has {size:,}; {AGAIN}")
         data = np.asarray(self._data[info.start : end])
         return Tensor(info.name, info.shape, name, data, info.start, self._tilings)
+
+
+def _tilings_beside(path: Path) -> Tilings | None:
+    config = path.parent / "kernel_config.ini"
+    return read_kernel_config(config) if config.is_file() else None
 
 
 def _check_header(path: Path) -> None:

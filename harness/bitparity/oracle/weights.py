@@ -19,8 +19,16 @@ from bitparity.oracle.ops import Codes, Doubles, Singles
 
 PER_TOKEN = "I8_S"  # activations: int8 with a scale for each token
 # the product with ternary weights, by the format that activations are quantised to
-_PRODUCTS = {PER_TOKEN: ops.ternary_matmul_per_token, "Q8_K": ops.ternary_matmul_q8_k}
-_OWN_QUANTISERS = {PER_TOKEN: ops.Quantiser(), "Q8_K": ops.Quantiser(ops.Q8_K_BLOCK)}
+_PRODUCTS = {
+    PER_TOKEN: ops.ternary_matmul_per_token,
+    "Q8_K": ops.ternary_matmul_q8_k,
+    "Q8_0": ops.ternary_matmul_q8_0,
+}
+_OWN_QUANTISERS = {
+    PER_TOKEN: ops.Quantiser(),
+    "Q8_K": ops.Quantiser(ops.Q8_K_BLOCK),
+    "Q8_0": ops.Quantiser(ops.Q8_0_BLOCK),
+}
 # the type to which a product with weights in blocks rounds its input
 _BLOCK_TYPES = {"Q8_0": "q8_0", "Q8_1": "q8_0", "Q8_K": "q8_k"}
 CHUNK = 1 << 22  # values of a dense matrix that are held as float64 at a time
@@ -130,7 +138,7 @@ def load_matrix(tensor: Tensor, *, transposed: bool = False) -> Matrix:
     if tensor.format not in MULTIPLIED or transposed:
         known = ", ".join(MULTIPLIED)
         raise BadInput(f"tensor {tensor.name} is {tensor.format}; the oracle multiplies {known}")
-    form, (rows, cols) = get_format(tensor.format), tensor.shape
+    form, (rows, cols) = tensor.weight_format, tensor.shape
     assert is_ternary(form)
     codes, scales = form.unpack_codes(tensor.data, rows, cols)
     return Ternary(tensor.format, codes, np.asarray(scales, np.float32))

@@ -99,10 +99,12 @@ constexpr int tile_step(Order order, Format format) {
 //         scales are added to float lanes by fma, and these are added by halves.  AVX-512 builds of ggml do the same.
 //   lanes_apart
 //         the same, but the sums times the scales are rounded before they are added
+//         A block of Q1_0 adds the lanes of its four Q8_0 blocks times their scales before it scales them.
 //   lanes_offset
 //         lanes, of codes as they are stored in Q6_K; lane l takes back what the parts 2 l and 2 l + 1 of sixteen are
 //         too large by
 //   one   one float sum, to which each block's integer times its scales is added by fma
+//         A block of Q2_0 adds up two Q8_0 blocks, each times its scale, before it scales them.
 //   one_in_parts
 //         the same with the integers of every 64 weights of Q4_K
 //   tile_apart

@@ -11,6 +11,7 @@
 #include "avx2/exp.hpp"
 #include "avx2/k_blocks.hpp"
 #include "avx2/lookup.hpp"
+#include "avx2/small_blocks.hpp"
 #include "avx2/ternary.hpp"
 
 namespace bitnet::avx2 {
@@ -83,6 +84,8 @@ constinit const KernelSet kernels{
         {Format::q4_0, Sums::lanes, multiply<InLanes<Q40>::Tile, 4, 1, 4>},
         {Format::q4_0, Sums::one, multiply<InOneSum<Q40>::Tile, 4, 4, 4>},
         {Format::q4_1, Sums::lanes, multiply<InLanes<Q41>::Tile, 4, 1, 4>},
+        {Format::q2_0, Sums::one, multiply<Q2InOneSum::Tile, 4, 1, 4>},
+        {Format::q1_0, Sums::lanes, multiply<Q1InLanes::Tile, 4, 1, 4>},
         {Format::q6_k, Sums::lanes, multiply<KQuant<Q6K, Way::lanes>::Tile, 4, 1, 4>},
         {Format::q6_k, Sums::lanes_offset, multiply<KQuant<Q6K, Way::lanes_offset>::Tile, 4, 1, 4>},
         {Format::q6_k, Sums::tile, multiply<KQuant<Q6K, Way::tile>::Tile, 4, 1, 4>},

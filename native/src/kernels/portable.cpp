@@ -343,6 +343,8 @@ constinit const KernelSet kernels{
         {Format::q4_0, Sums::lanes, each_dot<dot_q8_0_in_lanes<Q40>>},
         {Format::q4_0, Sums::one, each_dot<dot_q8_0_in_one<Q40>>},
         {Format::q4_1, Sums::lanes, each_dot<dot_q8_0_in_lanes<Q41>>},
+        {Format::q2_0, Sums::one, each_dot<dot_parts_in_one<Q20>>},
+        {Format::q1_0, Sums::lanes, each_dot<dot_parts_in_lanes<Q10>>},
         {Format::q6_k, Sums::lanes, each_dot<dot_k_in_lanes<Q6K, false>>},
         {Format::q6_k, Sums::lanes_offset, each_dot<dot_k_in_lanes<Q6K, true>>},
         {Format::q6_k, Sums::tile, each_dot<dot_k_in_tile<Q6K, true>>},

@@ -57,6 +57,23 @@ struct Q50 {
     }
 };
 
+// Blocks of two or four Q8_0 blocks.
+struct Q20 {
+    static constexpr int bytes = q2_0_bytes, parts = 2;
+    static constexpr bool has_least = false;
+
+    static float scale(const std::uint8_t* block) { return half_at(block); }
+    static int code(const std::uint8_t* block, int i) { return bits(block[2 + i / 4], i % 4 * 2, 2) - 1; }
+};
+
+struct Q10 {
+    static constexpr int bytes = q1_0_bytes, parts = 4;
+    static constexpr bool has_least = false;
+
+    static float scale(const std::uint8_t* block) { return half_at(block); }
+    static int code(const std::uint8_t* block, int i) { return 2 * bits(block[2 + i / 8], i % 8, 1) - 1; }
+};
+
 // K-quants: blocks of 256 that meet Q8_K activations, in sixteens with an integer scale each:
 // weight = scale * part_scale * code - least_scale * part_least, where only Q4_K has leasts.
 struct KBlock {

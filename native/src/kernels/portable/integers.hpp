@@ -69,6 +69,41 @@ float dot_q8_0_in_one(const std::uint8_t* row, const Token& x, int cols) {
     return total;
 }
 
+// Blocks of several Q8_0 blocks: `part` of a row's lanes or sums is what those add up to, each times its scale.
+template <typename Block>
+float dot_parts_in_one(const std::uint8_t* row, const Token& x, int cols) {
+    float total = 0.0f;
+    for (int b = 0; b < cols / block_q8_0; b += Block::parts, row += Block::bytes) {
+        float part = 0.0f;
+        for (int k = 0; k < Block::parts; ++k) {
+            int sum = 0;
+            for (int i = 0; i < block_q8_0; ++i)
+                sum += Block::code(row, k * block_q8_0 + i) * x.codes[(b + k) * block_q8_0 + i];
+            part = std::fma(x.scales[b + k], float(sum), part);
+        }
+        total = std::fma(Block::scale(row), part, total);
+    }
+    return total;
+}
+
+template <typename Block>
+float dot_parts_in_lanes(const std::uint8_t* row, const Token& x, int cols) {
+    float lane[8] = {};
+    for (int b = 0; b < cols / block_q8_0; b += Block::parts, row += Block::bytes) {
+        for (int l = 0; l < 8; ++l) {
+            float part = 0.0f;
+            for (int k = 0; k < Block::parts; ++k) {
+                int sum = 0;
+                for (int i = 4 * l; i < 4 * l + 4; ++i)
+                    sum += Block::code(row, k * block_q8_0 + i) * x.codes[(b + k) * block_q8_0 + i];
+                part = k == 0 ? x.scales[b] * float(sum) : std::fma(x.scales[b + k], float(sum), part);
+            }
+            lane[l] = std::fma(Block::scale(row), part, lane[l]);
+        }
+    }
+    return add_lanes_by_halves<8>(lane);
+}
+
 // Integers of a K-quant's block, in eight lanes (e % 32) / 4.
 void add_to_lanes(const KBlock& w, const std::int8_t* codes, int (&lane)[8]) {
     for (int i = 0; i < block_q8_k; ++i) lane[i % 32 / 4] += w.part_scale[i / 16] * w.code[i] * codes[i];
