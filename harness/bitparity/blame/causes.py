@@ -131,7 +131,8 @@ def _samples(errors: Sequence[LocalError], worst: LocalError) -> list[Place]:
     chosen = [worst, *(alike[i * len(alike) // count] for i in range(count))]
     calls = [call for call in _calls(errors) if any(error.is_guilty for error in call)]
     of_worst = [call for call in calls if worst in call]
-    return [_place(sorted(chosen, key=lambda e: e.position)), *map(_place, [*calls[-1:], *of_worst])]
+    others = [call for call in calls if call not in of_worst]
+    return [_place(sorted(chosen, key=lambda e: e.position)), *map(_place, [*of_worst, *others[-1:]])]
 
 
 def _calls(errors: Sequence[LocalError]) -> Iterator[list[LocalError]]:

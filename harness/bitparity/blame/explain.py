@@ -66,7 +66,10 @@ def _known_mistake(judge: Judge, stage: str, samples: Sequence[Evaluation]) -> E
     explained: dict[str, int] = defaultdict(int)
     rounding: dict[str, bool] = {}
     for found in samples:
+        tried = {words for words, count in explained.items() if count}
         for mistake, inputs in _candidates(judge, stage, found):
+            if found is not samples[0] and mistake.words not in tried:
+                continue
             explained[mistake.words] += _positions_explained(mistake.definition, stage, found, inputs)
             rounding[mistake.words] = mistake.is_rounding
     best = max(explained, key=lambda words: explained[words], default="")
