@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from bitparity.architectures.graph import GraphStage
 from bitparity.cli.compare import command
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
@@ -18,6 +19,7 @@ from bitparity.compare.run import compare_engines
 from bitparity.engine import Engine
 from bitparity.fit.found import Fit, fit
 from bitparity.fit.lockstep import of_arithmetics, residuals
+from bitparity.fit.mistakes import find_mistake
 from bitparity.fit.observed import Observed, observe
 from bitparity.fit.options import Options
 from bitparity.fit.words import clauses
@@ -28,9 +30,10 @@ from bitparity.model.types import Model
 from bitparity.noise.verdict import Verdict
 from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, PLAIN, Arithmetic, arithmetic_named
 from bitparity.oracle.decoder import Decoder
-from bitparity.oracle.definition import Definition
+from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.engine import OracleEngine
-from bitparity.oracle.mistakes import rotations
+from bitparity.oracle.mistakes import MISTAKES
+from bitparity.oracle.ops import Doubles
 from bitparity.settings import read_settings
 from harness.float32_engine import Float32Engine
 
@@ -108,10 +111,49 @@ def test_arithmetic_that_is_stated_and_does_not_hold_is_found(model: Model) -> N
     assert found.arithmetic == PLAIN
 
 
-def test_wrong_function_fits_nothing(float_model: Model) -> None:
-    found = fitted(float_model, Float32Engine(change=lambda d: _without_rope(d)))
-    assert not found.fits
-    assert found.sentence().startswith("no arithmetic gives the logits of my-engine: ")
+def mistake(model: Model, words: str) -> Callable[[Definition], Definition]:
+    """The mistake of these words, made wherever it can be made."""
+    definition = Definition.of(model)
+    stages = definition.stages.values()
+    (make,) = {
+        row.make
+        for row in MISTAKES
+        for s in stages
+        if s.kind == row.kind and row.clause(definition, s) == words
+    }
+    return make
+
+
+class OddGate(Definition):
+    """What nobody would write."""
+
+    def gate(self, stage: GraphStage, place: Place, gate: Doubles, up: Doubles) -> Doubles:
+        return super().gate(stage, place, gate, 1.1 * up + 0.1)
+
+
+def test_no_mistake_is_named_for_a_function_that_none_gives(float_model: Model) -> None:
+    engine = OracleEngine(PLAIN, lambda m, a: OddGate.of(m, a))
+    observed = observe(engine.open(float_model.path, context=16, threads=1), TOKENS)
+    assert find_mistake(float_model, [PLAIN], observed) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "arithmetic"),
+    [
+        ("computes ReLU² where SiLU is defined", PLAIN),
+        ("leaves out RoPE", PLAIN),
+        ("does not divide the scores by sqrt(head_dim)", PLAIN.having(kv="f16", q="f16")),
+    ],
+)
+def test_mistake_is_named_from_logits_whatever_the_arithmetic(
+    float_model: Model, words: str, arithmetic: Arithmetic
+) -> None:
+    planted = mistake(float_model, words)
+    found = fitted(float_model, OracleEngine(arithmetic, lambda m, a: planted(Definition.of(m, a))))
+    assert found.mistake == words
+    assert found.residual < 1e-6
+    assert found.as_defined > 1e-3
+    assert found.sentence().startswith(f"oracle is wrong, its logits fit: it {words} (residual ")
 
 
 def test_lockstep_gives_what_the_decoder_gives(model: Model) -> None:
@@ -135,11 +177,6 @@ def test_clauses_say_what_differs() -> None:
     assert clauses(PLAIN, LLAMA_CPP) == ["keeps K and V in float32", "rounds nothing to F16 or BF16"]
     assert clauses(PLAIN.having(q="f16 in one row"), PLAIN) == ["rounds Q to F16 in batches of one row"]
     assert clauses(PLAIN, PLAIN) == []
-
-
-def _without_rope(definition: Definition) -> Definition:
-    (leaves_out,) = (row for row in rotations.ROWS if row.words == "leaves out RoPE")
-    return leaves_out.make(definition)
 
 
 def _columns(model: Model) -> Sequence[int]:
@@ -181,12 +218,13 @@ def test_required_verdict_decides_what_passes(model: Model, required: str, code:
     assert result.exit_code == code
 
 
-def test_comparison_that_nothing_explains_says_so(float_model: Model) -> None:
-    result = compared(Float32Engine(change=_without_rope), float_model, LLAMA_CPP)
+def test_comparison_names_the_mistake_that_the_logits_fit(float_model: Model) -> None:
+    result = compared(Float32Engine(change=mistake(float_model, "leaves out RoPE")), float_model, LLAMA_CPP)
     assert result.verdict is Verdict.DIVERGED
+    assert result.exit_code == 1
     assert result.explanation is not None
     assert not result.explanation["holds"]
-    assert "no arithmetic gives the logits of my-engine" in str(result.explanation["sentence"])
+    assert "my-engine is wrong, its logits fit: it leaves out RoPE" in str(result.explanation["sentence"])
 
 
 def test_engines_that_agree_are_not_explained(model: Model) -> None:

@@ -125,7 +125,7 @@ class ComparisonResult:
             asked=self.asked,
             criterion=criterion,
             an_engine_failed=self.failure is not None,
-            a_stage_is_wrong=self.blame is not None and self.blame["guilty"],
+            a_stage_is_wrong=self._something_is_wrong(),
             is_unfinished=self.unfinished is not None,
         )
         return replace(
@@ -136,6 +136,10 @@ class ComparisonResult:
             criterion=criterion.describe(),
             limits=criterion.as_dict(),
         )
+
+    def _something_is_wrong(self) -> bool:
+        named = self.explanation is not None and self.explanation["names_a_mistake"]
+        return bool(named or (self.blame is not None and self.blame["guilty"]))
 
     def to_frame(self) -> pd.DataFrame:
         """One row a position, columns as the keys of `positions` in the JSON."""

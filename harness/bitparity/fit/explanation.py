@@ -86,6 +86,11 @@ class Explanation:
         return self.expected.fits and self.actual.fits
 
     @property
+    def names_a_mistake(self) -> bool:
+        """Whether one of them is wrong, and how is known."""
+        return bool(self.expected.mistake or self.actual.mistake)
+
+    @property
     def sentence(self) -> str:
         """What was found, in one line."""
         expected, actual = self.expected, self.actual
@@ -106,6 +111,7 @@ class Explanation:
         data = {
             "sentence": self.sentence,
             "holds": self.holds,
+            "names_a_mistake": self.names_a_mistake,
             "expected": self.expected.as_dict(),
             "actual": self.actual.as_dict(),
             "differ": list(self.differ),

@@ -8,6 +8,7 @@ ways cost little more than one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,9 +104,11 @@ class Lockstep:
         )
         parts = [np.flatnonzero(kinds[first] == kind) for kind in np.unique(kinds[first])]
         outputs = self._outputs(name, layer, rows, [first[part] for part in parts], made)
-        out = np.empty((len(first), *outputs[0].shape[1:]))
+        ((shape, _),) = Counter(values.shape[1:] for values in outputs).most_common(1)
+        out = np.full((len(first), *shape), np.nan)
         for part, values in zip(parts, outputs, strict=True):
-            out[part] = values.astype(np.float32)
+            if values.shape[1:] == shape:  # a mistake may give another
+                out[part] = values.astype(np.float32)
         return Shared(out, self._came)
 
     def _outputs(
@@ -138,6 +141,21 @@ class Lockstep:
     ) -> Doubles:
         """A stage of some ways that compute it alike, (len(ways), elements)."""
         definition = self._ways[ways[0]].at(layer, name)
+        try:
+            return self._evaluate(definition, name, layer, rows, ways, made)
+        except (ValueError, IndexError):  # a mistake that does not fit this model's shapes
+            sound = self._evaluate(self._ways[ways[0]].definition, name, layer, rows, ways, made)
+            return np.full_like(sound, np.nan)
+
+    def _evaluate(
+        self,
+        definition: Definition,
+        name: str,
+        layer: int,
+        rows: int,
+        ways: Indices,
+        made: Mapping[str, Shared],
+    ) -> Doubles:
         stage = definition.stages[name]
         place = Place(layer, np.full(len(ways), self._position), rows)
         if stage.kind not in ("softmax", "context"):

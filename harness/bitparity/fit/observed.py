@@ -27,6 +27,10 @@ class Observed:
     rows: int
     logits: Floats
 
+    def shortened(self, length: int) -> Observed:
+        """The first positions only."""
+        return Observed(self.tokens[:length], self.rows, self.logits[:length])
+
 
 def observe(session: Session, tokens: Sequence[int]) -> list[Observed]:
     """Run short sequences of these tokens, by decode and by prefill; the session is rolled back to 0.

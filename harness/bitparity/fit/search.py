@@ -33,7 +33,8 @@ from bitparity.oracle.definition import Definition
 from bitparity.oracle.ops import Doubles
 
 AT_ONCE = 2048  # ways whose values are in memory together
-NEAR = 2  # changes of a known engine that are tried before all combinations
+NEAR = 2  # axes that differ from a known engine in what is tried first
+ALL = len(AXES)  # axes that may differ
 FIRST = 3  # sequences whose position 0 is searched until something fits: each may have a flip
 SMALLEST = 1e-7  # residuals below it are float32 sums, whichever is the smaller
 TIMES = 10.0  # a residual so many times larger is another function at that position
@@ -91,11 +92,18 @@ class Search:
         smaller = with_head_rows(model, sample_columns(model.hyper.n_vocab))
         self._definition = Definition.of(smaller, PLAIN)
         self._observed = observed
+        self.starts: list[Arithmetic] = []  # what fits position 0, once it has run
         self.options = Options(model, self._definition)
 
-    def run(self) -> list[Candidate]:
-        """Candidates, best first; what the best rules out is among them."""
-        found = self.evaluate(later for start in self._starts() for later in self._later(start))
+    def run(self, changes: int) -> list[Candidate]:
+        """Candidates, best first; what the best rules out is among them.
+
+        changes  axes that may differ from a known engine
+        """
+        self.starts, is_exact = self._starts(changes)
+        if not is_exact:
+            return self.evaluate(self.starts[:1])
+        found = self.evaluate(later for start in self.starts for later in self._later(start))
         found += self.evaluate(self._near(found[0]), beside=found[0])
         return sorted({c.arithmetic: c for c in found}.values(), key=_rank)
 
@@ -121,10 +129,10 @@ class Search:
         found = running + ended + ([] if beside is None else [beside])
         return sorted(found, key=_rank)
 
-    def _starts(self) -> list[Arithmetic]:
-        """The arithmetics that fit position 0 of some sequence, or those that come nearest."""
+    def _starts(self, changes: int) -> tuple[list[Arithmetic], bool]:
+        """The arithmetics that fit position 0 of some sequence, and True; else those that come nearest."""
         nearest: list[tuple[float, Arithmetic]] = []
-        for some in self._in_order():
+        for some in self._in_order(changes):
             ways = of_arithmetics(self._definition, some)
             for observed in self._observed_first():
                 left = residuals(ways, observed, 1)[:, 0]
@@ -135,19 +143,20 @@ class Search:
             if nearest[0][0] <= EXACTNESS:
                 break
         limit = TIMES * max(nearest[0][0], SMALLEST)
-        return [arithmetic for left, arithmetic in nearest if left <= limit]
+        starts = [arithmetic for left, arithmetic in nearest if left <= limit]
+        return starts, nearest[0][0] <= EXACTNESS
 
     def _observed_first(self) -> list[Observed]:
         """Sequences whose position 0 is searched: those of decode, where there are any."""
         decoded = [o for o in self._observed if o.rows == 1]
         return (decoded or list(self._observed))[:FIRST]
 
-    def _in_order(self) -> Iterator[list[Arithmetic]]:
+    def _in_order(self, most: int) -> Iterator[list[Arithmetic]]:
         """Every combination of the axes that act at position 0, nearest to a known engine first."""
         known = {self.options.canonical(_in_every_row(a)) for a in (PLAIN, BITNET_CPP, LLAMA_CPP)}
         seen: set[Arithmetic] = set()
         waiting: list[Arithmetic] = []
-        for changes in range(len(_BODY) + 1):
+        for changes in range(most + 1):
             for base in known if changes <= NEAR else [PLAIN]:
                 for arithmetic in self.options.around(base, _BODY, changes):
                     if arithmetic not in seen:

@@ -193,7 +193,8 @@ def _less(result: ComparisonResult) -> str:
 def _diverged(result: ComparisonResult, names: str, positions: str) -> str:
     row = result.first_divergence
     if row is None:
-        return f"{names} differ by no more than noise at all {positions}, but a stage is wrong"
+        wrong = "a stage" if result.blame is not None and result.blame["guilty"] else "one of them"
+        return f"{names} differ by no more than noise at all {positions}, but {wrong} is wrong"
     diverged = result.counts()["diverged"]
     where = describe_position(result, row)
     return f"{names} diverged at {diverged} of {positions}; the first is {where}: {row.judged.reason}"

@@ -1,0 +1,121 @@
+"""Known mistakes tried on logits: is there one, in some arithmetic, that gives what was observed?
+
+Each is tried everywhere, then at one stage of every layer.  A mistake in a single layer is left to those who
+judge stages (blame/): there are too many of them to try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bitparity.fit.lockstep import Way, residuals
+from bitparity.fit.observed import Observed
+from bitparity.fit.options import Options
+from bitparity.fit.search import Candidate
+from bitparity.model.types import Model
+from bitparity.noise.criterion import EXACTNESS
+from bitparity.oracle.arithmetic import Arithmetic
+from bitparity.oracle.definition import Definition
+from bitparity.oracle.mistakes import mistakes_of
+from bitparity.oracle.ops import Doubles
+
+TRIED_ON = 2  # sequences, LENGTH positions of each, that a mistake is tried on before all that was observed
+LENGTH = 2
+AT_ONCE = 512  # ways whose logits are in memory together
+Changed = dict[tuple[int, str], Definition]
+
+
+@dataclass(frozen=True)
+class Named:
+    """A mistake in words, and the stages where it is made."""
+
+    words: str
+    changed: Changed
+
+
+@dataclass(frozen=True)
+class FoundMistake:
+    """A mistake that gives what was observed.
+
+    words       a clause with the engine as its subject
+    arithmetic  in which the engine computes otherwise
+    candidate   its residuals
+    """
+
+    words: str
+    arithmetic: Arithmetic
+    candidate: Candidate
+
+
+def find_mistake(
+    model: Model, arithmetics: Sequence[Arithmetic], observed: Sequence[Observed]
+) -> FoundMistake | None:
+    """The mistake that gives most positions exactly; None when none gives any that attends to others.
+
+    arithmetics  in which to try each
+    """
+    plain = Definition.of(model)
+    tried = [o.shortened(LENGTH) for o in observed if o.rows == 1][:TRIED_ON] or list(observed[:TRIED_ON])
+    different = dict.fromkeys(map(Options(model, plain).canonical, arithmetics))
+    definitions = [Definition(model.hyper, plain.weights, arithmetic) for arithmetic in different]
+    levels = [(d, level) for d in definitions for level in enumerate(_levels(d, LENGTH))]
+    for definition, (_, level) in sorted(levels, key=lambda pair: pair[1][0]):
+        for some in _some(level):
+            found = _best(definition, some, tried, observed)
+            if found is not None:
+                return found
+    return None
+
+
+def _best(
+    definition: Definition, named: Sequence[Named], tried: Sequence[Observed], observed: Sequence[Observed]
+) -> FoundMistake | None:
+    """The one that gives most of what it is tried on, if it gives as much of all that was observed."""
+    rows = _residuals(definition, named, tried)
+    later = np.concatenate([np.arange(len(o.tokens)) > 0 for o in tried])
+    exact = (rows[:, later] <= EXACTNESS).sum(axis=1) if later.any() else (rows <= EXACTNESS).sum(axis=1)
+    if not exact.any():
+        return None
+    best = named[int(np.argmax(exact))]
+    candidate = Candidate(definition.arithmetic, _residuals(definition, [best], observed)[0])
+    return FoundMistake(best.words, definition.arithmetic, candidate)
+
+
+def _residuals(definition: Definition, named: Sequence[Named], observed: Sequence[Observed]) -> Doubles:
+    ways = [Way(definition, one.changed) for one in named]
+    return np.concatenate([residuals(ways, o) for o in observed], axis=1)
+
+
+def _some(level: Sequence[Named]) -> Iterator[Sequence[Named]]:
+    for start in range(0, len(level), AT_ONCE):
+        yield level[start : start + AT_ONCE]
+
+
+def _levels(definition: Definition, length: int) -> list[list[Named]]:
+    """Mistakes made everywhere, and in all layers of one stage."""
+    single = list(_single(definition, length))
+    everywhere: dict[str, Changed] = {}
+    in_stage: dict[tuple[str, str], Changed] = {}
+    for words, place, changed in single:
+        everywhere.setdefault(words, {})[place] = changed
+        in_stage.setdefault((words, place[1]), {})[place] = changed
+    of_stages = [
+        Named(f"{words}, at {stage}", changed)
+        for (words, stage), changed in in_stage.items()
+        if changed.keys() != everywhere[words].keys()
+    ]
+    return [[Named(words, changed) for words, changed in everywhere.items()], of_stages]
+
+
+def _single(definition: Definition, length: int) -> Iterator[tuple[str, tuple[int, str], Definition]]:
+    """Every mistake at every stage; a rounding is an arithmetic."""
+    block = {stage.name for stage in definition.hyper.architecture.block}
+    for name, stage in definition.stages.items():
+        inputs = {need: np.empty((length, 1)) for need in stage.inputs}
+        for layer in range(definition.hyper.n_layer) if name in block else (-1,):
+            for mistake in mistakes_of(definition, name, inputs):
+                if not mistake.is_rounding:
+                    yield mistake.words, (layer, name), mistake.definition
