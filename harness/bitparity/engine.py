@@ -225,6 +225,29 @@ class Informed(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Device:
+    """An accelerator that an engine can compute on; its place in the engine's list is its number.
+
+    name         as the engine calls it: "CUDA0"
+    description  "NVIDIA H100"
+    memory       bytes
+    """
+
+    name: str
+    description: str
+    memory: int
+
+
+@runtime_checkable
+class HasDevices(Protocol):
+    """What an engine may have besides, which can say on which devices it computes."""
+
+    def devices(self) -> Sequence[Device] | None:
+        """All that are there, in the order in which `device_id` counts them; None when not known yet."""
+        ...
+
+
 @runtime_checkable
 class Examinable(Protocol):
     """What an engine may have besides, that can say more of its build when it runs it."""

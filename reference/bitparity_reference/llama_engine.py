@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from bitparity.architectures.ggml_nodes import NodeTable
-from bitparity.engine import Availability, Fingerprint, ModelInfo, Role
+from bitparity.engine import Availability, Device, Fingerprint, ModelInfo, Role
 from bitparity.errors import BadInput, BitparityError, EngineFailed, EngineUnavailable
 from bitparity.formats import formats_run_by
 from bitparity.model import open_model
@@ -17,6 +17,7 @@ from bitparity.worker.session import WorkerSession
 from bitparity.worker.worker import TIME_LIMIT
 from bitparity_reference.build import bridge_dir, build_bridge, compiler_version, find_compiler
 from bitparity_reference.build_facts import BuildFacts, facts_of
+from bitparity_reference.devices import list_devices
 from bitparity_reference.discover import Library
 from bitparity_reference.implementations import i2_s_layout_of
 from bitparity_reference.nodes import graphs_of
@@ -98,6 +99,11 @@ class LlamaEngine(ABC):
             return None
         return name
 
+    def devices(self) -> list[Device] | None:
+        """As bitparity.engine.HasDevices says: known once the bridge is compiled, at the first use."""
+        bridge = bridge_dir(self.find(), read_settings().cache_dir)
+        return list_devices(self.name, bridge) if bridge.is_dir() else None
+
     def refusal(self, arch: str, weight_formats: set[str]) -> str | None:
         if arch not in self.graphs:
             return f"{self.name} runs {', '.join(sorted(self.graphs))}, not {arch}"
@@ -124,8 +130,6 @@ class LlamaEngine(ABC):
             return None
 
     def open(self, model: Path, *, context: int, threads: int, device_id: int | None = None) -> WorkerSession:
-        if device_id is not None:
-            raise BadInput(f"{self.name} runs on the CPU here; it has no device {device_id}")
         if context < 1 or threads < 1:
             raise BadInput(
                 f"a session needs a context and threads of at least 1, not {context} and {threads}"
@@ -142,6 +146,7 @@ class LlamaEngine(ABC):
             "info": info,
             "nodes": self.graphs[info.arch],
             "rounding": self._rounding,
+            "device_id": device_id,
         }
         return WorkerSession(self.name, open_bridge, arguments, time_limit=self._time_limit)
 

@@ -22,6 +22,7 @@ from bitparity.worker.shared_memory import new_memory
 from bitparity_reference.build import MODULE
 from bitparity_reference.build_arithmetic import with_arithmetic
 from bitparity_reference.debuggers import keep_debuggers_away
+from bitparity_reference.devices import device_number, devices_of
 from bitparity_reference.nodes import norm_nodes, wanted_nodes
 
 
@@ -34,24 +35,32 @@ def open_bridge(
     info: ModelInfo,
     nodes: NodeTable,
     rounding: tuple[int, int] | None = None,
+    device_id: int | None = None,
 ) -> BridgeSession:
     """Load the model by the compiled module in the folder `bridge` and open a session; called in the worker.
 
     rounding  seed, and float32 steps by which the outputs of all norms are moved at random; None leaves them
-    Raises BadInput with the library's own reason.
+    device_id of a device that takes all layers; None is the CPU
+    Raises BadInput with the library's own reason, or the devices that there are.
     """
     keep_debuggers_away()
     sys.path.insert(0, str(bridge))
     module = import_module(MODULE)
     module.quiet_log()
+    devices = devices_of(module.devices())
+    device = device_number(info.fingerprint.engine, devices, device_id)
     try:
-        core = module.Session(module.Model(str(model)), context, threads)
+        core = module.Session(module.Model(str(model), device), context, threads)
     except module.LoadError as error:
         raise BadInput(f"{model}: {info.fingerprint.engine} cannot load it: {str(error).strip()}") from None
     if rounding is not None:
         core.round(norm_nodes(info.arch, nodes, info.n_layer), *rounding)
     isa = _instruction_sets(module.system_information())
-    fingerprint = with_arithmetic(replace(info.fingerprint, isa=isa))
+    fingerprint = replace(info.fingerprint, isa=isa)
+    if device < 0:
+        fingerprint = with_arithmetic(fingerprint)
+    else:  # whose roundings and sums are another build's
+        fingerprint.details["device"] = f"{devices[device].name}, {devices[device].description}"
     return BridgeSession(core, replace(info, fingerprint=fingerprint), nodes)
 
 

@@ -5,6 +5,7 @@
 // the template is instantiated, so the branch that the header at hand does not know is never compiled.
 #pragma once
 
+#include <ggml-backend.h>
 #include <llama.h>
 
 namespace bridge::compat {
@@ -106,6 +107,31 @@ template <class Params>
 void stay_on_cpu(Params& params) {
     params.offload_kqv = false;
     if constexpr (requires { params.op_offload; }) params.op_offload = false;
+}
+
+/// Whether layers are offloaded to devices of this type.  The older header calls a full backend GPU_FULL; the newer
+/// one has integrated GPUs, and counts what only helps the CPU (BLAS) as another type.
+template <class Type>
+bool is_accelerator(Type type) {
+    if constexpr (requires { Type::GGML_BACKEND_DEVICE_TYPE_GPU_FULL; })
+        if (type == Type::GGML_BACKEND_DEVICE_TYPE_GPU_FULL) return true;
+    if constexpr (requires { Type::GGML_BACKEND_DEVICE_TYPE_IGPU; })
+        if (type == Type::GGML_BACKEND_DEVICE_TYPE_IGPU) return true;
+    return type == Type::GGML_BACKEND_DEVICE_TYPE_GPU;
+}
+
+/// Put all layers on one device.  `chosen` is the device and a null behind it, alive until the model is loaded; the
+/// older header has no list of devices and takes its number.
+template <class Params>
+void offload_to(Params& params, int number, ggml_backend_dev_t* chosen) {
+    params.n_gpu_layers = 1 << 16;  // more than any model has
+    params.split_mode = LLAMA_SPLIT_MODE_NONE;
+    if constexpr (requires { params.devices; }) {
+        params.devices = chosen;
+        params.main_gpu = 0;
+    } else {
+        params.main_gpu = number;
+    }
 }
 
 }  // namespace bridge::compat

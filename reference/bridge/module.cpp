@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "devices.hpp"
 #include "session.hpp"
 
 namespace py = pybind11;
@@ -59,15 +60,25 @@ std::vector<py::tuple> nodes(Session& session, const std::vector<std::int32_t>& 
     return rows;
 }
 
+/// (name, description, bytes of memory) of each device.
+std::vector<py::tuple> devices() {
+    std::vector<py::tuple> rows;
+    for (const auto& device : bridge::devices())
+        rows.push_back(py::make_tuple(device.name, device.description, device.bytes));
+    return rows;
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_bridge, module) {
     py::register_exception<bridge::LoadError>(module, "LoadError");
     module.def("quiet_log", &bridge::quiet_log);
     module.def("system_information", &bridge::system_information);
+    module.def("devices", devices);
 
     py::class_<Model, std::shared_ptr<Model>>(module, "Model")
-        .def(py::init<const std::string&>(), py::call_guard<py::gil_scoped_release>(), py::arg("path"));
+        .def(py::init<const std::string&, int>(), py::call_guard<py::gil_scoped_release>(), py::arg("path"),
+             py::arg("device"));
 
     py::class_<Session>(module, "Session")
         .def(py::init<std::shared_ptr<Model>, int, int>(), py::call_guard<py::gil_scoped_release>(),

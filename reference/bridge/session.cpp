@@ -3,10 +3,13 @@
 #include <ggml-backend.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
+
+#include "devices.hpp"
 
 namespace bridge {
 
@@ -26,16 +29,21 @@ void log_line(ggml_log_level level, const char* text, void*) {
     if (level == GGML_LOG_LEVEL_ERROR && first_error.empty()) first_error = text;
 }
 
-llama_model* load_model(const std::string& path) {
+llama_model* load_model(const std::string& path, int device) {
     llama_model_params params = llama_model_default_params();
     params.n_gpu_layers = 0;
+    std::array<ggml_backend_dev_t, 2> chosen{};
+    if (device >= 0) {
+        chosen[0] = devices().at(static_cast<std::size_t>(device)).handle;
+        compat::offload_to(params, device, chosen.data());
+    }
     first_error.clear();
     llama_model* model = compat::load_model(path.c_str(), params);
     if (!model) throw LoadError(first_error.empty() ? "the loader gave no reason" : first_error);
     return model;
 }
 
-llama_context* open_context(llama_model* model, int positions, int chunk, int threads, Tap& tap) {
+llama_context* open_context(const Model& model, int positions, int chunk, int threads, Tap& tap) {
     llama_context_params params = llama_context_default_params();
     params.n_ctx = static_cast<std::uint32_t>(positions);
     params.n_batch = params.n_ubatch = static_cast<std::uint32_t>(chunk);
@@ -43,19 +51,20 @@ llama_context* open_context(llama_model* model, int positions, int chunk, int th
     params.type_k = params.type_v = GGML_TYPE_F16;
     compat::set_eval_callback<Tap::callback>(params, &tap);
     compat::disable_flash_attention(params);
-    compat::stay_on_cpu(params);
-    llama_context* context = compat::make_context(model, params);
+    if (!model.is_on_device()) compat::stay_on_cpu(params);
+    llama_context* context = compat::make_context(model.get(), params);
     if (!context) throw LoadError(first_error.empty() ? "no context could be made" : first_error);
     return context;
 }
 
 }  // namespace
 
-Model::Model(const std::string& path) : model_(load_model(path)) {}
+Model::Model(const std::string& path, int device)
+    : is_on_device_(device >= 0), model_(load_model(path, device)) {}
 
 Session::Session(std::shared_ptr<const Model> model, int context, int threads)
     : model_(std::move(model)), chunk_(std::min(context, CHUNK)) {
-    context_.reset(open_context(model_->get(), context, chunk_, threads, tap_));
+    context_.reset(open_context(*model_, context, chunk_, threads, tap_));
     n_vocab_ = compat::vocabulary_size(model_->get());
 }
 

@@ -25,11 +25,15 @@ struct Free {
 /// The weights and the vocabulary of a GGUF file.
 class Model {
 public:
-    explicit Model(const std::string& path);
+    /// device: a number of devices(), or -1 for the CPU.  Throws std::out_of_range for one that does not exist.
+    Model(const std::string& path, int device);
+
+    bool is_on_device() const { return is_on_device_; }
 
     llama_model* get() const { return model_.get(); }
 
 private:
+    bool is_on_device_;
     std::unique_ptr<llama_model, Free> model_;
 };
 

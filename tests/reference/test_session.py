@@ -177,8 +177,9 @@ def test_engine_refuses_a_model_or_device_it_does_not_run(
 ) -> None:
     with pytest.raises(BadInput, match="does not run weights in I2_S"):
         llama_cpp.open(model_file(weight_format="I2_S"), context=8, threads=1)
-    with pytest.raises(BadInput, match="it has no device 0"):
-        llama_cpp.open(model_file(), context=8, threads=1, device_id=0)
+    runnable = model_file(weight_format="TQ2_0")
+    with pytest.raises(BadInput, match=r"has no device 0; its build found none and runs on the CPU"):
+        llama_cpp.open(runnable, context=8, threads=1, device_id=0)
 
 
 def test_engine_model_that_does_not_load_quotes_the_loader(

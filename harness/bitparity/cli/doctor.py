@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
 
 from bitparity.cli.output import OutputFile
-from bitparity.engine import Availability, Examinable, Role, role_of
+from bitparity.engine import Availability, Device, Engine, Examinable, HasDevices, Role, role_of
 from bitparity.errors import EngineFailed, EngineUnavailable, NotCompared
 from bitparity.guard import call
 from bitparity.output import write_json
@@ -51,11 +51,32 @@ def _look_for(name: str) -> tuple[Role | None, Availability]:
         found = availability_of(engine)
         if found.found and isinstance(engine, Examinable):
             found = replace(found, details=found.details | call(name, engine.examined))
-        return role_of(engine), found
+        return role_of(engine), _with_devices(engine, found)
     except EngineUnavailable as error:
         return None, Availability(False, str(error), "install its package again")
     except EngineFailed as error:
         return None, Availability(False, str(error), "tell whoever wrote the engine")
+
+
+def _with_devices(engine: Engine, available: Availability) -> Availability:
+    """The same with a line about devices, of an engine that can say which there are."""
+    if not available.found or not isinstance(engine, HasDevices):
+        return available
+    try:
+        devices = call(engine.name, engine.devices)
+    except EngineFailed as error:
+        said = str(error)
+    else:
+        said = "known once the bridge is compiled" if devices is None else _listed(devices)
+    return replace(available, details=available.details | {"devices": said})
+
+
+def _listed(devices: Sequence[Device]) -> str:
+    lines = (
+        f"{number}: {device.description} ({device.name}, {device.memory / 2**30:.0f} GiB)"
+        for number, device in enumerate(devices)
+    )
+    return ", ".join(lines) or "none, it runs on the CPU"
 
 
 def _lines(name: str, engine: Availability) -> list[str]:
