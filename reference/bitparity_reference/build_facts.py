@@ -7,6 +7,7 @@ generations, with other graphs, other arithmetic, and other tensor types.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,11 +26,13 @@ class BuildFacts:
     """generation      whose graph and arithmetic it has: bitnet.cpp's pinned llama.cpp of 2024, or upstream's
     architectures   of ours that libllama knows by name
     weight_formats  of ours that its ggml has types for, and that run in either generation
+    tensor_types    all of its ggml's, by number
     """
 
     generation: Literal["bitnet.cpp", "llama.cpp"]
     architectures: tuple[str, ...]
     weight_formats: frozenset[str]
+    tensor_types: Mapping[int, str]
 
     @property
     def graphs(self) -> dict[str, NodeTable]:
@@ -61,10 +64,12 @@ def facts_of(library: Library) -> BuildFacts:
 @lru_cache(maxsize=8)
 def _read(files: tuple[Path, ...], changed: tuple[int, ...]) -> BuildFacts:
     library, text = files[0].read_bytes(), "\n".join(file.read_text(errors="replace") for file in files[1:])
-    types = set(re.findall(r"^\s*GGML_TYPE_(\w+)\s*=", text, re.MULTILINE))
+    numbers = re.findall(r"^\s*GGML_TYPE_(\w+)\s*=\s*(\d+)", text, re.MULTILINE)
+    types = {int(number): name for name, number in numbers if name != "COUNT"}
     run = frozenset().union(*(formats_run_by(name) for name in GENERATIONS))
     return BuildFacts(
         generation="llama.cpp" if "llama_model_load_from_file" in text else "bitnet.cpp",
         architectures=tuple(name for name in ARCHITECTURES if name.encode() + b"\0" in library),
-        weight_formats=run & types,
+        weight_formats=run & set(types.values()),
+        tensor_types=types,
     )

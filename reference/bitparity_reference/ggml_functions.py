@@ -63,11 +63,6 @@ class GgmlFunctions:
             return None
         return layout_written(lambda values: self.pack("I2_S", values))
 
-    def type_name(self, ggml_type: int) -> str | None:
-        """What the library calls a tensor type; None for one that it does not have."""
-        name = self._function("ggml_type_name", [c_int], ctypes.c_char_p)(ggml_type)
-        return name.decode("ascii", "replace") if name else None
-
     def supported(self) -> list[tuple[str, str]]:
         """(operation, format) pairs that the libraries export."""
         pairs = [("pack", name) for name in CHUNKED]

@@ -8,7 +8,7 @@ from typing import Self
 
 from bitparity.architectures.ggml_nodes import NodeTable
 from bitparity.engine import Availability, Device, Fingerprint, ModelInfo, Role
-from bitparity.errors import BadInput, BitparityError, EngineFailed, EngineUnavailable
+from bitparity.errors import BadInput, BitparityError, EngineUnavailable
 from bitparity.formats import formats_run_by
 from bitparity.model import open_model
 from bitparity.noise.perturb import STEPS
@@ -82,22 +82,6 @@ class LlamaEngine(ABC):
 
     def _open_briefly(self, path: Path) -> WorkerSession:
         return self.open(path, context=64, threads=1)
-
-    def tensor_type_name(self, ggml_type: int) -> str | None:
-        """What the library calls a tensor type; None for one that it does not have, or without the library.
-
-        It is asked in a worker: ggml reads beyond its table for a number that is too large.
-        """
-        from bitparity_reference.ggml_functions import GgmlFunctions
-        from bitparity_reference.implementations import Workshop, ggml_files
-
-        try:
-            workshop = Workshop(self.name, GgmlFunctions, {"libraries": ggml_files(self.find())})
-            name: str | None = workshop.call("type_name", ggml_type)
-            workshop.close()
-        except (EngineUnavailable, EngineFailed):
-            return None
-        return name
 
     def devices(self) -> list[Device] | None:
         """As bitparity.engine.HasDevices says: known once the bridge is compiled, at the first use."""

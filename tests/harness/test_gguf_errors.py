@@ -86,7 +86,7 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     ),
     "unknown-type": (
         lambda d: patched(d, "blk.0.ffn_up.weight", 20, "<I", 99),
-        "tensor blk.0.ffn_up.weight has the type 99, which neither llama.cpp nor bitnet.cpp has",
+        "tensor blk.0.ffn_up.weight has the type 99, which neither bitparity nor any engine found here knows",
     ),
     "removed-type": (
         lambda d: patched(d, "blk.0.ffn_up.weight", 20, "<I", 37),

@@ -125,4 +125,4 @@ def test_a_device_is_refused(path_of: MakePath) -> None:
 def test_refusal_names_what_is_unknown() -> None:
     assert OracleEngine().refusal("bitnet", {"I2_S", "F32"}) is None
     assert "'gpt2'" in str(OracleEngine().refusal("gpt2", {"F32"}))
-    assert "TL1" in str(OracleEngine().refusal("bitnet", {"TL1", "F32"}))
+    assert "IQ2_BN" in str(OracleEngine().refusal("bitnet", {"IQ2_BN", "F32"}))

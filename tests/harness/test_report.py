@@ -105,7 +105,7 @@ def printed(result: ComparisonResult, width: int = 120) -> str:
         ),
         (
             replace(result_of([0]), verdict=Verdict.DIVERGED, exit_code=1),
-            "cand and ref differ by no more than noise at all 1 position, but a stage is wrong",
+            "cand and ref differ by no more than noise at all 1 position, but one of them is wrong",
         ),
     ],
 )

@@ -52,7 +52,7 @@ def newer(newer_tree: Path, monkeypatch: pytest.MonkeyPatch) -> BitnetCppEngine:
 def test_newer_tree_is_told_by_its_header_and_types(newer_tree: Path) -> None:
     facts = facts_of(find_bitnet_cpp(newer_tree))
     assert facts.generation == "llama.cpp"
-    assert facts.architectures == ("bitnet", "llama")
+    assert facts.architectures == ("bitnet", "llama", "qwen3", "gemma3")
     assert {"F16", "TQ1_0", "TQ2_0"} <= facts.weight_formats
     assert "I2_S" not in facts.weight_formats
 
@@ -86,7 +86,10 @@ def test_newer_tree_gets_a_bundled_model_that_it_runs_and_agrees(newer: BitnetCp
 
 def test_newer_tree_refuses_what_its_build_does_not_have(newer: BitnetCppEngine) -> None:
     assert newer.refusal("bitnet", {"I2_S", "F32"}) == "bitnet.cpp does not run weights in I2_S"
-    assert newer.refusal("bitnet-b1.58", {"F16"}) == "bitnet.cpp runs bitnet, llama, not bitnet-b1.58"
+    assert (
+        newer.refusal("bitnet-b1.58", {"F16"})
+        == "bitnet.cpp runs bitnet, gemma3, llama, qwen3, not bitnet-b1.58"
+    )
 
 
 def test_build_is_examined_for_its_activation_and_layout(engine: LlamaEngine) -> None:

@@ -22,14 +22,10 @@ from bitparity_reference.llama_engine import LlamaEngine
 from bitparity_reference.session import open_bridge
 
 TOKENS = [(i * 37) % 256 for i in range(24)]
+BOTH = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_0", "Q4_0", "Q4_1", "Q4_K", "Q3_K", "TQ1_0", "TQ2_0")
 RUNS: dict[str, dict[str, tuple[str, ...]]] = {
-    "llama.cpp": {
-        arch: ("F32", "F16", "BF16", "TQ1_0", "TQ2_0") for arch in ("bitnet", "llama", "qwen3", "gemma3")
-    },
-    "bitnet.cpp": {
-        arch: ("F32", "F16", "BF16", "TQ1_0", "TQ2_0", "I2_S")
-        for arch in ("bitnet", "bitnet-25", "bitnet-b1.58", "llama")
-    },
+    "llama.cpp": {arch: (*BOTH, "Q2_0", "Q1_0") for arch in ("bitnet", "llama", "qwen3", "gemma3")},
+    "bitnet.cpp": {arch: (*BOTH, "I2_S") for arch in ("bitnet", "bitnet-25", "bitnet-b1.58", "llama")},
 }
 
 

@@ -8,6 +8,7 @@ Source: bitnet.cpp 3rdparty/llama.cpp/ggml, ggml.h and ggml_nbytes.
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from math import prod
 
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
@@ -83,10 +84,7 @@ def _by_room(ggml_type: int, shape: tuple[int, ...], room: int, alignment: int) 
 
 def _who_knows(ggml_type: int) -> str:
     """What the engines that are found here call a type which is not known here."""
-    from bitparity.registry import engine_names, get_engine
-
-    for name in engine_names():
-        ask = getattr(get_engine(name), "tensor_type_name", None)
-        if ask is not None and (found := ask(ggml_type)):
-            return f"which is {found} to {name}; bitparity does not read it"
+    for engine in entry_points(group="bitparity.tensor_types"):
+        if name := engine.load()(ggml_type):
+            return f"which is {name} to {engine.name}; bitparity does not read it"
     return "which neither bitparity nor any engine found here knows"
