@@ -38,7 +38,7 @@ struct Q2InOneSum {
                         float part = scales[0] * float(add_lanes(dot_in_fours(first, load(codes))));
                         const float sum = float(add_lanes(dot_in_fours(second, load(codes + 32))));
                         part = __builtin_fmaf(scales[1], sum, part);
-                        total[r][t] = __builtin_fmaf(half_at(block), part, total[r][t]);
+                        total[r][t] += half_at(block) * part;
                     }
                 }
             }

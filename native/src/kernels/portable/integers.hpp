@@ -81,7 +81,7 @@ float dot_parts_in_one(const std::uint8_t* row, const Token& x, int cols) {
                 sum += Block::code(row, k * block_q8_0 + i) * x.codes[(b + k) * block_q8_0 + i];
             part = std::fma(x.scales[b + k], float(sum), part);
         }
-        total = std::fma(Block::scale(row), part, total);
+        total += Block::scale(row) * part;
     }
     return total;
 }
