@@ -10,6 +10,7 @@ from bitparity.errors import BadInput, ShapeError
 from bitparity.formats import DENSE, FLOATS, get_format
 from bitparity.formats.base import Floats
 from bitparity.formats.q4_1 import Q4_1
+from bitparity.formats.q4_k import Q4_K
 
 BLOCKS = [name for name in DENSE if name not in (*FLOATS, "Q1_0")]
 # half a step of a code, as a part of the largest magnitude of its scale's weights
@@ -66,3 +67,9 @@ def test_leasts_of_q4_1_are_the_weights_of_code_0() -> None:
     leasts = Q4_1.leasts(Q4_1.pack(values), 3, 64)
     expected = values.reshape(3, 2, 32).min(axis=2).astype(np.float16)
     np.testing.assert_array_equal(leasts, expected)
+
+
+def test_weights_too_small_for_a_step_have_the_codes_that_ggml_gives_them() -> None:
+    """15 / largest is infinite, which ggml's nearest_int makes -2^22, the code 0."""
+    packed = Q4_K.pack(np.full((1, 256), 2.0**-149, np.float32))
+    assert not packed.any()

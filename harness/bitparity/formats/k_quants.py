@@ -2,7 +2,7 @@
 
 A quantizer looks for each part's scale: of several it keeps the one with the least error, weighted.  All of
 it is float32 arithmetic in the order of the reference quantizers, so the bytes are theirs.
-Source: ggml-quants.c, make_qx_quants, make_q3_quants, make_qkx2_quants, quantize_row_q*_K_ref.
+Source: ggml-quants.c, nearest_int, make_qx_quants, make_q3_quants, make_qkx2_quants, quantize_row_q*_K_ref.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from bitparity.formats.gguf_blocks import GgufBlocks
 BLOCK = 256
 SMALLEST = np.float32(1e-15)  # a part whose weights are all below has the scale 0
 _BLOCKS = 4096  # packed at a time
+_TO_LAST_BITS = np.float32(3 << 22)  # a sum with it keeps a whole number in the last bits of its mantissa
 Integers = NDArray[np.int32]
 
 
@@ -39,8 +40,12 @@ class KQuantFormat(GgufBlocks):
 
 
 def nearest(x: Floats) -> Integers:
-    """Half to even, within the range of codes and far beyond."""
-    return np.rint(np.clip(np.nan_to_num(x), -4e6, 4e6)).astype(np.int32)
+    """Half to even up to 2^22; of anything larger what ggml's nearest_int makes of its bits, 0 of a NaN.
+
+    An infinity, as 15 / largest becomes for the smallest floats, is -2^22, whatever its sign.
+    """
+    bits = (x + _TO_LAST_BITS).astype(np.float32).view(np.int32)
+    return np.asarray((bits & np.int32(0x7FFFFF)) - np.int32(1 << 22), np.int32)
 
 
 def largest_of(x: Floats) -> Floats:
