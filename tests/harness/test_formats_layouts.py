@@ -60,7 +60,7 @@ def test_i2_s_x4_puts_four_rows_into_one_byte(row: int, col: int, byte: int, shi
     assert _changed(packed, zeros) == [(byte, (1 ^ 2) << shift)]
 
 
-@pytest.mark.parametrize("name", ["I2_S", "I2_S_ARM", "I2_S_X4", "TQ2_0"])
+@pytest.mark.parametrize("name", [*I2_S_LAYOUTS, "TQ2_0"])
 def test_code_3_is_refused(name: str) -> None:
     packed = np.full(get_format(name).size(4, 256), 0xFF, dtype=np.uint8)
     with pytest.raises(BadInput, match=f"{name}: .* has the code 3, which no packer writes"):
@@ -69,12 +69,12 @@ def test_code_3_is_refused(name: str) -> None:
 
 def test_layouts_of_i2_s_have_one_size_and_different_bytes() -> None:
     codes = np.random.default_rng(0).integers(-1, 2, (4, 256)).astype(np.int8)
-    packed = [get_format(name).pack_codes(codes, 0.5) for name in ("I2_S", "I2_S_ARM", "I2_S_X4")]  # type: ignore[attr-defined]
+    packed = [get_format(name).pack_codes(codes, 0.5) for name in I2_S_LAYOUTS]  # type: ignore[attr-defined]
     assert len({p.size for p in packed}) == 1
-    assert len({p.tobytes() for p in packed}) == 3
+    assert len({p.tobytes() for p in packed}) == len(I2_S_LAYOUTS)
 
 
-@pytest.mark.parametrize("name", ["I2_S", "I2_S_ARM", "I2_S_X4"])
+@pytest.mark.parametrize("name", I2_S_LAYOUTS)
 @pytest.mark.parametrize("scale", [np.inf, np.nan, 1e39])
 def test_scale_that_is_no_number_is_refused(name: str, scale: float) -> None:
     with pytest.raises(BadInput, match="is no finite float32"):
@@ -85,7 +85,7 @@ def test_type_36_is_i2_s_and_other_readings_are_asked_for_by_name() -> None:
     found = format_of_type(36)
     assert found is not None
     assert found.name == "I2_S"
-    assert I2_S_LAYOUTS == ("I2_S", "I2_S_ARM", "I2_S_X4")
+    assert I2_S_LAYOUTS == ("I2_S", "I2_S_ARM", "I2_S_SEQ", "I2_S_X4")
     assert all(FORMATS[name].ggml_type == 36 for name in (*I2_S_LAYOUTS, "QK256"))
 
 
