@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitparity.formats.table_lookup import Tiling, Tilings
+from bitparity.formats.table_lookup import Tiling, Tilings, kernel_config_of
 from bitparity.model.convert import convert
 from bitparity_native.engine import NativeEngine
 from native.models import ModelOf
@@ -26,12 +26,7 @@ def test_logits_equal_those_of_i2_s_with_the_kernel_config_beside_the_file(
     source = model_of(n_embd=512, n_ff=1024)
     target = tmp_path / "model.gguf"
     convert(source, target, name, tilings=TILINGS[name])
-    (tmp_path / "kernel_config.ini").write_text(
-        "".join(
-            f"[Kernels_{i}]\nm = {rows}\nk = {cols}\nbm = {tile.rows}\nbk = {tile.cols}\nbmm = {tile.step}\n"
-            for i, ((rows, cols), tile) in enumerate(TILINGS[name].items())
-        )
-    )
+    (tmp_path / "kernel_config.ini").write_text(kernel_config_of(TILINGS[name]))
     expected, actual = (
         NativeEngine(arithmetic="bitnet.cpp").open(path, context=16, threads=1).prefill([1, 2, 3])
         for path in (source, target)

@@ -123,6 +123,14 @@ def read_kernel_config(path: Path) -> Tilings:
     return tilings
 
 
+def kernel_config_of(tilings: Tilings) -> str:
+    """The text of a kernel_config.ini that read_kernel_config reads."""
+    return "".join(
+        f"[Kernels_{i}]\nm = {rows}\nk = {cols}\nbm = {tile.rows}\nbk = {tile.cols}\nbmm = {tile.step}\n"
+        for i, ((rows, cols), tile) in enumerate(tilings.items())
+    )
+
+
 def _table(width: int, lowest: int) -> NDArray[np.int8]:
     """Ternary groups of `width` in order of their value in base 3, from the value `lowest` on, 16 at most."""
     groups = [group for group in product((-1, 0, 1), repeat=width) if _value(group) >= lowest]

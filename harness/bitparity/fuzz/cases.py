@@ -32,6 +32,8 @@ SMALL_TL2: Tilings = {
     (64, 384): Tiling(64, 192, 32),
 }
 _SMALL = {"TL1": SMALL_TL1, "TL2": SMALL_TL2}
+# Tilings that divide every weight of the small model that sessions are searched on.
+OF_SESSIONS = {"TL1": Tiling(128, 128, 32), "TL2": Tiling(128, 96, 32)}
 # Every tiling that is known by name: bitnet.cpp's presets too.
 TILINGS: dict[str, Tilings] = {"TL1": TL1_TILINGS | SMALL_TL1, "TL2": TL2_TILINGS | SMALL_TL2}
 DEFINITIONS: dict[str, WeightFormat] = {name: with_tilings(name, _SMALL.get(name)) for name in FORMATS}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -21,8 +21,12 @@ from bitparity.compare.metrics import relative_l2
 from bitparity.engine import Engine, Session
 from bitparity.errors import EngineUnavailable
 from bitparity.formats import MODEL_FORMATS
+from bitparity.formats.table_lookup import kernel_config_of
+from bitparity.fuzz.cases import OF_SESSIONS
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.violation import expect
+from bitparity.model import open_model
+from bitparity.model.convert import convert
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.registry import engine_names, get_engine, with_every_kernel_set
 from bitparity.settings import Settings
@@ -137,13 +141,29 @@ class EngineUnderTest(SessionsUnderTest):
 
     def _session(self, weight_format: str, use: str) -> Session:
         if (weight_format, use) not in self._sessions:
-            path = Path(self._folder.name) / f"{weight_format}.gguf"
+            path = Path(self._folder.name) / weight_format / "model.gguf"
             if not path.exists():
-                make_model(path, ModelSpec(weight_format=weight_format, n_layer=2, n_vocab=512))
+                _write_model(path, weight_format)
             self._sessions[weight_format, use] = self.engine.open(path, context=CONTEXT, threads=1)
         session = self._sessions[weight_format, use]
         session.rollback(0)
         return session
+
+
+def _write_model(path: Path, weight_format: str) -> None:
+    """A small model; one in TL1 or TL2 with the kernel_config.ini that says how its weights are tiled."""
+    path.parent.mkdir()
+    tile = OF_SESSIONS.get(weight_format)
+    spec = ModelSpec(n_layer=2, n_vocab=512)
+    if tile is None:
+        make_model(path, replace(spec, weight_format=weight_format))
+        return
+    source = path.with_name("source.gguf")
+    make_model(source, spec)
+    projections = [t for t in open_model(source).tensors.values() if t.format == spec.weight_format]
+    tilings = {(t.shape[0], t.shape[1]): tile for t in projections}
+    convert(source, path, weight_format, tilings=tilings)
+    path.with_name("kernel_config.ini").write_text(kernel_config_of(tilings))
 
 
 def largest_relative_l2(expected: NDArray[Any], actual: NDArray[Any]) -> float:
