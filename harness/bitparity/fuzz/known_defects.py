@@ -54,14 +54,27 @@ class KnownDefect:
 FLOAT_MAX = float(np.finfo(np.float32).max)
 
 
-def _has_tiny_block(width: int) -> Callable[[WeightCase], bool]:
-    """Some block's largest magnitude m is above 0 and so small that 127 / m overflows float32."""
+def _has_tiny_block(width: int, largest_code: int) -> Callable[[WeightCase], bool]:
+    """Some block's largest magnitude m is above 0 and so small that largest_code / m overflows float32."""
 
     def covers(case: WeightCase) -> bool:
         largest = np.abs(case.values()).reshape(-1, width).max(axis=1).astype(np.float64)
-        return bool(((largest > 0) & (largest <= 127 / FLOAT_MAX * (1 + 2**-20))).any())
+        return bool(((largest > 0) & (largest <= largest_code / FLOAT_MAX * (1 + 2**-20))).any())
 
     return covers
+
+
+def _has_zeros_that_begin_below(case: WeightCase) -> bool:
+    """Some block of 32 has zeros only, and the first of them is -0."""
+    blocks = case.values().reshape(-1, 32)
+    return bool((~blocks.any(axis=1) & np.signbit(blocks[:, 0])).any())
+
+
+def _has_least_zeros_of_both_signs(case: WeightCase) -> bool:
+    """Some block of 32 has no weight below 0, and zeros of both signs."""
+    blocks = case.values().reshape(-1, 32)
+    is_minus, is_plus = ((blocks == 0) & (np.signbit(blocks) == sign) for sign in (True, False))
+    return bool(((blocks >= 0).all(axis=1) & is_minus.any(axis=1) & is_plus.any(axis=1)).any())
 
 
 def _has_zero_block(case: WeightCase) -> bool:
@@ -116,6 +129,26 @@ _TINY = (
     "whatever the codes."
 )
 _TINY_TRAINED = "No: values of trained models are 30 orders of magnitude larger, or exactly 0."
+_TINY_TERNARY = (
+    "The scale 1 / max overflows to infinity when a block's largest magnitude is below 2.9e-39.  "
+    "quantize_row_q2_0_ref turns infinity, and infinity x 0, which is NaN, into an int, for which C has no "
+    "value: on x86 it is the smallest one, so every code is -1, zeros included; TQ2_0 takes a long and gets "
+    "0.  The scale is stored as 0, so the values are 0 whatever the codes."
+)
+_ZERO_SIGN = (
+    "gguf.quants takes the first of 32 zeros for the value of largest magnitude, with its sign, and divides "
+    "it by -8 or -16; ggml (quantize_row_q4_0_ref, quantize_row_q5_0_ref) begins with +0, which no zero "
+    "exceeds, so its scale is -0 whatever the signs.  Codes and values are the same."
+)
+_LEAST_SIGN = (
+    "gguf.quants takes the least and the largest weight by numpy's min and max, which give a zero of either "
+    "sign where there are both; ggml (quantize_row_q4_1_ref) takes the first.  The stored least, and the "
+    "scale of a block of zeros, differ in their sign; codes and values are the same."
+)
+_ZERO_SIGN_TRAINED = "Yes, wherever 32 weights in a row are 0; harmless: the values are equal."
+_LEAST_SIGN_TRAINED = (
+    "Yes, wherever zeros of both signs are the least of 32 weights; harmless: the values are equal."
+)
 _SUMS = "A block of zeros gets a scale and codes; its 16 sums keep whatever lay in the buffer before."
 _SUMS_TRAINED = (
     "Yes, wherever 256 activations in a row are 0; harmless: every use multiplies the sums by the scale 0."
@@ -240,10 +273,41 @@ KNOWN_DEFECTS: tuple[KnownDefect, ...] = (
             WeightCase(rows=1, cols=32, recipe="single", magnitude=2.0**-130, seed=0),
             _TINY,
             _TINY_TRAINED,
-            _has_tiny_block(32),
+            _has_tiny_block(32, 127),
             builds,
         )
         for who, builds in _TINY_BUILDS.items()
+    ),
+    KnownDefect(
+        "llama.cpp",
+        "packs_as_defined",
+        "Q2_0",
+        WeightCase(rows=1, cols=64, recipe="plus", magnitude=2.0**-149, seed=0),
+        _TINY_TERNARY,
+        _TINY_TRAINED,
+        _has_tiny_block(64, 1),
+    ),
+    *(
+        KnownDefect(
+            "gguf",
+            "packs_as_defined",
+            name,
+            WeightCase(rows=1, cols=32, recipe="zero rows", magnitude=1.0, seed=11),
+            _ZERO_SIGN,
+            _ZERO_SIGN_TRAINED,
+            _has_zeros_that_begin_below,
+        )
+        for name in ("Q4_0", "Q5_0")
+    ),
+    KnownDefect(
+        "gguf",
+        "packs_as_defined",
+        "Q4_1",
+        # of several blocks, because which zero numpy gives depends on its vectors
+        WeightCase(rows=7, cols=128, recipe="zero rows", magnitude=1.0, seed=0),
+        _LEAST_SIGN,
+        _LEAST_SIGN_TRAINED,
+        _has_least_zeros_of_both_signs,
     ),
     *(
         KnownDefect(
