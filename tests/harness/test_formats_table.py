@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from gguf import GGMLQuantizationType, LlamaFileType
 
@@ -46,3 +47,20 @@ def test_row_names_activations_that_are_a_format_and_engines_that_are_references
 
 def test_llama_cpp_runs_no_i2_s() -> None:
     assert formats_run_by("bitnet.cpp") - formats_run_by("llama.cpp") == {"I2_S"}
+
+
+HALF_SCALED = [name for name in FORMATS if FORMATS[name].scale_format == "F16"]
+
+
+@pytest.mark.parametrize("name", HALF_SCALED)
+def test_largest_weight_of_a_block_is_reach_scales_at_most(name: str) -> None:
+    """So far it is where it stands alone; below 0 a format with leasts has a larger one."""
+    weight_format = FORMATS[name]
+    largest = []
+    for sign in (1, -1):
+        values = np.zeros((1, weight_format.block), np.float32)
+        values[0, 3] = sign
+        scales = weight_format.scales_in(weight_format.pack(values), 1, weight_format.block)
+        largest.append(np.abs(scales.astype(np.float64)).max())
+    assert largest[0] * weight_format.reach == pytest.approx(1, rel=2**-10)  # as F16 rounds
+    assert largest[1] >= largest[0]

@@ -22,6 +22,7 @@ class WeightFormat(Protocol):
     tail_bytes    after the packed rows, for data that all rows share
     tail_read     how many of those, from the first on, have a meaning
     scale_format  of its stored scales: F16 or F32; empty for a format without scales
+    reach         how many times its F16 scale, at most, the largest magnitude of a block is
     rounding      largest relative error of a weight as it is stored (F32, F16, BF16), or of a scale (ternary)
     """
 
@@ -31,6 +32,7 @@ class WeightFormat(Protocol):
     tail_bytes: int
     tail_read: int
     scale_format: str
+    reach: int
     rounding: float
 
     def size(self, rows: int, cols: int) -> int:

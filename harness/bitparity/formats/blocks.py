@@ -19,6 +19,7 @@ class BlockFormat:
     tail_bytes: int = 0
     tail_read: int = 0
     scale_format: str = ""
+    reach: int = 1
     rounding: float = 0.0
 
     def size(self, rows: int, cols: int) -> int:

@@ -21,6 +21,7 @@ class Q10Format(BlockFormat):
     block = 128
     block_bytes = BLOCK.itemsize
     scale_format = "F16"
+    reach = 128  # the scale is the mean of the magnitudes, of which all but one may be 0
     rounding = F16.rounding
 
     def pack(self, values: Floats) -> Bytes:

@@ -32,6 +32,7 @@ class Q3KFormat(KQuantFormat):
     name = "Q3_K"
     ggml_type = 11
     block_bytes = 110
+    reach = 4 * 32
     block_layout = np.dtype(
         [("high", "u1", (32,)), ("low", "u1", (2, 32)), ("scales", "u1", (12,)), ("d", "<f2")]
     )

@@ -18,6 +18,7 @@ class Q40Format(GgufBlocks):
     ggml_type = 2
     block = 32
     block_bytes = 18
+    reach = 8
     block_layout = np.dtype([("d", "<f2"), ("codes", "u1", (16,))])
 
 

@@ -17,6 +17,7 @@ class Q41Format(GgufBlocks):
     ggml_type = 3
     block = 32
     block_bytes = 20
+    reach = 15
     block_layout = np.dtype([("d", "<f2", (2,)), ("codes", "u1", (16,))])
 
     def pack(self, values: Floats) -> Bytes:

@@ -24,6 +24,7 @@ class Q4KFormat(KQuantFormat):
     name = "Q4_K"
     ggml_type = 12
     block_bytes = 144
+    reach = 15 * 63
     block_layout = np.dtype([("d", "<f2", (2,)), ("scales", "u1", (3, 4)), ("codes", "u1", (4, 32))])
 
     def _blocks(self, values: Floats) -> NDArray[np.void]:

@@ -17,6 +17,7 @@ class Q50Format(GgufBlocks):
     ggml_type = 6
     block = 32
     block_bytes = 22
+    reach = 16
     block_layout = np.dtype([("d", "<f2"), ("high", "u1", (4,)), ("low", "u1", (16,))])
 
 

@@ -22,6 +22,7 @@ class Q6KFormat(KQuantFormat):
     name = "Q6_K"
     ggml_type = 14
     block_bytes = 210
+    reach = 32 * 128
     block_layout = np.dtype(
         [("low", "u1", (2, 64)), ("high", "u1", (2, 32)), ("scales", "i1", (16,)), ("d", "<f2")]
     )

@@ -22,6 +22,7 @@ class Q80Format(BlockFormat):
     block = 32
     block_bytes = BLOCK.itemsize
     scale_format = "F16"
+    reach = 127
 
     def pack(self, values: Floats) -> Bytes:
         """BadInput for NaN, infinity and a block whose scale does not fit F16 (max above 65519 * 127)."""

@@ -22,6 +22,7 @@ class Q81Format(BlockFormat):
     block = 32
     block_bytes = BLOCK.itemsize
     scale_format = "F16"
+    reach = 127
 
     def pack(self, values: Floats) -> Bytes:
         """BadInput as of Q8_0, and for a sum that F16 does not hold."""

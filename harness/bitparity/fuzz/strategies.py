@@ -29,13 +29,15 @@ T = TypeVar("T")
 Case = TypeVar("Case")
 MAX_VALUES = 1 << 12  # of one matrix in the format properties
 SEEDS = 1 << 16
-F16_EDGES = (65504.0, 65520.0, 2.0**-14, 2.0**-24, 2.0**-25)
+F16_SMALLEST_NORMAL = 2.0**-14
+F16_EDGES = (65504.0, 65520.0, F16_SMALLEST_NORMAL, 2.0**-24, 2.0**-25)
 # Scales of every magnitude, the plain ones first: subnormal to nearly the largest float, and the ends of F16.
 MAGNITUDES = (
     *(1.0, 0.5, 0.02, 1e-5, 1e-6, *F16_EDGES),
     *(2.0**exponent for exponent in range(-149, 128)),
     *(float(np.float32(1.7 * 2.0**exponent)) for exponent in range(-126, 127)),
 )
+MODERATE = (1.0, 0.02, 0.75, 3.5, 12.0)
 
 
 def shapes(weight_format: str) -> list[tuple[int, int]]:
@@ -76,8 +78,15 @@ def ternary_weights(weight_format: str) -> SearchStrategy[WeightCase]:
 
 
 def moderate_weights(weight_format: str) -> SearchStrategy[WeightCase]:
-    """Weights that scaling by a few powers of two keeps clear of F16's ends and of the dead zone."""
-    return _weight_cases(weight_format, (*TERNARY_RECIPES, "ties"), (1.0, 0.02, 0.75, 3.5, 12.0))
+    """Weights that scaling by a few powers of two keeps clear of the dead zone and of F16's upper end."""
+    return _weight_cases(weight_format, (*TERNARY_RECIPES, "ties"), MODERATE)
+
+
+def scalable_weights(weight_format: str) -> SearchStrategy[WeightCase]:
+    """Moderate weights whose scales are clear of F16's lower end too, below which it keeps fewer bits."""
+    reach = DEFINITIONS[weight_format].reach
+    magnitudes = [m for m in MODERATE if m / reach >= F16_SMALLEST_NORMAL]
+    return _weight_cases(weight_format, (*TERNARY_RECIPES, "ties"), magnitudes)
 
 
 def _weight_cases(

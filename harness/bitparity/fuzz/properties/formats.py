@@ -11,7 +11,13 @@ from bitparity.fuzz.cases import DEFINITIONS, BytesCase, WeightCase
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.memory import Placement
 from bitparity.fuzz.properties.base import contract, is_another, promises_to_refuse, writes_memory
-from bitparity.fuzz.strategies import moderate_weights, packed_bytes, ternary_weights, weights
+from bitparity.fuzz.strategies import (
+    moderate_weights,
+    packed_bytes,
+    scalable_weights,
+    ternary_weights,
+    weights,
+)
 from bitparity.fuzz.violation import Violation, expect, expect_equal
 
 ALL = tuple(DEFINITIONS)
@@ -100,9 +106,10 @@ def negation_commutes(case: WeightCase, name: str, subject: Implementation) -> N
     expect_equal(-_through(subject, name, values), _through(subject, name, -values), f"{name} of -w")
 
 
-@contract("formats", ("pack", "unpack"), SCALED, moderate_weights)
+@contract("formats", ("pack", "unpack"), SCALED, scalable_weights)
 def scaling_by_a_power_of_two_commutes(case: WeightCase, name: str, subject: Implementation) -> None:
-    """Packing 4w gives four times the weights of packing w, away from the ends of F16 and the dead zones."""
+    """Packing 4w gives four times the weights of packing w, away from the dead zones and where no scale is
+    so small or large that F16 keeps fewer bits of it."""
     values = case.values()
     four = np.float32(4)
     expect_equal(
@@ -142,7 +149,8 @@ def refuses_scales_beyond_f16(case: WeightCase, name: str, subject: Implementati
     """A weight whose scale no F16 holds is refused, wherever it stands: infinity makes NaN of zeros."""
     values = case.values()
     rng = np.random.default_rng(case.seed)
-    huge = rng.choice([-1, 1]) * 2.0 ** rng.integers(24, 127)
+    lowest = (2**16 * DEFINITIONS[name].reach - 1).bit_length()  # of a scale of 65536 or more
+    huge = rng.choice([-1, 1]) * 2.0 ** rng.integers(lowest, 127)
     values[rng.integers(case.rows), rng.integers(case.cols)] = huge
     try:
         _pack(subject, name, values)
