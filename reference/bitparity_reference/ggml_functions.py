@@ -27,6 +27,7 @@ CHUNKED = ("F32", "F16", "Q8_0", "BF16", "TQ1_0", "TQ2_0", "Q4_0", "Q4_1", "Q5_0
 # fuses products and sums: now and then it finds another scale.
 SEARCHED = ("Q6_K", "Q4_K", "Q3_K")
 NEW = ("Q2_0", "Q1_0")  # since 2026
+OF_ACTIVATIONS = {"Q8_K": "quantize_row_q8_K", "Q8_1": "quantize_row_q8_1_ref"}  # which no file has
 BY_ROW = {
     **{name: f"dequantize_row_{name.lower()}" for name in NEW},
     **{name: f"dequantize_row_{name.lower()}" for name in ("Q4_0", "Q4_1", "Q5_0")},
@@ -70,7 +71,7 @@ class GgmlFunctions:
         pairs += [("pack", name) for name in NEW if self._has(BY_ROW[name])]
         pairs += [("unpack", name) for name, symbol in BY_ROW.items() if self._has(symbol)]
         pairs += [("multiply", name) for name, symbol in DOTS.items() if self._has(symbol)]
-        pairs += [("pack", "Q8_K")] if self._has("quantize_row_q8_K") else []
+        pairs += [("pack", name) for name, symbol in OF_ACTIVATIONS.items() if self._has(symbol)]
         layout = self.i2_s_layout()
         if layout is not None:
             pairs += [("pack", "I8_S"), *i2_s_operations(layout)]
@@ -83,8 +84,8 @@ class GgmlFunctions:
         if name == "I8_S":
             return self._quantize_i8_s(arena, x)
         out = arena.output(DEFINITIONS[name].size(rows, cols), np.uint8)
-        if name == "Q8_K":
-            self._function("quantize_row_q8_K", [c_void_p, c_void_p, c_int64])(_at(x), _at(out), x.size)
+        if name in OF_ACTIVATIONS:
+            self._function(OF_ACTIVATIONS[name], [c_void_p, c_void_p, c_int64])(_at(x), _at(out), x.size)
         else:
             chunk = self._function(
                 "ggml_quantize_chunk", [c_int, c_void_p, c_void_p, *[c_int64] * 3, c_void_p]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from bitparity.formats.base import Bytes, Floats
 from bitparity.formats.table_lookup import Tiling
@@ -214,13 +214,137 @@ class QK256:
         return Fields(row * (-(-cols // 256) * 64) + col // 4, 2 * (col % 4))
 
 
+class OwnScales(ABC):
+    """Runs of weights with a scale of their own, the largest magnitude; smaller weights are 0 by `signs_of`.
+
+    width  weights of a run; 0 for a whole row
+    """
+
+    scale: DTypeLike = np.float16
+
+    def __init__(self, width: int = 0) -> None:
+        self._width = width
+
+    @abstractmethod
+    def signs_of(self, runs: Floats, largest: Floats) -> Integers: ...
+
+    @abstractmethod
+    def code_bytes(self, width: int) -> int: ...
+
+    @abstractmethod
+    def write(self, packed: Bytes, codes: Integers, start: int) -> None: ...
+
+    @abstractmethod
+    def read(self, packed: Bytes, width: int, start: int) -> Integers: ...
+
+    def pack(self, values: Floats) -> Bytes:
+        runs = values.reshape(-1, self._width or values.shape[1])
+        largest = np.abs(runs).max(axis=1, keepdims=True)
+        scales = largest.astype(self.scale).view(np.uint8)
+        packed = np.zeros((len(runs), scales.shape[1] + self.code_bytes(runs.shape[1])), np.uint8)
+        packed[:, : scales.shape[1]] = scales
+        for run, codes in zip(packed, self.signs_of(runs, largest), strict=True):
+            self.write(run, codes + 1, scales.shape[1])
+        return packed.reshape(-1)
+
+    def unpack(self, packed: Bytes, rows: int, cols: int) -> Floats:
+        width, start = self._width or cols, np.dtype(self.scale).itemsize
+        runs = packed.reshape(rows * cols // width, -1)
+        scales = np.ascontiguousarray(runs[:, :start]).view(self.scale).astype(np.float32)
+        codes = np.array([self.read(run, width, start) - 1 for run in runs])
+        return (codes.astype(np.float32) * scales).reshape(rows, cols)
+
+
+class Q20(OwnScales):
+    """Four consecutive weights a byte; w / largest is rounded, which in float32 is w * (1 / largest)."""
+
+    def signs_of(self, runs: Floats, largest: Floats) -> Integers:
+        inverse = np.float32(1) / largest
+        is_kept = np.isfinite(inverse) & (np.abs(runs * inverse) >= np.float32(0.5))
+        return np.where(is_kept, np.sign(runs), 0).astype(np.int64)
+
+    def code_bytes(self, width: int) -> int:
+        return width // 4
+
+    def write(self, packed: Bytes, codes: Integers, start: int) -> None:
+        self._fields(len(codes), start).write(packed, codes)
+
+    def read(self, packed: Bytes, width: int, start: int) -> Integers:
+        return self._fields(width, start).read(packed, 2)
+
+    @staticmethod
+    def _fields(width: int, start: int) -> Fields:
+        i = np.arange(width)
+        return Fields(start + i // 4, 2 * (i % 4))
+
+
+class BitNetRows(OwnScales):
+    """What the rows of ik_llama.cpp share: weights below half of the largest are 0."""
+
+    def signs_of(self, runs: Floats, largest: Floats) -> Integers:
+        return np.where(np.abs(runs) < np.float32(0.5) * largest, 0, np.sign(runs)).astype(np.int64)
+
+
+class IQ2BN(BitNetRows):
+    """In 16 bytes the weights j, 16 + j, 32 + j and 48 + j share byte j."""
+
+    scale = np.float32
+
+    def code_bytes(self, width: int) -> int:
+        return width // 4
+
+    def write(self, packed: Bytes, codes: Integers, start: int) -> None:
+        self._fields(len(codes), start).write(packed, codes)
+
+    def read(self, packed: Bytes, width: int, start: int) -> Integers:
+        return self._fields(width, start).read(packed, 2)
+
+    @staticmethod
+    def _fields(width: int, start: int) -> Fields:
+        i = np.arange(width)
+        return Fields(start + i // 64 * 16 + i % 16, 2 * (i % 64 // 16))
+
+
+class IQ1BN(BitNetRows):
+    """Numbers of five digits in base 3 as 256ths, rounded up: one digit a weight, the first one least."""
+
+    def code_bytes(self, width: int) -> int:
+        return width // 64 * 13
+
+    def write(self, packed: Bytes, codes: Integers, start: int) -> None:
+        byte, power = self._digits(len(codes), start)
+        numbers = np.zeros(len(packed), np.int64)
+        np.add.at(numbers, byte, codes * power)
+        packed[start:] = -(-256 * numbers[start:] // 243)
+
+    def read(self, packed: Bytes, width: int, start: int) -> Integers:
+        byte, power = self._digits(width, start)
+        digits: Integers = packed[byte].astype(np.int64) * 243 // 256 // power % 3
+        return digits
+
+    @staticmethod
+    def _digits(width: int, start: int) -> tuple[Integers, Integers]:
+        """Of every weight its byte and its power of 3: of 16 weights the last is in the block's last byte."""
+        i = np.arange(width)
+        sixteen, j = i % 64 // 16, i % 16
+        byte = start + i // 64 * 13 + np.where(j < 15, 3 * sixteen + j // 5, 12)
+        return byte, 3 ** np.where(j < 15, j % 5, sixteen)
+
+
+def _unpack_q8_1(packed: Bytes, rows: int, cols: int) -> Floats:
+    """Blocks of 36 bytes: the scale, a sum that no weight depends on, 32 codes."""
+    blocks = packed.reshape(-1, 36)
+    scales = np.ascontiguousarray(blocks[:, :2]).view(np.float16).astype(np.float32)
+    return (blocks[:, 4:].view(np.int8).astype(np.float32) * scales).reshape(rows, cols)
+
+
 def _unpack_i8_s(packed: Bytes, rows: int, cols: int) -> Floats:
     codes = np.frombuffer(packed.tobytes(), np.int8, rows * cols)
     scales = np.frombuffer(packed.tobytes(), np.float32, rows, offset=rows * cols)
     return (codes.astype(np.float32) / np.repeat(scales, cols)).astype(np.float32).reshape(rows, cols)
 
 
-_LAYOUTS: dict[str, OneScale | QK256] = {
+_LAYOUTS: dict[str, OneScale | OwnScales | QK256] = {
     "I2_S": TwoBits(_in_blocks(128)),
     "I2_S_ARM": TwoBits(_in_blocks(64)),
     "I2_S_SEQ": TwoBits(lambda row, col, cols: Fields((row * cols + col) // 4, 2 * (col % 4))),
@@ -228,11 +352,17 @@ _LAYOUTS: dict[str, OneScale | QK256] = {
     "TL1": TL1(),
     "TL2": TL2(),
     "QK256": QK256(),
+    "Q2_0_G128": Q20(128),
+    "IQ2_BN": IQ2BN(),
+    "IQ1_BN": IQ1BN(),
 }
+_UNPACKED = {"I8_S": _unpack_i8_s, "Q8_1": _unpack_q8_1}  # what others pack, and do not unpack
 
 
 def addresses_implementation() -> Implementation:
-    functions: dict[tuple[Operation, str], Function] = {("unpack", "I8_S"): without_placement(_unpack_i8_s)}
+    functions: dict[tuple[Operation, str], Function] = {
+        ("unpack", name): without_placement(unpack) for name, unpack in _UNPACKED.items()
+    }
     for name, layout in _LAYOUTS.items():
         functions["pack", name] = without_placement(layout.pack)
         functions["unpack", name] = without_placement(layout.unpack)
