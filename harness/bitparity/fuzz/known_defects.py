@@ -269,7 +269,7 @@ KNOWN_DEFECTS: tuple[KnownDefect, ...] = (
         KnownDefect(
             who,
             "packs_as_defined",
-            "Q8_0",
+            name,
             WeightCase(rows=1, cols=32, recipe="single", magnitude=2.0**-130, seed=0),
             _TINY,
             _TINY_TRAINED,
@@ -277,6 +277,7 @@ KNOWN_DEFECTS: tuple[KnownDefect, ...] = (
             builds,
         )
         for who, builds in _TINY_BUILDS.items()
+        for name in ("Q8_0", "Q8_1")
     ),
     KnownDefect(
         "llama.cpp",
