@@ -64,6 +64,12 @@ def _has_tiny_block(width: int, largest_code: int) -> Callable[[WeightCase], boo
     return covers
 
 
+def _has_tiny_range(case: WeightCase) -> bool:
+    """In some block of 32, largest - least is above 0 and so small that 15 over it overflows float32."""
+    ranges = np.ptp(case.values().reshape(-1, 32).astype(np.float64), axis=1)
+    return bool(((ranges > 0) & (ranges <= 15 / FLOAT_MAX * (1 + 2**-20))).any())
+
+
 def _has_zeros_that_begin_below(case: WeightCase) -> bool:
     """Some block of 32 has zeros only, and the first of them is -0."""
     blocks = case.values().reshape(-1, 32)
@@ -129,6 +135,12 @@ _TINY = (
     "whatever the codes."
 )
 _TINY_TRAINED = "No: values of trained models are 30 orders of magnitude larger, or exactly 0."
+_TINY_NIBBLES = (
+    "The inverse of the scale, -8 / max in Q4_0 and 15 / range in Q4_1, overflows to infinity for the "
+    "smallest blocks, and quantize_row_q4_0_ref and quantize_row_q4_1_ref make an int8 of it as for Q8_0: "
+    "Clang's -128 sets a bit that no code has.  The scale is stored as 0, so the values do not depend on the "
+    "codes."
+)
 _TINY_TERNARY = (
     "The scale 1 / max overflows to infinity when a block's largest magnitude is below 2.9e-39.  "
     "quantize_row_q2_0_ref turns infinity, and infinity x 0, which is NaN, into an int, for which C has no "
@@ -278,6 +290,20 @@ KNOWN_DEFECTS: tuple[KnownDefect, ...] = (
         )
         for who, builds in _TINY_BUILDS.items()
         for name in ("Q8_0", "Q8_1")
+    ),
+    *(
+        KnownDefect(
+            who,
+            "packs_as_defined",
+            name,
+            WeightCase(rows=1, cols=32, recipe="ternary", magnitude=2.0**-132, seed=0),
+            _TINY_NIBBLES,
+            _TINY_TRAINED,
+            covers,
+            builds,
+        )
+        for who, builds in _TINY_BUILDS.items()
+        for name, covers in (("Q4_0", _has_tiny_block(32, 8)), ("Q4_1", _has_tiny_range))
     ),
     KnownDefect(
         "llama.cpp",
