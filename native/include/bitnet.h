@@ -77,7 +77,7 @@ BITNET_EXPORT void bitnet_cleanup(void);
 BITNET_EXPORT const char* bitnet_last_error(void);
 
 /* "BITNET_BUSY" for BITNET_BUSY; "unknown" for what is no status. */
-BITNET_EXPORT const char* bitnet_status_name(bitnet_status status);
+BITNET_EXPORT const char* bitnet_status_name(int32_t status);
 
 /* ---- Devices and kernel sets ---------------------------------------------------------------------------- */
 
@@ -170,10 +170,11 @@ BITNET_EXPORT const char* bitnet_token_text(const bitnet_model* model, int32_t i
 /* 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte; 0 for what the file leaves open. */
 BITNET_EXPORT int32_t bitnet_token_type(const bitnet_model* model, int32_t id);
 
+/* Enumerations are taken as int32_t, so that a number that is none of them can be refused in words. */
 typedef enum bitnet_special { BITNET_BOS = 0, BITNET_EOS = 1, BITNET_EOT = 2 } bitnet_special;
 
 /* The id of a special token; -1 where the vocabulary has none. */
-BITNET_EXPORT int32_t bitnet_special_token(const bitnet_model* model, bitnet_special which);
+BITNET_EXPORT int32_t bitnet_special_token(const bitnet_model* model, int32_t which /* bitnet_special */);
 
 /* 1 for a token that ends a text (EOS, EOT), 0 for others. */
 BITNET_EXPORT int32_t bitnet_is_end_token(const bitnet_model* model, int32_t id);
@@ -207,7 +208,7 @@ BITNET_EXPORT int32_t bitnet_threads(const bitnet_session* session);
 
 /* Run n tokens as one batch, causally, from bitnet_position on. */
 BITNET_EXPORT bitnet_status bitnet_prefill(bitnet_session* session, const int32_t* ids, int32_t n,
-                                           bitnet_logits_of which);
+                                           int32_t which /* bitnet_logits_of */);
 
 /* Run one token. */
 BITNET_EXPORT bitnet_status bitnet_decode(bitnet_session* session, int32_t id);
@@ -305,7 +306,7 @@ typedef struct bitnet_batch_item {
     bitnet_session* session;
     const int32_t* ids;
     int32_t n;
-    bitnet_logits_of which;
+    int32_t which; /* bitnet_logits_of */
     bitnet_status status;
 } bitnet_batch_item;
 

@@ -53,7 +53,7 @@ void bitnet_cleanup(void) {
 
 const char* bitnet_last_error(void) { return last_error(); }
 
-const char* bitnet_status_name(bitnet_status status) {
+const char* bitnet_status_name(int32_t status) {
     switch (status) {
         case BITNET_OK:
             return "BITNET_OK";

@@ -12,7 +12,7 @@ using namespace bitnet::library;
 
 namespace {
 
-LogitsOf logits_of(bitnet_logits_of which) {
+LogitsOf logits_of(int32_t which) {
     if (which == BITNET_LOGITS_ALL) return LogitsOf::all;
     if (which == BITNET_LOGITS_LAST) return LogitsOf::last;
     throw BadInput(std::to_string(int(which)) + " is no bitnet_logits_of");
@@ -48,7 +48,7 @@ int32_t bitnet_threads(const bitnet_session* session) {
     return guarded(__func__, [&] { return int32_t(sessions().get(session)->threads()); });
 }
 
-bitnet_status bitnet_prefill(bitnet_session* session, const int32_t* ids, int32_t n, bitnet_logits_of which) {
+bitnet_status bitnet_prefill(bitnet_session* session, const int32_t* ids, int32_t n, int32_t which) {
     return guarded(__func__, [&] {
         UsedSession(session)->run(ids, n, Step::prefill, logits_of(which));
         return BITNET_OK;

@@ -53,7 +53,7 @@ int32_t bitnet_token_type(const bitnet_model* model, int32_t id) {
     });
 }
 
-int32_t bitnet_special_token(const bitnet_model* model, bitnet_special which) {
+int32_t bitnet_special_token(const bitnet_model* model, int32_t which) {
     return guarded(__func__, [&] {
         const auto open = models().get(model);
         const Vocabulary& vocabulary = open->tokenizer().vocabulary();
