@@ -35,7 +35,7 @@ Summing summing_i2_s(const Product&, const Arithmetic&) { return {Sums::whole, E
 
 Summing summing_tq(const Product&, const Arithmetic& arithmetic) {
     if (is_neon(arithmetic.order)) return {Sums::one, Encoding::q8_k};
-    return {arithmetic.compiler == Compiler::gcc ? Sums::lanes : Sums::lanes_apart, Encoding::q8_k};
+    return {arithmetic.compiler == Compiler::gcc ? Sums::lanes : Sums::lanes_rounded, Encoding::q8_k};
 }
 
 // Q8_0 and Q5_0 are multiplied alike by dots and by tiles.  When llama.cpp loads Q4_0 and Q4_K on x86, it packs matrices
@@ -67,7 +67,7 @@ Summing summing_k(const Product& product, const Arithmetic& arithmetic, Sums dot
     if (is_neon(arithmetic.order)) return {std::nullopt, Encoding::q8_k};
     if (arithmetic.generation == Generation::bitnet_cpp || product.batch < fewest_tokens)
         return {dot, Encoding::q8_k};
-    return {arithmetic.compiler == Compiler::gcc ? Sums::tile : Sums::tile_apart, Encoding::q8_k};
+    return {arithmetic.compiler == Compiler::gcc ? Sums::tile : Sums::tile_rounded, Encoding::q8_k};
 }
 
 Summing summing_q6_k(const Product& product, const Arithmetic& arithmetic) {

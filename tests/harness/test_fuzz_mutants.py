@@ -1,4 +1,4 @@
-"""Mutants of our own formats and kernels, and the property that kills each within the normal budget."""
+"""Mutants of our own formats and kernels, and the contract that kills each within the normal budget."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from bitparity.formats.tl1 import TL1Format
 from bitparity.formats.tq2_0 import TQ20Format
 from bitparity.fuzz.addresses import addresses_implementation
 from bitparity.fuzz.cases import DEFINITIONS, SMALL_TL1, SMALL_TL2
+from bitparity.fuzz.contracts import CONTRACTS
 from bitparity.fuzz.implementations import Implementation, Operation, without_placement
 from bitparity.fuzz.own import numpy_implementation
-from bitparity.fuzz.properties import PROPERTIES
 from bitparity.fuzz.runner import Target, search
 
 EXAMPLES = 100  # the default of `bitparity fuzz`
@@ -222,7 +222,7 @@ MUTANTS = [
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.what)
 def test_mutant_is_killed_within_the_normal_budget(mutant: Mutant) -> None:
-    target = Target(PROPERTIES[mutant.killed_by], mutant.weight_format, mutant.subject())
+    target = Target(CONTRACTS[mutant.killed_by], mutant.weight_format, mutant.subject())
     outcome = search(target, examples=EXAMPLES, seed=0)
     assert outcome.counterexample is not None, f"{mutant.what} survived {mutant.killed_by}"
 
@@ -230,10 +230,10 @@ def test_mutant_is_killed_within_the_normal_budget(mutant: Mutant) -> None:
 @pytest.mark.parametrize("name", sorted({m.weight_format for m in MUTANTS}))
 def test_definition_survives_what_kills_its_mutants(name: str) -> None:
     subject = Implementation("same", numpy_implementation().functions, refuses=True)
-    for killer in {m.killed_by for m in MUTANTS if m.weight_format == name and m.killed_by in PROPERTIES}:
-        if all(subject.has(operation, name) for operation in PROPERTIES[killer].operations):
+    for killer in {m.killed_by for m in MUTANTS if m.weight_format == name and m.killed_by in CONTRACTS}:
+        if all(subject.has(operation, name) for operation in CONTRACTS[killer].operations):
             assert (
-                search(Target(PROPERTIES[killer], name, subject), examples=30, seed=0).counterexample is None
+                search(Target(CONTRACTS[killer], name, subject), examples=30, seed=0).counterexample is None
             )
     assert name in DEFINITIONS
 
@@ -300,7 +300,7 @@ def test_native_mutant_is_killed_within_the_normal_budget(what: str) -> None:
 
     kernel, name, killer = NATIVE_MUTANTS[what]
     mutant = native.implementation(_MutantKernels(_core.kernels, kernel, _WRAPPERS[what]), "portable")
-    outcome = search(Target(PROPERTIES[killer], name, mutant), examples=EXAMPLES, seed=0)
+    outcome = search(Target(CONTRACTS[killer], name, mutant), examples=EXAMPLES, seed=0)
     assert outcome.counterexample is not None, f"{what} survived {killer}"
 
 
@@ -366,8 +366,8 @@ def test_mutant_of_a_layout_is_killed_within_the_normal_budget(what: str) -> Non
     sound = numpy_implementation() if operation == "multiply" else addresses_implementation()
     functions = dict(sound.functions)
     functions[operation, name] = without_placement(partial(wrapper, sound.functions[operation, name]))
-    mutant = Target(PROPERTIES[killer], name, Implementation("mutant", functions))
+    mutant = Target(CONTRACTS[killer], name, Implementation("mutant", functions))
     outcome = search(mutant, examples=EXAMPLES, seed=0)
     assert outcome.counterexample is not None, f"{what} survived {killer}"
     assert "values differ" in outcome.counterexample.message  # and not an accident of the mutant's own
-    assert search(Target(PROPERTIES[killer], name, sound), examples=EXAMPLES, seed=0).counterexample is None
+    assert search(Target(CONTRACTS[killer], name, sound), examples=EXAMPLES, seed=0).counterexample is None

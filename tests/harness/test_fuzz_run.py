@@ -1,4 +1,4 @@
-"""The default search: every property on every implementation that is installed here."""
+"""The default search: every contract on every implementation that is installed here."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from bitparity.formats import FORMATS
 from bitparity.fuzz.campaign import replay_known
+from bitparity.fuzz.contracts import CONTRACTS
 from bitparity.fuzz.implementations import Implementation, Operation, find_implementations
-from bitparity.fuzz.properties import PROPERTIES
 from bitparity.fuzz.replay import snippet
 from bitparity.fuzz.runner import search, targets
 from bitparity.pytest_plugin import is_required
@@ -30,9 +30,9 @@ def implementations(pytestconfig: pytest.Config) -> Iterator[list[Implementation
         implementation.close()
 
 
-@pytest.mark.parametrize("name", [p.name for p in PROPERTIES.values() if p.group in GROUPS])
-def test_property_holds_in_every_implementation(name: str, implementations: list[Implementation]) -> None:
-    wanted = targets([PROPERTIES[name]], implementations)
+@pytest.mark.parametrize("name", [p.name for p in CONTRACTS.values() if p.group in GROUPS])
+def test_contract_holds_in_every_implementation(name: str, implementations: list[Implementation]) -> None:
+    wanted = targets([CONTRACTS[name]], implementations)
     if not wanted:
         pytest.skip(f"no implementation found here promises {name}")
     outcomes = [search(target, examples=EXAMPLES, seed=0) for target in wanted]

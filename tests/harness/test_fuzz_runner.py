@@ -14,12 +14,12 @@ from bitparity.errors import BadInput
 from bitparity.fuzz import campaign, known_defects
 from bitparity.fuzz.campaign import run_campaign
 from bitparity.fuzz.cases import BytesCase, ProductCase, WeightCase
+from bitparity.fuzz.contracts import CONTRACTS
 from bitparity.fuzz.failures import Failures
 from bitparity.fuzz.implementations import Implementation, pick
 from bitparity.fuzz.known_defects import KNOWN_DEFECTS, Builds, KnownDefect, lane_load
 from bitparity.fuzz.memory import Arena, MemoryBroken, Placement
 from bitparity.fuzz.own import numpy_implementation
-from bitparity.fuzz.properties import PROPERTIES
 from bitparity.fuzz.replay import replay, save_snippet, snippet
 from bitparity.fuzz.runner import Outcome, Target, search, targets
 from bitparity.fuzz.sessions import SessionCase
@@ -39,7 +39,7 @@ def _wrong_beyond(limit: int) -> Implementation:
 
 
 def _target(subject: Implementation) -> Target:
-    return Target(PROPERTIES["packs_as_defined"], "F32", subject)
+    return Target(CONTRACTS["packs_as_defined"], "F32", subject)
 
 
 def test_search_finds_and_shrinks_a_planted_fault() -> None:
@@ -128,7 +128,7 @@ def test_campaign_that_ran_nothing_exits_4() -> None:
 
 def test_search_looks_at_the_clock_before_every_case() -> None:
     looks = iter(range(10**6))
-    target = targets([PROPERTIES["packs_as_defined"]], [_wrong_beyond(10**9)])[0]
+    target = targets([CONTRACTS["packs_as_defined"]], [_wrong_beyond(10**9)])[0]
     outcome = search(target, examples=1000, seed=0, out_of_time=lambda: next(looks) > 7)
     assert outcome.examples == 7
 
@@ -250,7 +250,7 @@ def test_known_defects_cover_their_own_reproduction() -> None:
     assert KNOWN_DEFECTS
     for defect in KNOWN_DEFECTS:
         assert defect.covers(defect.case), defect
-        assert defect.property in PROPERTIES
+        assert defect.contract in CONTRACTS
         assert defect.trained
         assert defect.builds.words
 
@@ -262,7 +262,7 @@ def test_lane_load_is_reached_at_17_blocks_and_not_before() -> None:
 
 
 def test_targets_keep_the_definition_from_being_compared_with_itself() -> None:
-    names = {t.contract.name for t in targets(list(PROPERTIES.values()), [numpy_implementation()])}
+    names = {t.contract.name for t in targets(list(CONTRACTS.values()), [numpy_implementation()])}
     assert "packs_as_defined" not in names
     assert "keeps_ternary_weights" in names
 

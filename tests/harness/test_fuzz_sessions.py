@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bitparity.engine import Floats
+from bitparity.fuzz.contracts import CONTRACTS
+from bitparity.fuzz.contracts.base import Contract
 from bitparity.fuzz.implementations import Implementation
-from bitparity.fuzz.properties import PROPERTIES
-from bitparity.fuzz.properties.base import Property
 from bitparity.fuzz.runner import Outcome, Target, search
 from bitparity.fuzz.sessions import (
     CONTEXT,
@@ -26,11 +26,11 @@ from bitparity.fuzz.sessions import (
 from bitparity.registry import get_engine, with_every_kernel_set
 from bitparity.settings import read_settings
 
-WAYS = PROPERTIES["every_way_gives_the_straight_prefill"]
-UNDONE = PROPERTIES["nothing_undone_leaves_a_trace"]
+WAYS = CONTRACTS["every_way_gives_the_straight_prefill"]
+UNDONE = CONTRACTS["nothing_undone_leaves_a_trace"]
 
 
-def _search(subject: Implementation, contract: Property = WAYS, examples: int = 60) -> Outcome:
+def _search(subject: Implementation, contract: Contract = WAYS, examples: int = 60) -> Outcome:
     try:
         return search(Target(contract, "I2_S", subject), examples=examples, seed=0)
     finally:
@@ -51,14 +51,14 @@ def _opening(engine: Any, change: Any) -> Any:
 
 
 @pytest.mark.parametrize("contract", [WAYS, UNDONE], ids=lambda contract: contract.name)
-def test_engine_without_memory_of_its_way_survives(fake_engine: Any, contract: Property) -> None:
+def test_engine_without_memory_of_its_way_survives(fake_engine: Any, contract: Contract) -> None:
     outcome = _search(engine_under_test(fake_engine()), contract)
     assert outcome.counterexample is None
     assert outcome.examples == 60
 
 
 @pytest.mark.parametrize("contract", [WAYS, UNDONE], ids=lambda contract: contract.name)
-def test_rollback_that_forgets_one_token_too_few_is_found(fake_engine: Any, contract: Property) -> None:
+def test_rollback_that_forgets_one_token_too_few_is_found(fake_engine: Any, contract: Contract) -> None:
     def keep_one(session: Any) -> None:
         rollback = session.rollback
         session.rollback = lambda to: rollback(to if to == 0 else min(to + 1, session.position))
@@ -182,7 +182,7 @@ def test_sessions_are_searched_with_every_kernel_set(every_native: list[Implemen
 @pytest.mark.parametrize("name", WAYS.formats)
 @pytest.mark.parametrize("contract", [WAYS, UNDONE], ids=lambda contract: contract.name)
 def test_native_sessions_keep_their_contracts(
-    every_native: list[Implementation], contract: Property, name: str
+    every_native: list[Implementation], contract: Contract, name: str
 ) -> None:
     """With the best kernel set; tests/native/test_session.py walks with the others, the same to the bit."""
     native = every_native[0]

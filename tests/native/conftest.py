@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 
 import pytest
 
+from bitparity.model.bundled import bundled_model
 from bitparity_native import _core
+from native.bitnet_library import LIB, load_model, open_session
 from native.guarded import Guarded
 from native.models import ModelOf, model_maker
 
@@ -44,3 +47,19 @@ def order(request: pytest.FixtureRequest) -> str:
 def model_of(tmp_path_factory: pytest.TempPathFactory) -> ModelOf:
     """A synthetic model with the given fields of ModelSpec, made once."""
     return model_maker(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def model() -> Iterator[int]:
+    """Handle of the bundled model in libbitnet."""
+    handle = load_model(bundled_model())
+    yield handle
+    LIB.bitnet_model_free(handle)
+
+
+@pytest.fixture
+def session(model: int) -> Iterator[int]:
+    """Handle of an empty session of it."""
+    handle = open_session(model, context=128, threads=2)
+    yield handle
+    LIB.bitnet_session_free(handle)

@@ -16,7 +16,7 @@ from bitparity_native._core import kernels
 from native.guarded import Guarded
 from native.kernel_cases import EPS, MATMUL_SHAPES, same_bits
 
-Sums = Literal["lanes", "lanes_apart", "one"]
+Sums = Literal["lanes", "lanes_rounded", "one"]
 
 
 def ternary_case(rows: int, cols: int, tokens: int, kind: str) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
@@ -76,7 +76,7 @@ def test_i2_s_matmul_of_many_tokens_is_exact(
 @pytest.mark.parametrize("kind", ["random", "extreme", "zero"])
 @pytest.mark.parametrize("cols", [256, 512, 2560])
 @pytest.mark.parametrize(("rows", "tokens"), MATMUL_SHAPES)
-@pytest.mark.parametrize("kept", ["lanes", "lanes_apart", "one"])
+@pytest.mark.parametrize("kept", ["lanes", "lanes_rounded", "one"])
 @pytest.mark.parametrize("form", [TQ1_0, TQ2_0], ids=lambda f: f.name)
 def test_q8_k_matmul_is_exact_with_scales_of_one(
     kernel_set: str,
@@ -99,7 +99,7 @@ def test_q8_k_matmul_is_exact_with_scales_of_one(
     guarded.check()
 
 
-@pytest.mark.parametrize("kept", ["lanes", "lanes_apart", "one"])
+@pytest.mark.parametrize("kept", ["lanes", "lanes_rounded", "one"])
 @pytest.mark.parametrize("form", [TQ1_0, TQ2_0], ids=lambda f: f.name)
 def test_q8_k_matmul_applies_both_scales_of_a_block(kernel_set: str, form: TernaryFormat, kept: Sums) -> None:
     rng = np.random.default_rng(5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,26 +28,11 @@ from native.bitnet_library import (
     generation,
     ids_of,
     last_error,
-    load_model,
     logits_at,
     open_session,
 )
 
 PROMPT = "The function returns a list of"
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[int]:
-    handle = load_model(bundled_model())
-    yield handle
-    LIB.bitnet_model_free(handle)
-
-
-@pytest.fixture
-def session(model: int) -> Iterator[int]:
-    handle = open_session(model, context=128, threads=1)
-    yield handle
-    LIB.bitnet_session_free(handle)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from bitparity.engine import StageValue
+from bitparity.model import open_model
 from bitparity.model.bundled import bundled_model
 from bitparity.stages import StageFilter
 from bitparity.trace import TraceWriter, read_trace
@@ -28,25 +28,9 @@ from native.bitnet_library import (
     checked,
     ids_of,
     last_error,
-    load_model,
-    open_session,
 )
 
 TOKENS = [5, 17, 3, 200, 44]
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[int]:
-    handle = load_model(bundled_model())
-    yield handle
-    LIB.bitnet_model_free(handle)
-
-
-@pytest.fixture
-def session(model: int) -> Iterator[int]:
-    handle = open_session(model, context=64, threads=2)
-    yield handle
-    LIB.bitnet_session_free(handle)
 
 
 def run(session: int) -> None:
@@ -153,11 +137,9 @@ def test_metrics_count_tokens_and_memory_tells_what_is_held(session: int, model:
     assert (metrics.prefill_tokens, metrics.decode_tokens) == (6, 1)
     assert metrics.prefill_seconds > 0 < metrics.decode_seconds
     checked(LIB.bitnet_get_memory(session, ctypes.byref(memory)))
-    hyper = NativeEngine().open(bundled_model(), context=64, threads=1).info
-    from bitparity.model import open_model
-
-    n_embd_kv = open_model(bundled_model()).hyper.n_embd_kv
-    assert memory.cache_bytes == 2 * 2 * 64 * hyper.n_layer * n_embd_kv
+    hyper = open_model(bundled_model()).hyper
+    context, bytes_of_f16 = 128, 2
+    assert memory.cache_bytes == 2 * bytes_of_f16 * context * hyper.n_layer * hyper.n_embd_kv
     assert memory.logits_bytes == 4 * hyper.n_vocab
     assert memory.model_mapped_bytes == bundled_model().stat().st_size
     checked(LIB.bitnet_reset_metrics(session))

@@ -99,7 +99,7 @@ def _print(report: Report, missing: list[str], folder: Path) -> None:
         click.echo(f"not tested: {reason}")
     for known in report.known:
         defect = known.defect
-        what = f"{defect.implementation}: {defect.property}[{defect.weight_format}]"
+        what = f"{defect.implementation}: {defect.contract}[{defect.weight_format}]"
         why = f": {defect.explanation}" if known.is_due or known.message else ""
         click.echo(f"{_state(known)}: {what}{why}")
     for outcome in report.broken:
@@ -134,7 +134,7 @@ def _as_dict(report: Report, missing: list[str], seed: int) -> dict[str, Any]:
         "known": [
             {
                 "implementation": known.defect.implementation,
-                "contract": known.defect.property,
+                "contract": known.defect.contract,
                 "format": known.defect.weight_format,
                 "builds": known.defect.builds.words,
                 "is_due": known.is_due,

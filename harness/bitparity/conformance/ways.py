@@ -15,10 +15,10 @@ from bitparity.conformance.subject import Diary, Subject
 from bitparity.engine import Floats
 from bitparity.errors import EngineFailed
 from bitparity.formats import MODEL_FORMATS
+from bitparity.fuzz.contracts import CONTRACTS
+from bitparity.fuzz.contracts.base import Contract
+from bitparity.fuzz.contracts.sessions import NOISE_FACTOR
 from bitparity.fuzz.implementations import Implementation
-from bitparity.fuzz.properties import PROPERTIES
-from bitparity.fuzz.properties.base import Property
-from bitparity.fuzz.properties.sessions import NOISE_FACTOR
 from bitparity.fuzz.runner import Target, search
 from bitparity.fuzz.sessions import SessionsUnderTest
 from bitparity.fuzz.violation import Violation, expect
@@ -70,7 +70,7 @@ def rollback(subject: Subject) -> str:
     same call is to itself in a longer prompt)."""
     sessions = _Sessions(subject)
     repeat_noise = sessions.repeat_noise(_ANY)
-    _search(subject, PROPERTIES["nothing_undone_leaves_a_trace"], sessions)
+    _search(subject, CONTRACTS["nothing_undone_leaves_a_trace"], sessions)
     how = (
         EXACT if repeat_noise == 0 else f"within {NOISE_FACTOR} times its repeat noise of {repeat_noise:.2g}"
     )
@@ -81,7 +81,7 @@ def rollback(subject: Subject) -> str:
 def random_ways(subject: Subject) -> str:
     """Whatever prompts, single tokens, rollbacks and new beginnings lead to a position, its logits are those
     of one prompt, to rounding."""
-    _search(subject, PROPERTIES["every_way_gives_the_straight_prefill"], _Sessions(subject))
+    _search(subject, CONTRACTS["every_way_gives_the_straight_prefill"], _Sessions(subject))
     return f"on {EXAMPLES} random ways"
 
 
@@ -133,7 +133,7 @@ class _Sessions(SessionsUnderTest):
         return self._subject.limit / NOISE_FACTOR
 
 
-def _search(subject: Subject, contract: Property, sessions: SessionsUnderTest) -> None:
+def _search(subject: Subject, contract: Contract, sessions: SessionsUnderTest) -> None:
     """Try random ways; raises Violation for the shortest that breaks the contract, or what the engine did."""
     failed: list[EngineFailed] = []
 

@@ -2,7 +2,7 @@
 
 implementations.py        the implementations that are tested
 cases.py, strategies.py   the inputs
-properties/               the contracts that are checked
+contracts/                the contracts that are checked
 runner.py                 the search for a counterexample
 known_defects.py          defects of others that are known
 replay.py                 one case, run again

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from bitparity.fuzz.contracts import CONTRACTS
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.known_defects import KNOWN_DEFECTS, KnownDefect
-from bitparity.fuzz.properties import PROPERTIES
 from bitparity.fuzz.runner import Outcome, Target, failure_of, search, targets
 
 GROUPS = ("formats", "kernels", "sessions")
@@ -72,15 +72,15 @@ def run_campaign(
     database: Path | None = None,
     progress: Callable[[int, int, Target], None] = lambda done, total, target: None,
 ) -> Report:
-    """Search every property of the groups on every implementation; `progress` gets each target before it
+    """Search every contract of the groups on every implementation; `progress` gets each target before it
     runs.
 
     time_limit  seconds; every target may use an equal share of what the ones before it have left
     """
     end = None if time_limit is None else time.monotonic() + time_limit
     report = Report(known=replay_known(groups, implementations))
-    properties = [p for p in PROPERTIES.values() if p.group in groups]
-    wanted = targets(properties, implementations)
+    contracts = [c for c in CONTRACTS.values() if c.group in groups]
+    wanted = targets(contracts, implementations)
     for done, target in enumerate(wanted):
         if _is_past(end):
             report.skipped = wanted[done:]
@@ -106,7 +106,7 @@ def replay_known(groups: tuple[str, ...], implementations: list[Implementation])
     """Reproduce every known defect of the implementations that are here, in this build of them."""
     reports = []
     for defect in KNOWN_DEFECTS:
-        contract = PROPERTIES[defect.property]
+        contract = CONTRACTS[defect.contract]
         if contract.group not in groups:
             continue
         for implementation in implementations:  # functions and sessions of one engine share its name

@@ -42,7 +42,7 @@ class KnownDefect:
     """
 
     implementation: str
-    property: str
+    contract: str
     weight_format: str
     case: Any
     explanation: str
@@ -352,8 +352,8 @@ KNOWN_DEFECTS: tuple[KnownDefect, ...] = (
 )
 
 
-def defects_of(build: Implementation, property_name: str, weight_format: str) -> list[KnownDefect]:
+def defects_of(build: Implementation, contract_name: str, weight_format: str) -> list[KnownDefect]:
     """The known defects that this build of an implementation has."""
-    wanted = (build.name, property_name, weight_format)
-    named = [d for d in KNOWN_DEFECTS if (d.implementation, d.property, d.weight_format) == wanted]
+    wanted = (build.name, contract_name, weight_format)
+    named = [d for d in KNOWN_DEFECTS if (d.implementation, d.contract, d.weight_format) == wanted]
     return [defect for defect in named if defect.builds.include(build)]

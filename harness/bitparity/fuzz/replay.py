@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bitparity.errors import BadInput
+from bitparity.fuzz.contracts import CONTRACTS
 from bitparity.fuzz.implementations import find_implementations, pick
-from bitparity.fuzz.properties import PROPERTIES
 from bitparity.fuzz.runner import Counterexample, Target
 from bitparity.fuzz.sessions import engines
 from bitparity.settings import read_settings
@@ -15,10 +15,10 @@ from bitparity.settings import read_settings
 
 def replay(*, implementation: str, contract: str, weight_format: str, case: Any) -> None:
     """Return if the implementation keeps the contract; else raise what it raises, or Violation."""
-    if contract not in PROPERTIES:
-        raise BadInput(f"no contract is named {contract!r}; there are {', '.join(PROPERTIES)}")
+    if contract not in CONTRACTS:
+        raise BadInput(f"no contract is named {contract!r}; there are {', '.join(CONTRACTS)}")
     settings = read_settings()
-    wanted = PROPERTIES[contract]
+    wanted = CONTRACTS[contract]
     found = engines(settings) if wanted.group == "sessions" else find_implementations(settings)[0]
     subject = pick(found, implementation)
     try:
@@ -34,7 +34,7 @@ def snippet(found: Counterexample) -> str:
     message = "\n".join(f"# {line}" for line in found.message.splitlines())
     return (
         f"# {target.name}\n"
-        f"# contract: {target.contract.contract}\n"
+        f"# contract: {target.contract.words}\n"
         f"{message}\n"
         f"from {type(found.case).__module__} import {type(found.case).__name__}\n"
         "from bitparity.fuzz.replay import replay\n\n"

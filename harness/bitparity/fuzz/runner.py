@@ -1,4 +1,4 @@
-"""Search one target - a property, a format, an implementation - for a counterexample, and shrink it.
+"""Search one target - a contract, a format, an implementation - for a counterexample, and shrink it.
 
 Failures of earlier runs are tried before new cases are looked for.
 """
@@ -12,10 +12,10 @@ from typing import Any
 
 import hypothesis
 
+from bitparity.fuzz.contracts.base import Contract
 from bitparity.fuzz.failures import Failures
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.known_defects import defects_of
-from bitparity.fuzz.properties.base import Property
 
 FIRST_CHUNK, CHUNK = 25, 250  # examples of one seed: few at first, cases may be slow
 PHASES = (
@@ -28,7 +28,7 @@ PHASES = (
 
 @dataclass(frozen=True)
 class Target:
-    contract: Property
+    contract: Contract
     weight_format: str
     implementation: Implementation
 
@@ -44,7 +44,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Counterexample:
-    """The shrunk case and the words of the implementation or of the property."""
+    """The shrunk case and the words of the implementation or of the contract."""
 
     target: Target
     case: Any
@@ -54,21 +54,21 @@ class Counterexample:
 @dataclass(frozen=True)
 class Outcome:
     target: Target
-    examples: int  # cases that the property really ran on, shrinking included
+    examples: int  # cases that the check really ran on, shrinking included
     counterexample: Counterexample | None
 
 
 def targets(
-    properties: list[Property], implementations: list[Implementation], formats: set[str] | None = None
+    contracts: list[Contract], implementations: list[Implementation], formats: set[str] | None = None
 ) -> list[Target]:
-    """Every property with every format and implementation that has what it needs."""
+    """Every contract with every format and implementation that has what it needs."""
     return [
         target
-        for p in properties
-        for name in p.formats
+        for c in contracts
+        for name in c.formats
         if formats is None or name in formats
         for i in implementations
-        if p.applies(i) and (target := Target(p, name, i)).has_operations
+        if c.applies(i) and (target := Target(c, name, i)).has_operations
     ]
 
 

@@ -27,7 +27,7 @@ from bitparity.fuzz.cases import (
 
 T = TypeVar("T")
 Case = TypeVar("Case")
-MAX_VALUES = 1 << 12  # of one matrix in the format properties
+MAX_VALUES = 1 << 12  # of one matrix in the contracts of formats
 SEEDS = 1 << 16
 F16_SMALLEST_NORMAL = 2.0**-14
 F16_EDGES = (65504.0, 65520.0, F16_SMALLEST_NORMAL, 2.0**-24, 2.0**-25)

@@ -1,4 +1,4 @@
-"""What a property raises when an implementation breaks its contract."""
+"""What a check raises when an implementation breaks its contract."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SAMPLES = 5
 
 
 class Violation(AssertionError):
-    """The implementation under test broke the property; the message says how, coarse to fine."""
+    """The implementation under test broke the contract; the message says how, coarse to fine."""
 
 
 def expect(condition: bool, message: str) -> None:

@@ -97,7 +97,7 @@ constexpr int tile_step(Order order, Format format) {
 //   whole an integer of the whole row, which is scaled in the end
 //   lanes of a block with integers and scales, the integers are summed in eight lanes (e % 32) / 4; the sums times the
 //         scales are added to float lanes by fma, and these are added by halves.  AVX-512 builds of ggml do the same.
-//   lanes_apart
+//   lanes_rounded
 //         the same, but the sums times the scales are rounded before they are added
 //         A block of Q1_0 adds the lanes of its four Q8_0 blocks times their scales before it scales them.
 //   lanes_offset
@@ -107,19 +107,19 @@ constexpr int tile_step(Order order, Format format) {
 //         A block of Q2_0 adds up two Q8_0 blocks, each times its scale, before it scales them.
 //   one_in_parts
 //         the same with the integers of every 64 weights of Q4_K
-//   tile_apart
+//   tile_rounded
 //         a tile of K-quants is one float sum too, to which a block's integer times its weights' scale, a float, times
-//         its activations' scale is added; in a tile by fma, in tile_apart rounded before
+//         its activations' scale is added; in a tile by fma, in tile_rounded rounded before
 // Leasts (Q4_1, Q4_K) have sums of their own: one float sum by fma, or in lanes of Q4_K four, those of 64 elements in
 // each.  In tiles they are taken from each block.
 enum class Sums : std::uint8_t {
     dot,
     dot_gcc,
     tile,
-    tile_apart,
+    tile_rounded,
     whole,
     lanes,
-    lanes_apart,
+    lanes_rounded,
     lanes_offset,
     one,
     one_in_parts

@@ -15,8 +15,8 @@ constinit const MatMuls of_codes = matmuls({
     {Format::i2_s, Sums::whole, multiply<I2S, 4, 4, 4>},
     {Format::tq1_0, Sums::lanes, multiply<Q8K<Tq1, true>::Tile, 1, 1, 4>},
     {Format::tq2_0, Sums::lanes, multiply<Q8K<Tq2, true>::Tile, 1, 1, 4>},
-    {Format::tq1_0, Sums::lanes_apart, multiply<Q8K<Tq1, false>::Tile, 1, 1, 4>},
-    {Format::tq2_0, Sums::lanes_apart, multiply<Q8K<Tq2, false>::Tile, 1, 1, 4>},
+    {Format::tq1_0, Sums::lanes_rounded, multiply<Q8K<Tq1, false>::Tile, 1, 1, 4>},
+    {Format::tq2_0, Sums::lanes_rounded, multiply<Q8K<Tq2, false>::Tile, 1, 1, 4>},
 });
 
 constinit const OrderedKernels in_sixteen{

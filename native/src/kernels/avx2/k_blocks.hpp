@@ -139,7 +139,7 @@ __m256i sum_leasts(const KBlock& w, __m256i block_sums) {
     return _mm256_madd_epi16(block_sums, _mm256_cvtepi8_epi16(w.part_leasts));
 }
 
-enum class Way { lanes, lanes_offset, one, one_in_parts, tile, tile_apart };
+enum class Way { lanes, lanes_offset, one, one_in_parts, tile, tile_rounded };
 
 // What is added up for one row and one token.
 template <typename Block, Way way>

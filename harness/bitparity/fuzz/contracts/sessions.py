@@ -8,8 +8,8 @@ from hypothesis.strategies import SearchStrategy
 
 from bitparity.compare.metrics import relative_l2
 from bitparity.formats import MODEL_FORMATS
+from bitparity.fuzz.contracts.base import contract
 from bitparity.fuzz.implementations import Implementation
-from bitparity.fuzz.properties.base import contract
 from bitparity.fuzz.sessions import SessionCase, SessionsUnderTest, Step, walk
 from bitparity.fuzz.violation import expect
 

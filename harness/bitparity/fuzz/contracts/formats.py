@@ -8,9 +8,9 @@ from bitparity.errors import BadInput, ShapeError
 from bitparity.formats import ACTIVATIONS, DENSE, FLOATS, TERNARY
 from bitparity.formats.base import Bytes, Floats
 from bitparity.fuzz.cases import DEFINITIONS, BytesCase, WeightCase
+from bitparity.fuzz.contracts.base import contract, is_another, promises_to_refuse, writes_memory
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.memory import Placement
-from bitparity.fuzz.properties.base import contract, is_another, promises_to_refuse, writes_memory
 from bitparity.fuzz.strategies import (
     moderate_weights,
     packed_bytes,

@@ -1,4 +1,4 @@
-"""What a property is, and the table of all of them."""
+"""What a contract is, and the table of all of them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Applies = Callable[[Implementation], bool]
 
 
 @dataclass(frozen=True)
-class Property:
-    """One contract, checked on one case for one format and one implementation.
+class Contract:
+    """A promise, checked on one case for one format and one implementation.
 
     cases   format -> strategy
     check   raises Violation (or whatever the implementation raises) when the contract is broken
@@ -34,11 +34,11 @@ class Property:
     applies: Applies
 
     @property
-    def contract(self) -> str:
+    def words(self) -> str:
         return " ".join((self.check.__doc__ or "").split())
 
 
-PROPERTIES: dict[str, Property] = {}
+CONTRACTS: dict[str, Contract] = {}
 
 
 def is_another(implementation: Implementation) -> bool:
@@ -69,11 +69,11 @@ def contract(
     cases: Callable[[str], SearchStrategy[Any]],
     applies: Applies = everyone,
 ) -> Callable[[Check], Check]:
-    """Register a check under its own name; its docstring is the contract."""
+    """Register a check under its own name; its docstring is the words of the contract."""
 
     def register(check: Check) -> Check:
         name = check.__name__
-        PROPERTIES[name] = Property(name, group, operations, formats, cases, check, applies)
+        CONTRACTS[name] = Contract(name, group, operations, formats, cases, check, applies)
         return check
 
     return register

@@ -11,10 +11,10 @@ from bitparity.errors import BadInput
 from bitparity.formats import TERNARY
 from bitparity.formats.base import Bytes, TernaryFormat
 from bitparity.fuzz.cases import DEFINITIONS, BytesCase, ProductCase
+from bitparity.fuzz.contracts.base import contract, in_process, writes_memory
+from bitparity.fuzz.contracts.formats import any_bytes, legal_bytes
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.memory import PLAIN, Placement
-from bitparity.fuzz.properties.base import contract, in_process, writes_memory
-from bitparity.fuzz.properties.formats import any_bytes, legal_bytes
 from bitparity.fuzz.strategies import packed_bytes, products
 from bitparity.fuzz.violation import expect_equal
 
