@@ -70,7 +70,7 @@ $(SANITIZED): sanitize-%: $(READY)
 
 # Without build isolation the compiler sees the same paths each time, and only what changed is compiled.
 $(READY): $(VENV)/tools $(VENV)/modules $(INSTALLED)
-	$(PIP) install --no-build-isolation --editable '.[llama-cpp,lint]'
+	$(PIP) install --no-build-isolation --editable '.[llama-cpp,sweep,report,lint]'
 	@touch $@
 
 $(VENV)/tools:
