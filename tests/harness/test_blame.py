@@ -39,6 +39,7 @@ from harness.blame_cases import (
         ("bitnet-b1.58", "TQ1_0"),
         ("bitnet-25", "F16"),
         ("llama", "TQ2_0"),
+        ("llama", "Q2_0"),
         ("llama", "F32"),
     ],
 )

@@ -123,6 +123,33 @@ def test_every_stage_of_other_shapes_and_heads(
     check(model_of(**fields), arithmetic)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"rope_scaling": "linear", "rope_factor": 3.0},
+        {"rope_scaling": "yarn", "rope_factor": 4.0, "original_context": 128, "rope_base": 1e6},
+        {"rope_scaling": "yarn", "rope_factor": 3.0, "original_context": 4096},
+    ],
+    ids=lambda fields: "-".join(map(str, fields.values())),
+)
+def test_stretched_rotation_of_late_positions_is_within_what_roundings_explain(
+    model_of: ModelOf, fields: dict[str, object]
+) -> None:
+    path = model_of(arch="qwen3", n_layer=1, key_length=128, **fields)
+    positions = np.arange(300)
+    session = NativeEngine(arithmetic="llama.cpp").open(path, context=len(positions), threads=1)
+    values = {}
+    with session.tap(StageFilter.parse("0:*"), lambda v: values.update({v.stage: np.array(v.values)})):
+        session.prefill([int(i) for i in positions])
+    definition = Definition.of(open_model(path), arithmetic_named("llama.cpp"))
+    place = Place(0, positions, len(positions))
+    for stage, before in (("q_rope", "q_norm"), ("k_rope", "k_norm")):
+        inputs = {before: values[before].astype(np.float64)}
+        expected = definition.compute(stage, place, inputs)
+        allowed = allowed_error(definition, stage, place, inputs, expected)
+        assert (np.abs(values[stage] - expected) <= allowed).all()
+
+
 def with_norm_of_heads(after: str) -> Architecture:
     """Llama with an RMSNorm of every head behind a stage, named like a stage of the vocabulary."""
     norm = GraphStage("attn_sub_norm", "norm", (after,), "attn_sub_norm")

@@ -91,12 +91,19 @@ def _residual(of: Evaluated) -> Doubles:
 
 
 def _rope(of: Evaluated) -> Doubles:
-    """cos and sin 1 unit in the last place (2 u), product u, difference u: 4 u of each of the two terms."""
+    """cos and sin 1 unit in the last place (2 u), product u, difference u: 4 u of each of the two terms.
+
+    YaRN multiplies cos and sin, u, and makes an angle of two products, one of which may stay unrounded: up to
+    2 u of the angle.
+    """
     hyper, out = of.definition.hyper, of.definition.split_heads(of.expected)
     first, second = ops.pair_dimensions(hyper.rope_dim // 2, hyper.rope_pairs)
     allowed = np.zeros_like(out)
     length = np.hypot(out[..., first], out[..., second])
-    allowed[..., first] = allowed[..., second] = 4 * np.sqrt(2) * U * length + SMALLEST
+    each = 4 * np.sqrt(2) * np.ones((len(out), 1, 1))
+    if hyper.rope_scaling is not None and hyper.rope_scaling.kind == "yarn":
+        each = 5 * np.sqrt(2) + 2 * np.abs(of.definition.angles(of.place))[:, None, :]
+    allowed[..., first] = allowed[..., second] = each * U * length + SMALLEST
     return allowed.reshape(of.expected.shape)
 
 
@@ -168,20 +175,23 @@ def _matmul(of: Evaluated) -> Doubles:
         return _ternary_in_floats(matrix, of)
     if matrix.activations == PER_TOKEN:  # integers are exact; / s and * scale round, or scale / s does before
         return 3 * U * np.abs(of.expected) + SMALLEST
+    if matrix.activations == "Q8_0":  # a block's integers are exact, and added in LANES floats at most
+        return _ternary_in_floats(matrix, of, floats_of=ops.Q8_0_BLOCK // LANES)
     return _q8_k(matrix, of)
 
 
-def _ternary_in_floats(matrix: Ternary, of: Evaluated) -> Doubles:
+def _ternary_in_floats(matrix: Ternary, of: Evaluated, floats_of: int = 1) -> Doubles:
     """Engines that are no build of ggml may multiply and add in float32: activations, weights, or both.
 
     Each term is then rounded three times, two of them in making its factors.
+    floats_of  products that are summed exactly before they are added as one float
     """
     values = operand(matrix, of.inputs[0], of.definition.arithmetic, of.place.rows)
     terms = np.empty_like(of.expected)
     for first in range(0, matrix.rows, ROWS_AT_ONCE):
         rows = list(range(first, min(first + ROWS_AT_ONCE, matrix.rows)))
         terms[:, rows] = np.sqrt((values * values) @ (matrix.select(rows) ** 2).T)
-    return sum_error(values.shape[1], terms, of.expected) + 3 * U * terms
+    return sum_error(values.shape[1] // floats_of, terms, of.expected) + 3 * U * terms
 
 
 def _dense(matrix: Dense, of: Evaluated) -> Doubles:

@@ -177,14 +177,16 @@ class Definition:
 
     def angles(self, place: Place) -> Doubles:
         """RoPE angles of every position, (n, rope_dim / 2)."""
-        make = ops.rope_angles_by_recurrence if self.arithmetic.rope_by_recurrence else ops.rope_angles
-        hyper = self.hyper
+        hyper, in_singles = self.hyper, self.arithmetic.rope_by_recurrence
+        make = ops.rope_angles_by_recurrence if in_singles else ops.rope_angles
         if hyper.is_windowed(place.layer):
             return make(place.positions, hyper.rope_dim, hyper.windowed_rope_base, None)
         angles = make(place.positions, hyper.rope_dim, hyper.rope_base, self.weights.rope_factors)
         if hyper.rope_scaling is None:
             return angles
-        return ops.scale_angles(angles, hyper.rope_scaling, hyper.rope_dim, hyper.rope_base)
+        return ops.scale_angles(
+            angles, hyper.rope_scaling, hyper.rope_dim, hyper.rope_base, in_singles=in_singles
+        )
 
     def round_q(self, place: Place, q: Doubles) -> Doubles:
         return ops.round_to(q, self.arithmetic.q_type(place.rows, self.hyper.n_head))

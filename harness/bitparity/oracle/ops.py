@@ -260,21 +260,26 @@ def rope_angles_by_recurrence(
     return angles.astype(np.float64)
 
 
-def scale_angles(angles: Doubles, scaling: RopeScaling, rope_dim: int, base: float) -> Doubles:
+def scale_angles(
+    angles: Doubles, scaling: RopeScaling, rope_dim: int, base: float, *, in_singles: bool = False
+) -> Doubles:
     """Angles of RoPE stretched to a longer context: divided, or by YaRN, [5] section 3.2.
 
     As in the code of its authors, the ramp between both kinds of pairs is linear in the pair's number.
 
-    angles (n, rope_dim / 2), as without scaling; returns the same shape
+    angles      (n, rope_dim / 2), as without scaling; returns the same shape
+    in_singles  computes in float32 as ggml does (rope_yarn), which rounds an angle of p radians by p * 6e-8;
+                what its compiler makes of a * b + c * d is left open, which is as much again
     """
-    divided = angles / scaling.factor
+    number = np.float32 if in_singles else np.float64
+    unscaled = angles.astype(number)
+    divided = number(1) / number(scaling.factor) * unscaled
     if scaling.kind == "linear":
-        return divided
+        return divided.astype(np.float64)
     low, high = scaling.blended_pairs(rope_dim, base)
-    pairs = np.arange(rope_dim // 2)
-    left_alone = 1 - np.clip((pairs - low) / max(0.001, high - low), 0, 1)
-    out: Doubles = divided * (1 - left_alone) + angles * left_alone
-    return out
+    pairs = np.arange(rope_dim // 2, dtype=number)
+    left_alone = 1 - np.clip((pairs - number(low)) / number(max(0.001, high - low)), 0, 1)
+    return (divided * (1 - left_alone) + unscaled * left_alone).astype(np.float64)
 
 
 def pair_dimensions(count: int, pairs: Pairs) -> tuple[Positions, Positions]:
