@@ -32,6 +32,11 @@ KNOWN = {
     "Falcon-E-1B-Instruct": (1.7, 219),
     "Falcon-E-3B-Base": (3.0, None),
     "Falcon-E-3B-Instruct": (3.0, None),
+    "BitNet-embedding-0.6B": (0.596, None),
+    "BitNet-embedding-270M": (0.268, None),
+    "Ternary-Bonsai-1.7B": (1.72, None),
+    "Ternary-Bonsai-4B": (4.02, None),
+    "Ternary-Bonsai-8B": (8.19, None),
 }
 
 
@@ -54,6 +59,13 @@ def test_shrunk_twin_has_the_metadata_of_the_published_file(name: str, tmp_path:
     assert metadata.get("tokenizer.ggml.pre") == full.vocabulary.pre
     assert metadata["tokenizer.ggml.model"] == full.vocabulary.model
     assert metadata.get("tokenizer.ggml.add_bos_token") == full.vocabulary.add_bos
+    assert metadata.get("tokenizer.ggml.add_eos_token") == full.vocabulary.add_eos
+    assert metadata.get("tokenizer.ggml.add_space_prefix") == full.vocabulary.add_space_prefix
+    assert ("tokenizer.ggml.bos_token_id" in metadata) == full.vocabulary.has_bos
+    assert {t.format for t in model.tensors.values() if len(t.shape) == 1} == {full.norm_format}
+    assert model.weights.token_embd.format == full.head_format
+    assert metadata.get(f"{model.hyper.architecture.gguf_name}.pooling_type") == full.pooling_type
+    assert ("pooled" in model.hyper.architecture.by_name) == (full.pooling_type is not None)
     assert (model.hyper.rope_base, model.hyper.norm_eps) == pytest.approx((full.rope_base, full.norm_eps))
     assert model.hyper.n_head * full.n_head_kv == model.hyper.n_head_kv * full.n_head
     assert model.weights.head_is_tied == full.tied

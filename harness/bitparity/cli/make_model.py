@@ -12,7 +12,7 @@ from bitparity.architectures import ARCHITECTURES
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.quantize import report_written
-from bitparity.formats import DENSE, WRITTEN
+from bitparity.formats import OF_HEADS, WRITTEN
 from bitparity.model import open_model
 from bitparity.model.presets import PRESETS, PUBLISHED, preset_named
 from bitparity.model.synthetic import make_model
@@ -47,7 +47,7 @@ def _list_presets(ctx: click.Context, option: click.Parameter, asked: bool) -> N
 @click.option("--vocab", "n_vocab", type=int, help="Number of tokens.")
 @click.option("--context", "context_length", type=int)
 @click.option("--to", "weight_format", help=f"Weight format of the projections: {', '.join(WRITTEN)}.")
-@click.option("--head-format", help=f"Of the embedding and the head: {', '.join(DENSE)}.")
+@click.option("--head-format", help=f"Of the embedding and the head: {', '.join(OF_HEADS)}.")
 @click.option("--tied/--dedicated", default=None, help="Head: the embedding itself, or a tensor of its own.")
 @click.option("--embedding-transposed", is_flag=True, default=None, help="Store the embedding as [H, V].")
 @click.option("--key-length", type=int, help="Width of a head, where the heads do not share the width.")

@@ -10,7 +10,7 @@ from bitparity.cli.kernel_config import kernel_config_option
 from bitparity.cli.model_file import model_file
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
-from bitparity.formats import DENSE, WRITTEN
+from bitparity.formats import OF_HEADS, WRITTEN
 from bitparity.formats.table_lookup import Tilings
 from bitparity.model import open_model
 from bitparity.model.convert import convert
@@ -24,7 +24,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.argument("target", type=_FILE)
 @click.option("--to", "weight_format", required=True, help=f"{', '.join(WRITTEN)}.")
 @click.option(
-    "--head", "head_format", help=f"Of the embedding and the head: {', '.join(DENSE)}; else as they are."
+    "--head", "head_format", help=f"Of the embedding and the head: {', '.join(OF_HEADS)}; else as they are."
 )
 @click.option("--json", "json_file", type=OutputFile(), help="Write what was done here.")
 @kernel_config_option

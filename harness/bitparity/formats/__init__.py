@@ -52,6 +52,7 @@ class Row:
                  multiplies
     run_by       references that run models in it; native says itself for which formats it has kernels
     is_stored    files have tensors of it, with its type id; other formats can only be asked for by name
+    has_heads    files have embeddings and heads in it although it is ternary
     """
 
     format: WeightFormat
@@ -59,6 +60,7 @@ class Row:
     activations: str | None = None
     run_by: tuple[str, ...] = ()
     is_stored: bool = True
+    has_heads: bool = False
 
 
 _BOTH = ("bitnet.cpp", "llama.cpp")
@@ -71,7 +73,7 @@ _TABLE = (
     Row(TQ2_0, file_type=37, activations="Q8_K", run_by=_BOTH),
     Row(TL1, file_type=38, activations="I8_S"),  # run by builds of bitnet.cpp for the shapes at hand only
     Row(TL2, file_type=39, activations="I8_S"),
-    Row(Q2_0, file_type=41, activations="Q8_0", run_by=("llama.cpp",)),
+    Row(Q2_0, file_type=41, activations="Q8_0", run_by=("llama.cpp",), has_heads=True),
     Row(Q2_0_G128, is_stored=False),  # under the type id of Q2_0
     Row(Q1_0, file_type=40, activations="Q8_0", run_by=("llama.cpp",)),
     Row(Q8_0, file_type=7, activations="Q8_0", run_by=_BOTH),
@@ -129,7 +131,8 @@ def formats_run_by(engine: str) -> frozenset[str]:
 FLOATS = tuple(name for name in FORMATS if isinstance(FORMATS[name], FloatFormat))
 TERNARY = tuple(name for name in FORMATS if is_ternary(FORMATS[name]))
 MULTIPLIED = tuple(name for name, row in ROWS.items() if row.activations)
-DENSE = tuple(name for name in MULTIPLIED if name not in TERNARY)  # of embeddings and heads
+DENSE = tuple(name for name in MULTIPLIED if name not in TERNARY)
+OF_HEADS = (*DENSE, *(name for name, row in ROWS.items() if row.has_heads))  # and of embeddings
 ACTIVATIONS = {row.activations for row in _TABLE if row.activations}.difference(MULTIPLIED)
 WRITTEN = tuple(name for name, row in ROWS.items() if row.is_stored and name not in ACTIVATIONS)
 # Formats of a bundled model, in the order in which engines are asked to run them.  BitNet models are

@@ -21,7 +21,7 @@ import numpy as np
 
 from bitparity.errors import BadInput
 from bitparity.files import refuse_to_overwrite
-from bitparity.formats import DENSE, FLOATS, ROWS, get_format, is_ternary, with_tilings
+from bitparity.formats import FLOATS, OF_HEADS, ROWS, get_format, is_ternary, with_tilings
 from bitparity.formats.base import Bytes, Codes, Floats, WeightFormat
 from bitparity.formats.table_lookup import Tilings
 from bitparity.model import open_model
@@ -57,8 +57,8 @@ def convert(
     new_format = with_tilings(weight_format, tilings)
     new_head = get_format(head_format) if head_format else None
     require_storable(weight_format)
-    if head_format not in (None, *DENSE):
-        raise BadInput(f"the head format {head_format!r} is none of {', '.join(DENSE)}")
+    if head_format not in (None, *OF_HEADS):
+        raise BadInput(f"the head format {head_format!r} is none of {', '.join(OF_HEADS)}")
     fields = {key: file.raw_field(key) for key in file.metadata}
     fields["general.file_type"] = uint32_field(ROWS[weight_format].file_type)
     plans = [_plan(model, tensor, new_format, new_head) for tensor in model.tensors.values()]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from math import lcm
 
 from bitparity.errors import BadInput
+from bitparity.model.hyperparameters import POOLS_LAST_TOKEN
 from bitparity.model.synthetic import ModelSpec
 from bitparity.model.synthetic_vocabulary import VocabularyKind
 
@@ -54,6 +55,28 @@ _FALCON_E = ModelSpec(
     norm_eps=1e-6, vocabulary=VocabularyKind(pre="falcon_e", add_bos=None),
 )  # fmt: skip
 
+_QWEN_WORDS = VocabularyKind(pre="qwen2", add_bos=None, add_eos=True, has_bos=False)
+_EMBEDDING_06B = ModelSpec(
+    "qwen3-bitnet", 28, 1024, 16, 8, 3072, 151_936, key_length=128, context_length=32_768, rope_base=1e6,
+    norm_eps=1e-6, norm_format="F16", pooling_type=POOLS_LAST_TOKEN, vocabulary=_QWEN_WORDS,
+    name="bitnet-embedding-0.6b",
+)  # fmt: skip
+_EMBEDDING_270M = ModelSpec(
+    "gemma3-bitnet", 18, 640, 4, 1, 2048, 262_144, key_length=256, context_length=32_768, norm_eps=1e-6,
+    norm_format="F16", pooling_type=POOLS_LAST_TOKEN, name="bitnet-embedding-270m",
+    vocabulary=VocabularyKind("llama", pre="default", add_bos=None, add_space_prefix=False),
+)  # fmt: skip
+_BONSAI_8B = ModelSpec(
+    "qwen3", 36, 4096, 32, 8, 12_288, 151_669, weight_format="Q2_0", head_format="Q2_0", tied=False,
+    key_length=128, context_length=65_536, rope_base=1e6, rope_scaling="yarn", rope_factor=4.0,
+    original_context=16_384, norm_eps=1e-6, vocabulary=replace(_QWEN_WORDS, add_bos=False, add_eos=None),
+)  # fmt: skip
+
+_BONSAI_SIZES = {
+    "1.7B": replace(_BONSAI_8B, n_layer=28, n_embd=2048, n_head=16, n_ff=6144, tied=True),
+    "4B": replace(_BONSAI_8B, n_embd=2560, n_ff=9728, tied=True),
+    "8B": _BONSAI_8B,
+}
 _FALCON3_SIZES = {
     "1B": _FALCON3,
     "3B": replace(_FALCON3, n_layer=22, n_embd=3072, n_head=12, n_ff=9216, context_length=32_768),
@@ -67,6 +90,17 @@ _FALCON3_SOURCE = f"its config.json as others list it; {_CONVERTER}; context len
 _FALCON_E_SOURCE = {
     "1B": "tensor counts of microsoft/BitNet#268; feed-forward and KV heads from the 666 MB of the file",
     "3B": "its config.json as others list it; tensor counts of microsoft/BitNet#622",
+}
+_EMBEDDING_SOURCE = (
+    "microsoft/BitNet docs/bitnet-embeddings-i2s-guide.md; keys and F16 norms as its "
+    "utils/convert-bitnet-embedding-to-gguf.py writes them"
+)
+_BONSAI_SOURCE = {
+    "8B": "its model card, and the keys of the 1-bit file of the same shape as Ollama lists them; "
+    "Q2_0 in llama.cpp's blocks of 64",
+} | {
+    size: "its model card and the shape of Qwen3 that it names; RoPE and context length are those of the 8B"
+    for size in ("1.7B", "4B")
 }
 
 PUBLISHED: dict[str, Published] = {
@@ -100,6 +134,13 @@ PUBLISHED: dict[str, Published] = {
         for size, spec in _FALCON_E_SIZES.items()
         for variant in ("Base", "Instruct")
     },
+    "BitNet-embedding-0.6B": Published(_EMBEDDING_06B, _EMBEDDING_SOURCE),
+    "BitNet-embedding-270M": Published(_EMBEDDING_270M, _EMBEDDING_SOURCE),
+    **{
+        name: Published(replace(_BONSAI_SIZES[size], name=name), source)
+        for size, source in _BONSAI_SOURCE.items()
+        for name in (f"Ternary-Bonsai-{size}",)
+    },
 }  # fmt: skip
 
 
@@ -116,11 +157,13 @@ def shrunk(spec: ModelSpec) -> ModelSpec:
     """The same architecture, metadata and proportions with two layers, a few heads and a small vocabulary.
 
     Heads keep their share of KV heads; widths are multiples of 256, which every ternary format takes.
+    TL2, whose kernels are made for the published shape, becomes I2_S.
     """
     n_head_kv = min(2, spec.n_head_kv)
     n_head = n_head_kv * (spec.n_head // spec.n_head_kv)
     step = lcm(256, n_head)
     n_embd = step * -(-n_head * 32 // step)
+    context_length = 512
     return replace(
         spec,
         n_layer=2,
@@ -129,6 +172,7 @@ def shrunk(spec: ModelSpec) -> ModelSpec:
         n_head_kv=n_head_kv,
         n_ff=256 * max(2, round(n_embd * spec.n_ff / spec.n_embd / 256)),
         n_vocab=1024,
-        weight_format="I2_S",
-        context_length=512,
+        weight_format="I2_S" if spec.weight_format == "TL2" else spec.weight_format,
+        context_length=context_length,
+        original_context=round(context_length / spec.rope_factor),
     )

@@ -16,7 +16,7 @@ import numpy as np
 from bitparity.architectures import architecture_named
 from bitparity.architectures.graph import Architecture, BlockWeight, axis_size
 from bitparity.errors import BadInput
-from bitparity.formats import DENSE, ROWS, get_format, is_ternary
+from bitparity.formats import FLOATS, OF_HEADS, ROWS, get_format, is_ternary
 from bitparity.formats.base import Bytes, Codes, Floats
 from bitparity.formats.bf16 import BF16
 from bitparity.model.synthetic_vocabulary import VocabularyKind, make_vocabulary
@@ -49,6 +49,8 @@ _LLAMA_3 = VocabularyKind()
 class ModelSpec:
     """Shape and formats of a synthetic model; BadInput when make_model gets one that cannot be.
 
+    head_format    of the embedding and of a head of its own
+    norm_format    of every norm's weight: F32, F16 or BF16
     name           general.name; made of the shape when empty
     head_copied    whether a head that is not tied holds the values of the embedding
     key_length     width of a head; None divides n_embd among the heads, and the file does not say it
@@ -65,6 +67,7 @@ class ModelSpec:
     n_vocab: int = 512
     weight_format: str = "I2_S"
     head_format: str = "F16"
+    norm_format: str = "F32"
     tied: bool = True
     embedding_transposed: bool = False
     seed: int = 0
@@ -104,8 +107,10 @@ def planned_tensors(spec: ModelSpec) -> list[TensorPlan]:
 def _check(spec: ModelSpec) -> None:
     architecture_named(spec.arch)
     require_storable(spec.weight_format)
-    if spec.head_format not in DENSE:
-        raise BadInput(f"the head format {spec.head_format!r} is none of {', '.join(DENSE)}")
+    if spec.head_format not in OF_HEADS:
+        raise BadInput(f"the head format {spec.head_format!r} is none of {', '.join(OF_HEADS)}")
+    if spec.norm_format not in FLOATS:
+        raise BadInput(f"the norm format {spec.norm_format!r} is none of {', '.join(FLOATS)}")
     for name in ("n_layer", "n_embd", "n_head", "n_head_kv", "n_ff", "context_length"):
         if getattr(spec, name) < 1:
             raise BadInput(f"{name} is {getattr(spec, name)}; it must be at least 1")
@@ -147,11 +152,17 @@ def _vocabulary_fields(spec: ModelSpec) -> dict[str, bytes]:
     fields["tokenizer.ggml.token_type"] = int32s_field(vocabulary.types)
     if kind.model == "gpt2":
         fields["tokenizer.ggml.merges"] = strings_field(vocabulary.merges)
-    fields["tokenizer.ggml.bos_token_id"] = uint32_field(vocabulary.bos)
+    if kind.has_bos:
+        fields["tokenizer.ggml.bos_token_id"] = uint32_field(vocabulary.bos)
     fields["tokenizer.ggml.eos_token_id"] = uint32_field(vocabulary.eos)
-    if kind.add_bos is not None:
-        fields["tokenizer.ggml.add_bos_token"] = bool_field(kind.add_bos)
-    return fields
+    said = {
+        "add_bos_token": kind.add_bos,
+        "add_eos_token": kind.add_eos,
+        "add_space_prefix": kind.add_space_prefix,
+    }
+    return fields | {
+        f"tokenizer.ggml.{key}": bool_field(value) for key, value in said.items() if value is not None
+    }
 
 
 def _hyper_fields(spec: ModelSpec) -> dict[str, bytes]:
@@ -219,9 +230,9 @@ def _exact_in_16_bits(values: Floats) -> Floats:
 def _norm_plan(spec: ModelSpec, name: str, n: int) -> TensorPlan:
     def chunks() -> Iterator[Bytes]:
         weights = 1 + 0.1 * _generator(spec, name).standard_normal(n, dtype=np.float32)
-        yield get_format("F32").pack(weights[None, :])
+        yield get_format(spec.norm_format).pack(weights[None, :])
 
-    return TensorPlan(name, (n,), "F32", chunks)
+    return TensorPlan(name, (n,), spec.norm_format, chunks)
 
 
 def _ternary_plan(spec: ModelSpec, name: str, rows: int, cols: int, gain: float) -> TensorPlan:

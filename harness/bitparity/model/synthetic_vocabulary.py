@@ -31,15 +31,21 @@ _SENTENCEPIECE_SPACE = "\u2581"
 class VocabularyKind:
     """What a file says of its vocabulary.
 
-    model       tokenizer.ggml.model: gpt2 (byte-level BPE) or llama (SentencePiece-style)
-    pre         tokenizer.ggml.pre; None for a file without it
-    add_bos     tokenizer.ggml.add_bos_token; None for a file without it
-    has_scores  whether a byte-level vocabulary comes with scores, all zero, which nothing reads
+    model             tokenizer.ggml.model: gpt2 (byte-level BPE) or llama (SentencePiece-style)
+    pre               tokenizer.ggml.pre; None for a file without it
+    add_bos           tokenizer.ggml.add_bos_token; None for a file without it
+    add_eos           tokenizer.ggml.add_eos_token, the same
+    add_space_prefix  tokenizer.ggml.add_space_prefix, the same
+    has_bos           whether the file says which token begins a text
+    has_scores        whether a byte-level vocabulary comes with scores, all zero, which nothing reads
     """
 
     model: Literal["gpt2", "llama"] = "gpt2"
     pre: str | None = "llama-bpe"
     add_bos: bool | None = True
+    add_eos: bool | None = None
+    add_space_prefix: bool | None = None
+    has_bos: bool = True
     has_scores: bool = False
 
 

@@ -271,15 +271,17 @@ def scale_angles(
     in_singles  computes in float32 as ggml does (rope_yarn), which rounds an angle of p radians by p * 6e-8;
                 what its compiler makes of a * b + c * d is left open, which is as much again
     """
-    number = np.float32 if in_singles else np.float64
-    unscaled = angles.astype(number)
-    divided = number(1) / number(scaling.factor) * unscaled
+
+    def rounded(x: Doubles) -> Doubles:
+        return x.astype(np.float32).astype(np.float64) if in_singles else x
+
+    divided = rounded(rounded(1 / np.full(1, scaling.factor)) * angles)
     if scaling.kind == "linear":
-        return divided.astype(np.float64)
+        return divided
     low, high = scaling.blended_pairs(rope_dim, base)
-    pairs = np.arange(rope_dim // 2, dtype=number)
-    left_alone = 1 - np.clip((pairs - number(low)) / number(max(0.001, high - low)), 0, 1)
-    return (divided * (1 - left_alone) + unscaled * left_alone).astype(np.float64)
+    ramp = rounded((np.arange(rope_dim // 2) - low) / rounded(np.full(1, max(0.001, high - low))))
+    left_alone = rounded(1 - np.clip(ramp, 0, 1))
+    return rounded(rounded(divided * rounded(1 - left_alone)) + rounded(angles * left_alone))
 
 
 def pair_dimensions(count: int, pairs: Pairs) -> tuple[Positions, Positions]:

@@ -17,7 +17,12 @@ _USES_NO_HEAD = ("bitnet", "bitnet-25", "bitnet-b1.58")
 
 
 def half_norms(model: Model) -> Iterator[Finding]:
-    """Norm weights that are not float32, which the product after a norm does not take."""
+    """Norm weights that are not float32, which the product after a norm does not take.
+
+    The BitNet embedding models, whose architectures neither reference has, are published with F16 norms.
+    """
+    if not model.hyper.architecture.nodes:
+        return
     halves = [t for t in model.tensors.values() if len(t.shape) == 1 and t.format != "F32"]
     if not halves:
         return
