@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from bitparity.architectures.graph import Architecture
 from bitparity.errors import BadInput
-from bitparity.formats import FLOATS, FORMATS, get_format
+from bitparity.formats import FLOATS, FORMATS, get_format, is_ternary
+from bitparity.formats.codes import CODES
 from bitparity.formats.i2_s import I2_S
 from bitparity.formats.table_lookup import TableLookupFormat
 from bitparity.model.types import LayerWeights, Model, Tensor, Weights
@@ -16,8 +17,16 @@ from bitparity_native import _core
 
 def runnable_formats() -> set[str]:
     """The weight formats in which native runs models."""
-    repacked = (name for name, form in FORMATS.items() if isinstance(form, TableLookupFormat))
-    return {*_core.kernels.weight_formats(), *repacked}
+    return {*_core.kernels.weight_formats(), *(name for name in FORMATS if _is_repacked(name))}
+
+
+def _is_repacked(name: str) -> bool:
+    """Whether native runs the format as I2_S: TL1, TL2, and the ternary weights of a checkpoint.
+
+    Their products are the same integers as those of I2_S, of the same activations, and are scaled alike: only
+    the order of the codes is theirs.
+    """
+    return isinstance(FORMATS[name], TableLookupFormat) or name == CODES.name
 
 
 def vector_of(tensor: Tensor) -> NDArray[np.float32]:
@@ -26,13 +35,11 @@ def vector_of(tensor: Tensor) -> NDArray[np.float32]:
 
 
 def matrix_of(tensor: Tensor) -> _core.Matrix:
-    """A packed (rows, cols) matrix, not copied, but for TL1 and TL2.
-
-    Their kernels make the same integers as those of I2_S, of the same activations, and scale them alike:
-    only the order of the codes is theirs.
-    """
+    """A packed (rows, cols) matrix, not copied, but for formats that are repacked as I2_S."""
     rows, cols = tensor.shape
-    if isinstance(form := tensor.weight_format, TableLookupFormat):
+    form = tensor.weight_format
+    if _is_repacked(tensor.format):
+        assert is_ternary(form)
         if cols % I2_S.block:
             raise BadInput(
                 f"native: tensor {tensor.name} is {tensor.format} with {cols} columns; native runs it "

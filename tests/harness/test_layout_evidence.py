@@ -36,7 +36,7 @@ def _packed_as(tensor: Tensor, layout: str) -> Tensor:
     assert is_ternary(source)
     assert is_ternary(target)
     codes, scale = source.unpack_codes(tensor.data, *tensor.shape)
-    return replace(tensor, data=target.pack_codes(codes, float(scale[0, 0])))
+    return tensor.holding(target.pack_codes(codes, float(scale[0, 0])))
 
 
 @pytest.mark.parametrize("layout", I2_S_LAYOUTS)
@@ -74,7 +74,7 @@ def test_codes_3_point_to_the_other_reading(tmp_path: Path) -> None:
     make_model(path, ModelSpec(n_layer=1, n_vocab=512))
     model = open_model(path)
     data = np.full(model.tensors[NAME].data.size, 0b11100100, dtype=np.uint8)
-    tensors = {**model.tensors, NAME: replace(model.tensors[NAME], data=data)}
+    tensors = {**model.tensors, NAME: model.tensors[NAME].holding(data)}
     found = judge(layout_evidence(replace(model, tensors=tensors), NAME))
     assert found.layout == "QK256"
 

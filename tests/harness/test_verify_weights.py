@@ -21,11 +21,11 @@ from bitparity.formats.table_lookup import Tiling, Tilings, read_kernel_config
 from bitparity.model import open_model
 from bitparity.model.bundled import ARCHS, bundled_model
 from bitparity.model.convert import convert
+from bitparity.model.rope_order import rope_pairs_to_halves
 from bitparity.model.row_reader import row_ranges
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model, Tensor
 from bitparity.model.verify import verify_weights
-from bitparity.model.verify_reasons import rope_pairs_to_halves
 from rewrite import rewrite
 
 FORMATS = ("I2_S", "TQ1_0", "TQ2_0", "F16", "F32")
@@ -40,7 +40,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 def _with(model: Model, name: str, data: np.ndarray) -> Model:
     tensor: Tensor = model.tensors[name]
-    return replace(model, tensors={**model.tensors, name: replace(tensor, data=data)})
+    return replace(model, tensors={**model.tensors, name: tensor.holding(data)})
 
 
 def _recoded(
@@ -271,7 +271,7 @@ def test_weights_of_several_magnitudes_are_not_ternary(model: Model) -> None:
     tensor = model.tensors[name]
     values = tensor.values()
     values[5, 7] = 3.0
-    dense = replace(tensor, format="F32", data=values.reshape(-1).view(np.uint8))
+    dense = tensor.holding(values.reshape(-1).view(np.uint8), format="F32")
     other = replace(model, tensors={**model.tensors, name: dense})
     for pair, which in (((model, other), "second"), ((other, model), "first")):
         (found,) = verify_weights(*pair).differences
@@ -284,7 +284,7 @@ def test_float_zeros_with_a_sign_and_scales_by_block_are_the_same(model: Model) 
     tensor = model.tensors[name]
     values = tensor.values()
     values[values == 0] = -0.0
-    dense = replace(tensor, format="F32", data=values.reshape(-1).view(np.uint8))
+    dense = tensor.holding(values.reshape(-1).view(np.uint8), format="F32")
     assert verify_weights(model, replace(model, tensors={**model.tensors, name: dense})).is_same
 
 
@@ -331,7 +331,7 @@ def test_head_tied_in_one_file_only_is_named(tmp_path: Path, model: Model) -> No
 def test_head_value_is_found(model: Model) -> None:
     data = model.weights.head.data.copy()
     data[2 * (5 * model.hyper.n_embd + 7) + 1] ^= 0x40
-    changed = replace(model, weights=replace(model.weights, head=replace(model.weights.head, data=data)))
+    changed = replace(model, weights=replace(model.weights, head=model.weights.head.holding(data)))
     (found,) = verify_weights(model, changed).differences
     assert (found.tensor, found.row, found.col) == ("output.weight", 5, 7)
 

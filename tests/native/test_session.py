@@ -160,7 +160,7 @@ def _with_huge_values(model: Model) -> Model:
     layer = model.weights.layers[0]
     halves = layer["v"].data.view(np.float16)
     huge = np.where(halves == 0, np.float16(0), np.float16(60000))
-    v = replace(layer["v"], data=huge.view(np.uint8))
+    v = layer["v"].holding(huge.view(np.uint8))
     layers = (layer | {"v": v}, *model.weights.layers[1:])
     return replace(model, weights=replace(model.weights, layers=layers))
 
@@ -275,7 +275,8 @@ def test_weights_are_used_from_the_map_and_the_cache_is_lazy(model_of: ModelOf, 
 def test_inner_norm_that_does_not_fit_its_stage_is_refused(model_of: ModelOf) -> None:
     def shortened(model: Model) -> Model:
         layer = model.weights.layers[0]
-        short = replace(layer["ffn_sub_norm"], shape=(500,), data=layer["ffn_sub_norm"].data[: 500 * 4])
+        norm = layer["ffn_sub_norm"]
+        short = replace(norm, shape=(500,)).holding(norm.data[: 500 * 4])
         layers = (layer | {"ffn_sub_norm": short}, *model.weights.layers[1:])
         return replace(model, weights=replace(model.weights, layers=layers))
 

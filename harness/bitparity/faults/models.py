@@ -93,7 +93,7 @@ def norm_weight(layer: int, name: str, value: float) -> Alter:
 
     def fill(tensor: Tensor) -> Tensor:
         filled = np.full((1, tensor.shape[0]), value, np.float32)
-        return replace(tensor, data=filled.view(np.uint8).reshape(-1), format="F32")
+        return tensor.holding(filled.view(np.uint8).reshape(-1), format="F32")
 
     return _in_layer(layer, lambda w: w | {name: fill(w[name])})
 
@@ -120,4 +120,4 @@ def _map_weights(
         packed = form.pack_codes(*on_codes(codes, float(scales.flat[0])))
     else:
         packed = form.pack(on_values(form.unpack(tensor.data, rows, cols)))
-    return replace(tensor, data=packed)
+    return tensor.holding(packed)

@@ -20,5 +20,5 @@ def with_head_rows(model: Model, rows: NDArray[np.int64]) -> Model:
     count, cols = head.shape
     size = head.weight_format.size(1, cols)
     data = head.data.reshape(count, size)[rows].reshape(-1)
-    sampled = replace(head, shape=(len(rows), cols), data=data)
+    sampled = replace(head, shape=(len(rows), cols)).holding(data)
     return replace(model, weights=replace(weights, head=sampled, head_is_tied=False))

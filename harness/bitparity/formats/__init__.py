@@ -13,6 +13,7 @@ from bitparity.errors import BadInput
 from bitparity.formats.base import TernaryFormat, WeightFormat
 from bitparity.formats.bf16 import BF16
 from bitparity.formats.blocks import FloatFormat
+from bitparity.formats.codes import CODES
 from bitparity.formats.f16 import F16
 from bitparity.formats.f32 import F32
 from bitparity.formats.i2_s import I2_S
@@ -88,6 +89,7 @@ _TABLE = (
     Row(IQ1_BN),
     Row(Q8_K),
     Row(I8_S, is_stored=False),
+    Row(CODES, activations="I8_S", is_stored=False),  # of checkpoints, in memory
     Row(I2_S_ARM, is_stored=False),  # these four read the bytes of an I2_S tensor in other ways
     Row(I2_S_SEQUENTIAL, is_stored=False),
     Row(I2_S_X4, is_stored=False),
@@ -138,5 +140,5 @@ WRITTEN = tuple(name for name, row in ROWS.items() if row.is_stored and name not
 # Formats of a bundled model, in the order in which engines are asked to run them.  BitNet models are
 # published in I2_S; llama.cpp does not run it, so the smallest that it runs is next; F16 is for engines
 # without any ternary format.
-MODEL_FORMATS = (*(name for name in TERNARY if name in MULTIPLIED), "F16")
+MODEL_FORMATS = (*(name for name in TERNARY if name in MULTIPLIED and name in WRITTEN), "F16")
 I2_S_LAYOUTS = tuple(name for name in TERNARY if FORMATS[name].ggml_type == I2_S.ggml_type)

@@ -80,3 +80,17 @@ def first_non_zero(values: Floats) -> tuple[Codes, float]:
             f"weights are not ternary: one is {np.abs(codes).max():g} times the first non-zero weight"
         )
     return codes.astype(np.int8), float(scale)
+
+
+def exact_codes(values: Floats) -> tuple[Codes, float]:
+    """Codes and scale of a matrix whose weights are all 0, +s or -s; BadInput names the first that is not."""
+    scale = np.abs(values).max(initial=np.float32(0))
+    codes = np.sign(values)
+    is_other = ~(codes * scale == values)  # NaN too
+    if is_other.any():
+        row, col = np.argwhere(is_other)[0]
+        raise BadInput(
+            f"is not ternary: the largest magnitude is {scale:.9g}, "
+            f"and the weight at row {row}, column {col} is {values[row, col]:.9g}"
+        )
+    return codes.astype(np.int8), float(scale)

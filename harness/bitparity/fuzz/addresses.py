@@ -67,6 +67,20 @@ class OneScale(ABC):
         return self.read(packed, rows, cols).astype(np.float32) * scale
 
 
+class WholeBytes(OneScale):
+    """A code a byte, in two's complement."""
+
+    def write(self, packed: Bytes, codes: Integers) -> None:
+        packed[: codes.size] = codes.reshape(-1) % 256
+
+    def read(self, packed: Bytes, rows: int, cols: int) -> Integers:
+        stored = packed[: rows * cols].astype(np.int64).reshape(rows, cols)
+        return np.where(stored < 128, stored, stored - 256)
+
+    def code_bytes(self, rows: int, cols: int) -> int:
+        return rows * cols
+
+
 class TwoBits(OneScale):
     """A code plus one in two bits; `fields` gives the place of the weight at (row, col)."""
 
@@ -355,6 +369,7 @@ _LAYOUTS: dict[str, OneScale | OwnScales | QK256] = {
     "Q2_0_G128": Q20(128),
     "IQ2_BN": IQ2BN(),
     "IQ1_BN": IQ1BN(),
+    "CODES": WholeBytes(),
 }
 _UNPACKED = {"I8_S": _unpack_i8_s, "Q8_1": _unpack_q8_1}  # what others pack, and do not unpack
 

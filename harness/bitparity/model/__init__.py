@@ -1,4 +1,4 @@
-"""Models: GGUF reading, hyperparameters, the weight mapping, synthetic models and conversion."""
+"""Models: GGUF files and checkpoints read, hyperparameters, weight mapping, synthetic models, conversion."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from bitparity.errors import BadInput
 from bitparity.formats.table_lookup import Tilings
+from bitparity.model.checkpoint import open_checkpoint
 from bitparity.model.gguf_file import GgufFile
 from bitparity.model.hyperparameters import read_hyperparameters
 from bitparity.model.types import HyperParameters, LayerWeights, Model, Tensor, Weights
@@ -17,14 +18,16 @@ __all__ = ["HyperParameters", "LayerWeights", "Model", "Tensor", "Weights", "ope
 
 
 def open_model(path: Path | str, *, tilings: Tilings | None = None) -> Model:
-    """Open a GGUF file, memory-mapped, with its hyperparameters read and its weights mapped.
+    """Open a GGUF file or a checkpoint folder, memory-mapped, hyperparameters read and weights mapped.
 
     tilings  of the kernels that TL1 and TL2 tensors were packed for; bitnet.cpp's presets when None
 
-    Raises BadInput (ShapeError for a shape) in one sentence that begins with the file's name.
+    Raises BadInput (ShapeError for a shape) in one sentence that begins with the name of the file or folder.
     """
     path = Path(path)
     try:
+        if path.is_dir():
+            return open_checkpoint(path)
         file = GgufFile(path, tilings)
         _require_whole(file.metadata)
         hyper = read_hyperparameters(file.metadata, file.packed_tensors)

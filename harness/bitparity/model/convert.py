@@ -23,6 +23,7 @@ from bitparity.errors import BadInput
 from bitparity.files import refuse_to_overwrite
 from bitparity.formats import FLOATS, OF_HEADS, ROWS, get_format, is_ternary, with_tilings
 from bitparity.formats.base import Bytes, Codes, Floats, WeightFormat
+from bitparity.formats.rules import exact_codes
 from bitparity.formats.table_lookup import Tilings
 from bitparity.model import open_model
 from bitparity.model.gguf_file import GgufFile
@@ -118,20 +119,6 @@ def _codes_and_scale(tensor: Tensor) -> tuple[Codes, float | None]:
     in_use = codes.reshape(*scales.shape, -1).any(axis=-1)  # a block of zeros has a scale without meaning
     used = np.unique(scales[in_use]) if in_use.any() else scales.reshape(-1)[:1]
     return codes, float(used[0]) if len(used) == 1 else None
-
-
-def exact_codes(values: Floats) -> tuple[Codes, float]:
-    """Codes and scale of a matrix whose weights are all 0, +s or -s; BadInput names the first that is not."""
-    scale = np.abs(values).max(initial=np.float32(0))
-    codes = np.sign(values)
-    is_other = ~(codes * scale == values)  # NaN too
-    if is_other.any():
-        row, col = np.argwhere(is_other)[0]
-        raise BadInput(
-            f"is not ternary: the largest magnitude is {scale:.9g}, "
-            f"and the weight at row {row}, column {col} is {values[row, col]:.9g}"
-        )
-    return codes.astype(np.int8), float(scale)
 
 
 def _packed_exactly(wanted: WeightFormat, values: Floats, first_row: int) -> Bytes:

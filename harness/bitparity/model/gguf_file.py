@@ -82,7 +82,7 @@ class GgufFile:
         if end > size:
             raise BadInput(f"tensor {info.name} ends at byte {end:,} but the file has {size:,}; {AGAIN}")
         data = np.asarray(self._data[info.start : end])
-        return Tensor(info.name, info.shape, name, data, info.start, self._tilings)
+        return Tensor(info.name, info.shape, name, lambda: data, info.start, self._tilings)
 
 
 def _tilings_beside(path: Path) -> Tilings | None:

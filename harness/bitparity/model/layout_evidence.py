@@ -24,7 +24,7 @@ import numpy as np
 from bitparity.errors import BadInput, ShapeError
 from bitparity.formats import I2_S_LAYOUTS, get_format, is_ternary
 from bitparity.formats.base import Codes
-from bitparity.model.convert import exact_codes
+from bitparity.formats.rules import exact_codes
 from bitparity.model.types import Model, Tensor
 
 CERTAIN = 0.999  # share of codes equal to another file's; a wrong layout moves about half of them

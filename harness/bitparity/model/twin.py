@@ -42,4 +42,4 @@ def _choose(file: Model, meant: Model, name: str) -> Tensor:
         data = np.concatenate(list(repacked(wanted, own.weight_format, wanted.shape[0])))
     except BadInput:
         return wanted
-    return replace(wanted, format=own.format, tilings=own.tilings, data=data)
+    return replace(wanted, tilings=own.tilings).holding(data, format=own.format)

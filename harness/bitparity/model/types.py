@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,21 +71,32 @@ class HyperParameters:
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor of a file, still packed.
+    """One tensor of a model, still packed.
 
-    shape   outermost axis first: (rows, cols) of a matrix, (n,) of a vector
-    format  name of the weight format
-    data    1-D uint8 view of the memory map
-    offset  of data in the file
-    tilings of the kernels that a TL1 or TL2 tensor was packed for; None for bitnet.cpp's presets
+    shape     outermost axis first: (rows, cols) of a matrix, (n,) of a vector
+    format    name of the weight format
+    load      gives the packed bytes, (n,) uint8: a view of the memory map, or computed from a checkpoint
+    offset    of the bytes in a GGUF file
+    tilings   of the kernels that a TL1 or TL2 tensor was packed for; None for bitnet.cpp's presets
+    rounding  relative error of a scale that was computed, as a mean or an inverse; 0 for one that is stored
     """
 
     name: str
     shape: tuple[int, ...]
     format: str
-    data: NDArray[np.uint8]
-    offset: int
+    load: Callable[[], NDArray[np.uint8]]
+    offset: int = 0
     tilings: Tilings | None = None
+    rounding: float = 0.0
+
+    @property
+    def data(self) -> NDArray[np.uint8]:
+        """The packed bytes, (n,) uint8."""
+        return self.load()
+
+    def holding(self, data: NDArray[np.uint8], *, format: str | None = None) -> Tensor:
+        """The same tensor with other packed bytes, of another format where one is given."""
+        return replace(self, load=lambda: data, format=format or self.format)
 
     @property
     def weight_format(self) -> WeightFormat:
@@ -121,13 +133,18 @@ class Weights:
 
 @dataclass(frozen=True)
 class Model:
-    """A GGUF file, open and memory-mapped (see gguf_file.open_model)."""
+    """A GGUF file or a checkpoint folder, open and memory-mapped (see open_model).
+
+    metadata  under the keys of GGUF files, whichever of the two it is
+    notes     what was found out about a checkpoint when it was opened, a sentence each
+    """
 
     path: Path
     metadata: dict[str, Any]
     tensors: dict[str, Tensor]
     hyper: HyperParameters
     weights: Weights
+    notes: tuple[str, ...] = ()
 
     def format_counts(self) -> dict[str, int]:
         """Number of tensors of each weight format."""

@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bitparity.errors import BadInput
 from bitparity.formats import I2_S_LAYOUTS, get_format, is_ternary
 from bitparity.formats.base import Codes
 from bitparity.formats.i2_s import I2_S
+from bitparity.model.rope_order import rope_pairs_to_halves
 from bitparity.model.row_reader import RowReader, row_ranges
 from bitparity.model.types import HyperParameters
 
@@ -121,9 +120,3 @@ def _signs(reader: RowReader, first: int, last: int) -> Codes:
 def _halves(codes: Callable[[int, int], Codes], head_dim: int, first: int, last: int) -> Codes:
     rows = codes(first, last)
     return rope_pairs_to_halves(rows, len(rows) // head_dim)
-
-
-def rope_pairs_to_halves(rows: NDArray[Any], heads: int) -> NDArray[Any]:
-    """Rows (2i, 2i + 1) of each head moved to (i, i + half): from NORM to NEOX order."""
-    per_head = rows.reshape(heads, -1, 2, rows.shape[1])
-    return np.swapaxes(per_head, 1, 2).reshape(rows.shape)

@@ -117,7 +117,8 @@ def _compare_rows(expected: RowReader, actual: RowReader, first: int, last: int,
     if is_by_rows and np.array_equal(expected.packed(first, last), actual.packed(first, last)):
         return
     ternary = is_ternary(formats[0]), is_ternary(formats[1])
-    tolerance = max(weight_format.rounding for weight_format in formats)
+    roundings = (*(form.rounding for form in formats), expected.tensor.rounding, actual.tensor.rounding)
+    tolerance = max(roundings)
     if all(ternary):
         _compare_ternary(expected.codes(first, last), actual.codes(first, last), first, tolerance, found)
     elif any(ternary):

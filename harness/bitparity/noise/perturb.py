@@ -48,7 +48,7 @@ def with_norms_moved(model: Model, seed: int) -> Model:
     def moved(tensor: Tensor) -> Tensor:
         if len(tensor.shape) != 1:
             return tensor
-        return replace(tensor, data=move(tensor.values(), rng).view(np.uint8), format="F32")
+        return tensor.holding(move(tensor.values(), rng).view(np.uint8), format="F32")
 
     weights = model.weights
     layers = tuple({role: moved(tensor) for role, tensor in layer.items()} for layer in weights.layers)
