@@ -148,4 +148,5 @@ def _merge_engine(blames: Sequence[EngineBlame]) -> EngineBlame:
         causes=in_order(cause for b in blames for cause in b.causes),
         not_judged=tuple(n for b in blames for n in b.not_judged),
         absent=tuple(s for s in blames[0].absent if all(s in b.absent for b in blames)),
+        positions=blames[0].positions,
     )

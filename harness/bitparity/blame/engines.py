@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -61,7 +61,11 @@ class Evidence:
 
 @dataclass(frozen=True)
 class StageSummary:
-    """The worst of one stage's local errors over its positions; fields as in LocalError."""
+    """The worst of one stage's local errors over its positions; fields as in LocalError.
+
+    errors     local error at every position of EngineBlame.positions, to three digits; NaN where not judged
+    guilty_at  positions at which the stage is guilty
+    """
 
     layer: int
     stage: str
@@ -71,6 +75,8 @@ class StageSummary:
     excess: float
     max_abs: float
     guilty_positions: int
+    errors: tuple[float, ...] = ()
+    guilty_at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ class EngineBlame:
     causes       what made stages guilty, the one to tell first; empty when no stage is
     not_judged   what was recorded but cannot be judged
     absent       stages that the architecture has and the engine recorded nowhere
+    positions    that the engine recorded
     """
 
     engine: str
@@ -90,6 +97,7 @@ class EngineBlame:
     causes: tuple[Cause, ...]
     not_judged: tuple[NotJudged, ...]
     absent: tuple[str, ...]
+    positions: tuple[int, ...] = ()
 
     def guilty_stages(self) -> list[StageSummary]:
         return [s for s in self.stages if s.guilty_positions]
@@ -123,13 +131,18 @@ class EngineBlame:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far the engines are apart at one stage: relative L2, worst and root mean square over positions."""
+    """How far the engines are apart at one stage: relative L2, worst and root mean square over positions.
+
+    errors   the same at each position of the reference's EngineBlame.positions, three digits; NaN where not
+             both recorded it
+    """
 
     layer: int
     stage: str
     worst: float
     typical: float
     positions: int
+    errors: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -230,25 +243,33 @@ def judge_engine(
     judged = list(judge.judge(stages))
     errors = [j for j in judged if isinstance(j, LocalError)]
     recorded = {stage for _, stage in evidence.trace.stages()}
+    positions = tuple(evidence.trace.positions())
     return EngineBlame(
         engine=evidence.trace.engine,
         arithmetic=arithmetic.name if evidence.states else f"{arithmetic.name}, found in its stages",
-        stages=tuple(_summaries(errors)),
+        stages=tuple(_summaries(errors, positions)),
         causes=find_causes(judge, errors),
         not_judged=tuple(j for j in judged if isinstance(j, NotJudged)),
         absent=tuple(s for s in model.hyper.architecture.by_name if s not in recorded),
+        positions=positions,
     )
 
 
-def _summaries(errors: Iterable[LocalError]) -> Iterator[StageSummary]:
+def _summaries(errors: Iterable[LocalError], positions: Sequence[int]) -> Iterator[StageSummary]:
     by_stage: dict[tuple[int, str], list[LocalError]] = defaultdict(list)
     for error in errors:
         by_stage[error.layer, error.stage].append(error)
     for (layer, stage), group in by_stage.items():
         worst = max(group, key=lambda e: e.rank)
-        guilty = sum(e.is_guilty for e in group)
+        guilty = tuple(e.position for e in group if e.is_guilty)
         numbers = (worst.error, worst.bound, worst.excess, worst.max_abs)
-        yield StageSummary(layer, stage, len(group), *numbers, guilty)
+        at = _aligned({e.position: e.error for e in group}, positions)
+        yield StageSummary(layer, stage, len(group), *numbers, len(guilty), at, guilty)
+
+
+def _aligned(errors: Mapping[int, float], positions: Sequence[int]) -> tuple[float, ...]:
+    """The error at each position, with the three digits that reports show, and NaN where there is none."""
+    return tuple(float(f"{errors.get(position, math.nan):.3g}") for position in positions)
 
 
 def _differences(
@@ -259,12 +280,14 @@ def _differences(
     for layer, stage in sorted(common, key=lambda pair: graph_order(*pair)):
         if stages is not None and not stages.matches(layer, stage):
             continue
-        at = [p for p in expected.positions() if _both_have(expected, actual, layer, stage, p)]
+        positions = expected.positions()
+        at = [p for p in positions if _both_have(expected, actual, layer, stage, p)]
         pairs = ((expected.value(layer, stage, p), actual.value(layer, stage, p)) for p in at)
         relative = [relative_l2(e, a) if e.shape == a.shape else math.inf for e, a in pairs]
         if relative:
             typical = float(np.sqrt(np.mean(np.square(relative))))
-            yield Difference(layer, stage, float(np.max(relative)), typical, len(relative))
+            errors = _aligned(dict(zip(at, relative, strict=True)), positions)
+            yield Difference(layer, stage, float(np.max(relative)), typical, len(relative), errors)
 
 
 def _both_have(expected: TraceValues, actual: TraceValues, layer: int, stage: str, position: int) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,8 @@ class ComparisonResult:
     command                the command that repeats the run
     compared               what of each position was compared, in a clause; empty for the logits of all tokens
     findings               of the checks of the model files, as dicts (model/checks/finding.py)
+    pieces                 the text of every token id that the result names, by the id in decimal digits;
+                           empty where the vocabulary is not known
     """
 
     model: ModelFile
@@ -94,6 +96,7 @@ class ComparisonResult:
     command: str = ""
     findings: tuple[Mapping[str, Any], ...] = ()
     compared: str = ""
+    pieces: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def asked(self) -> int:
@@ -102,6 +105,11 @@ class ComparisonResult:
     @property
     def first_divergence(self) -> PositionResult | None:
         return next((row for row in self.positions if row.has_diverged), None)
+
+    @property
+    def judged_prompt(self) -> int:
+        """The prompt whose stages are judged."""
+        return prompt_to_judge(self.positions)
 
     def counts(self) -> dict[str, int]:
         """How many positions were asked for, how many have a verdict, and how many each verdict."""
@@ -176,6 +184,7 @@ class ComparisonResult:
             "command": self.command,
             "compared_part": self.compared,
             "findings": [dict(finding) for finding in self.findings],
+            "pieces": dict(self.pieces),
         }
         plain: dict[str, Any] = without_nan(data)
         return plain
@@ -207,6 +216,11 @@ def read_result(path: Path) -> ComparisonResult:
         ) from None
 
 
+def prompt_to_judge(rows: Iterable[PositionResult]) -> int:
+    """The prompt that diverged first, or the first one: the stages of one prompt are judged."""
+    return next((row.prompt for row in rows if row.has_diverged), 0)
+
+
 def row_as_dict(row: PositionResult) -> dict[str, Any]:
     """One position, flat."""
     return {
@@ -234,6 +248,7 @@ def _from_dict(data: dict[str, Any]) -> ComparisonResult:
         required=Verdict(data["required"]),
         findings=tuple(data.get("findings", ())),
         compared=data.get("compared_part", ""),
+        pieces=dict(data.get("pieces", {})),
         **same,
     )
 

@@ -6,17 +6,24 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Protocol
 
 from bitparity.blame.bisect import blame_sessions
 from bitparity.blame.engines import BlameReport
 from bitparity.compare.comparison import Comparison, Sessions, open_sides
 from bitparity.compare.most_probable import what_is_compared
+from bitparity.compare.pieces import pieces_of
 from bitparity.compare.positions import check_tokens, compare_positions
 from bitparity.compare.prompts import tokenize
 from bitparity.compare.recording import RecordedEngine
-from bitparity.compare.result import ComparisonResult, ModelFile, PositionResult, PromptSpan
+from bitparity.compare.result import (
+    ComparisonResult,
+    ModelFile,
+    PositionResult,
+    PromptSpan,
+    prompt_to_judge,
+)
 from bitparity.compare.sample import Sample
 from bitparity.errors import BadInput, BitparityError, EngineFailed, NotCompared
 from bitparity.fit.explanation import Explanation, explain, why_not
@@ -35,6 +42,7 @@ from bitparity.noise.floor import Levels, NoiseFloor, largest
 from bitparity.noise.measure import measure_noise
 from bitparity.noise.verdict import PositionVerdict, Verdict, exit_code, judge_position, judge_run
 from bitparity.runs import file_digest, tracing
+from bitparity.streaming import Decoder
 from bitparity.tokenizer import Tokenizer
 
 
@@ -227,7 +235,7 @@ class Run:
             return
         missing = "stages were not judged"
         on_result(self.result(missing))
-        prompt = next((row.prompt for row in self.rows if row.has_diverged), 0)
+        prompt = prompt_to_judge(self.rows)
         comparison = self.comparison
         try:
             self.blame = blame_sessions(
@@ -275,7 +283,23 @@ class Run:
             command=comparison.command,
             findings=tuple(finding.as_dict() for finding in comparison.findings),
             compared=self._compared(),
+            pieces={} if self._decoder is None else pieces_of(self._ids(), self._decoder),
         )
+
+    @cached_property
+    def _decoder(self) -> Decoder | None:
+        """Makes text of ids for reports; None where the vocabulary cannot be read."""
+        if isinstance(self.comparison.tokenizer, Tokenizer):
+            return self.comparison.tokenizer
+        try:
+            return Tokenizer.from_gguf(self.comparison.meant.metadata)
+        except BadInput:
+            return None
+
+    def _ids(self) -> set[int]:
+        """Every token id that the result names."""
+        best = (i for row in self.rows for i in (row.metrics.argmax_expected, row.metrics.argmax_actual))
+        return {*(row.token for row in self.rows), *best}
 
     def _compared(self) -> str:
         info = self.candidate.info

@@ -57,7 +57,7 @@ def _cells(summaries: Sequence[StageSummary]) -> tuple[Text | str, str, str]:
     worst = max(summaries, key=lambda s: s.excess if s.excess == s.excess else float("inf"))
     guilty = [s.layer for s in summaries if s.guilty_positions]
     error = Text(f"{worst.error:.1e}", style="red" if guilty else "")
-    return error, f"{worst.excess:.2g}", _ranges(guilty)
+    return error, f"{worst.excess:.2g}", layer_ranges(guilty)
 
 
 def _worst_difference(differences: Iterable[Difference], stage: str) -> str:
@@ -92,7 +92,7 @@ def _remarks(engine: EngineBlame) -> list[str]:
     return lines
 
 
-def _ranges(layers: Sequence[int]) -> str:
+def layer_ranges(layers: Sequence[int]) -> str:
     """0, 1, 2, 5 as "0-2, 5"; layer -1 has no number."""
     runs: list[list[int]] = []
     for layer in sorted(layers):

@@ -1,113 +1,64 @@
-"""The report as one self-contained page: the verdict, a chart of the error by position, and every row."""
+"""The report of a run as one self-contained page, which needs no other file and no network."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.resources import files
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment
+from jinja2 import Environment, PackageLoader
 
-from bitparity.compare.metrics import METRICS
-from bitparity.compare.result import ComparisonResult, PositionResult
-from bitparity.output import write_text
+from bitparity.compare.metrics import METRICS, decimal, scientific
+from bitparity.compare.result import ComparisonResult
+from bitparity.output import without_nan, write_text
 from bitparity.report import words
-
-WIDTH, HEIGHT = 900, 260  # of the chart, in its own units
-LEFT, TOP, RIGHT, BOTTOM = 70, 12, 12, 34  # margins
-FLOOR = 1e-9  # relative L2 that is drawn on the lowest line; equal logits have no logarithm
-_CEILING = 10.0
-
-
-@dataclass(frozen=True)
-class Dot:
-    """One position in the chart."""
-
-    x: float
-    y: float
-    verdict: str
-    title: str
-
-
-@dataclass(frozen=True)
-class Chart:
-    """Relative L2 by position on a logarithmic scale; `lines` and `ticks` are (place, label)."""
-
-    dots: tuple[Dot, ...]
-    lines: tuple[tuple[float, str], ...]
-    ticks: tuple[tuple[float, str], ...]
-    starts: tuple[float, ...]  # where each prompt but the first begins
-    limit: float | None  # where noise ends
+from bitparity.report.chart import make_chart
+from bitparity.report.heat import make_heat
+from bitparity.report.stage_table import stage_rows
 
 
 def write_page(result: ComparisonResult, path: Path) -> None:
-    """Write the page, which needs no other file.  Raises BadInput when that fails."""
+    """Write the page.  Raises BadInput when that fails."""
     write_text(path, render_page(result))
 
 
 def render_page(result: ComparisonResult) -> str:
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    source = files("bitparity.report").joinpath("templates", "comparison.html").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    heat = make_heat(result)
+    return render(
+        "run.html",
         result=result,
         counts=result.counts(),
         headline=words.headline(result),
         reference=words.describe_fingerprint(result.reference),
         candidate=words.describe_fingerprint(result.candidate),
         remarks=words.remarks(result),
+        decimal=decimal,
         metrics=[metric for metric in METRICS if metric.title],
         best_tokens=words.best_tokens,
         chart=make_chart(result),
-        width=WIDTH,
-        height=HEIGHT,
-        left=LEFT,
-        right=WIDTH - RIGHT,
-        top=TOP,
-        bottom=HEIGHT - BOTTOM,
+        stages=[] if result.blame is None else stage_rows(result.blame),
+        heat=None if heat is None else without_nan(asdict(heat)),
     )
 
 
-def make_chart(result: ComparisonResult) -> Chart:
-    """Place every position; one whose distance is not finite lies on the upper edge."""
-    rows = result.positions
-    finite = [r.metrics.relative_l2 for r in rows if math.isfinite(r.metrics.relative_l2)]
-    limit = _finite(result.limits.get("relative_l2"))
-    highest = min(max([*finite, limit or 0.0, 1e-6]), _CEILING)
-    decades = range(round(math.log10(FLOOR)), math.ceil(math.log10(highest)) + 1)
-    top_decade = decades[-1]
-
-    def y(value: float) -> float:
-        if not value <= 10.0**top_decade:
-            return TOP
-        share = (math.log10(max(value, FLOOR)) - decades[0]) / (top_decade - decades[0])
-        return round(HEIGHT - BOTTOM - share * (HEIGHT - BOTTOM - TOP), 1)
-
-    dots = tuple(_dot(row, _x(i, len(rows)), y(row.metrics.relative_l2)) for i, row in enumerate(rows))
-    return Chart(
-        dots=dots,
-        lines=tuple((y(10.0**d), "0" if d == decades[0] else f"1e{d}") for d in decades),
-        ticks=_ticks(rows),
-        starts=tuple(_x(span.first - 0.5, len(rows)) for span in result.prompts[1:]),
-        limit=None if limit is None else y(limit),
+def render(template: str, **values: Any) -> str:
+    """One of the templates beside this file, with what they share."""
+    environment = Environment(
+        loader=PackageLoader("bitparity.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters |= {"visible": visible, "number": _number}
+    return environment.get_template(template).render(**values)
 
 
-def _finite(limit: float | None) -> float | None:
-    return limit if limit is not None and math.isfinite(limit) else None
+def visible(piece: str) -> str:
+    """A token's text with its line ends and spaces at the edges to be seen."""
+    text = piece.replace("\n", "⏎").replace("\t", "⇥")
+    stripped = text.strip(" ")
+    before = len(text) - len(text.lstrip(" "))
+    return "␣" * before + stripped + "␣" * (len(text) - before - len(stripped))
 
 
-def _dot(row: PositionResult, x: float, y: float) -> Dot:
-    title = f"position {row.position}, token {row.token}: relative L2 {row.metrics.relative_l2:.2e}"
-    reason = f"; {row.judged.reason}" if row.judged.reason else ""
-    return Dot(x, y, row.judged.verdict.value, title + reason)
-
-
-def _x(index: float, count: int) -> float:
-    return round(LEFT + (index + 0.5) / max(count, 1) * (WIDTH - LEFT - RIGHT), 1)
-
-
-def _ticks(rows: Sequence[PositionResult]) -> tuple[tuple[float, str], ...]:
-    step = max(1, -(-len(rows) // 12))
-    return tuple((_x(i, len(rows)), str(rows[i].position)) for i in range(0, len(rows), step))
+def _number(value: float, text: Callable[[float], str] = scientific) -> str:
+    return text(value) if math.isfinite(value) else "not finite"
