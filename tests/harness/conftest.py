@@ -18,6 +18,7 @@ from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Role,
 from bitparity.errors import EngineFailed
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.stages import StageFilter
+from harness.sample_records import write_samples
 
 N_VOCAB = 64
 
@@ -134,6 +135,14 @@ def path_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The records of sample_records.py; a test that changes them takes a copy."""
+    folder = tmp_path_factory.mktemp("records")
+    write_samples(folder)
+    return folder
 
 
 @pytest.fixture

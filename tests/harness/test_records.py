@@ -19,14 +19,7 @@ from bitparity.errors import BadInput
 from bitparity.records.columns import FORMAT, Record
 from bitparity.records.history import CellHistory, Change, History, differences, read_history
 from bitparity.records.store import finished_cells, open_records, select_records, write_record
-from harness.sample_records import RUNS, cells, write_samples
-
-
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("records")
-    write_samples(folder)
-    return folder
+from harness.sample_records import RUNS, cells
 
 
 def record(**values: Any) -> Record:
@@ -93,25 +86,27 @@ def test_folder_without_records_or_with_other_files_is_reported(tmp_path: Path) 
         read_history(tmp_path)
 
 
-def test_run_that_is_not_there_is_reported(samples: Path) -> None:
+def test_run_that_is_not_there_is_reported(sample_folder: Path) -> None:
     with pytest.raises(BadInput, match="has no run 'yesterday'"):
-        read_history(samples, "yesterday")
+        read_history(sample_folder, "yesterday")
 
 
-def test_first_run_fails_only_by_what_fails_in_it(samples: Path) -> None:
-    history = read_history(samples, RUNS[0])
+def test_first_run_fails_only_by_what_fails_in_it(sample_folder: Path) -> None:
+    history = read_history(sample_folder, RUNS[0])
     assert {c.change for c in history.cells} == {Change.PASSES_AT_FIRST, Change.NOT_COMPARED_AT_FIRST}
     assert history.exit_code == 0
 
 
-def test_crash_and_hang_of_the_second_night_are_regressions(samples: Path) -> None:
-    history = read_history(samples, RUNS[1])
+def test_crash_and_hang_of_the_second_night_are_regressions(sample_folder: Path) -> None:
+    history = read_history(sample_folder, RUNS[1])
     assert {c.last.candidate for c in history.of(Change.REGRESSED)} == {"fragile"}
     assert history.exit_code == 1
 
 
-def test_regression_has_its_last_pass_its_first_failure_and_the_build_that_changed(samples: Path) -> None:
-    history = read_history(samples, RUNS[3])
+def test_regression_has_its_last_pass_its_first_failure_and_the_build_that_changed(
+    sample_folder: Path,
+) -> None:
+    history = read_history(sample_folder, RUNS[3])
     cell = only(history, model="bitnet", weight_format="TQ2_0", candidate="mine", chunks="decode")
     assert cell.change is Change.STILL_FAILS
     assert cell.is_regression, "it passed once"
@@ -122,21 +117,21 @@ def test_regression_has_its_last_pass_its_first_failure_and_the_build_that_chang
     assert [o.outcome for o in cell.outcomes] == ["agree", "agree", "diverged", "diverged"]
 
 
-def test_cell_that_passes_again_is_fixed_and_no_regression(samples: Path) -> None:
+def test_cell_that_passes_again_is_fixed_and_no_regression(sample_folder: Path) -> None:
     cell = only(
-        read_history(samples), weight_format="F16", candidate="mine", chunks="prefill", model="bitnet"
+        read_history(sample_folder), weight_format="F16", candidate="mine", chunks="prefill", model="bitnet"
     )
     assert (cell.change, cell.is_regression, cell.first_bad) == (Change.FIXED, False, None)
 
 
-def test_cell_that_never_compared_is_no_regression(samples: Path) -> None:
-    for cell in read_history(samples).cells:
+def test_cell_that_never_compared_is_no_regression(sample_folder: Path) -> None:
+    for cell in read_history(sample_folder).cells:
         if cell.last.outcome == "not compared":
             assert (cell.change, cell.is_regression) == (Change.STILL_FAILS, False)
 
 
-def test_run_with_fewer_cells_than_its_matrix_is_no_pass(samples: Path, tmp_path: Path) -> None:
-    shutil.copytree(samples, tmp_path, dirs_exist_ok=True)
+def test_run_with_fewer_cells_than_its_matrix_is_no_pass(sample_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(sample_folder, tmp_path, dirs_exist_ok=True)
     passing = min((tmp_path / RUNS[0]).glob("*.parquet"))
     passing.unlink()
     history = read_history(tmp_path, RUNS[0])
@@ -168,5 +163,5 @@ def test_differences_leave_out_what_is_not_known() -> None:
     ]
 
 
-def test_samples_have_every_cell_in_every_run(samples: Path) -> None:
-    assert {len(finished_cells(samples, run)) for run in RUNS} == {len(cells())}
+def test_samples_have_every_cell_in_every_run(sample_folder: Path) -> None:
+    assert {len(finished_cells(sample_folder, run)) for run in RUNS} == {len(cells())}

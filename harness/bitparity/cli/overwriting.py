@@ -17,6 +17,7 @@ OUTPUTS = (
     "record",
     "json_file",
     "html_file",
+    "junit_file",
 )  # parameters, of any command, that name a file to write
 
 _NOTED = f"{__name__}.noted"

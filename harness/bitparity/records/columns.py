@@ -121,7 +121,9 @@ class Record:
     def axes(self) -> dict[str, str]:
         """What names the cell: axis -> value as text, without those that are empty."""
         named = {name: getattr(self, column) for column, name in AXES.items()}
-        return {name: str(value) for name, value in named.items() if value not in (None, "")}
+        if self.threads is not None:
+            named["threads"] = f"{self.threads} thread" + ("" if self.threads == 1 else "s")
+        return {name: value for name, value in named.items() if value not in (None, "")}
 
     @property
     def name(self) -> str:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bitparity.errors import BadInput
 from bitparity.noise.verdict import PASSES
@@ -26,7 +26,7 @@ _RANKS = {verdict.value: rank for rank, verdict in enumerate(PASSES)}
 # For every cell of the runs up to this one: the run before, the last one that passed, and the first failure
 # after that.  `first_bad` is null where the cell passes now, `last_good` where it never passed.
 _MOMENTS = """
-WITH upto AS (SELECT cell, run, exit_code FROM records WHERE run <= $1),
+WITH upto AS (SELECT cell, run, exit_code FROM ended WHERE run <= $1),
      good AS (SELECT cell, max(run) AS last_good FROM upto WHERE exit_code = 0 GROUP BY cell)
 SELECT cell,
        max(run) AS last,
@@ -37,7 +37,7 @@ FROM upto LEFT JOIN good USING (cell) GROUP BY cell ORDER BY cell
 """
 _OUTCOMES = """
 SELECT cell, list(run ORDER BY run), list(outcome ORDER BY run), list(exit_code ORDER BY run)
-FROM records WHERE run <= $1 AND run >= $2 GROUP BY cell
+FROM ended WHERE run <= $1 AND run >= $2 GROUP BY cell
 """
 
 
@@ -94,6 +94,17 @@ class CellHistory:
             return False
         return self.last_good is not None or self.change is Change.FAILS_AT_FIRST
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: records by their columns, without whole results."""
+        moments = {name: getattr(self, name) for name in ("last", "previous", "last_good", "first_bad")}
+        return {
+            "change": self.change.value,
+            "is_regression": self.is_regression,
+            "differences": self.differences,
+            "outcomes": [asdict(outcome) for outcome in self.outcomes],
+            **{name: None if record is None else asdict(record) for name, record in moments.items()},
+        }
+
     @property
     def differences(self) -> list[str]:
         """What had changed from the last pass to the first failure, a clause each: builds, files, machine."""
@@ -134,6 +145,16 @@ class History:
         """Whether every cell that was to run has a record."""
         return self.wanted is None or len(self.ran) >= self.wanted
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "run": self.run,
+            "runs": list(self.runs),
+            "wanted": self.wanted,
+            "exit_code": self.exit_code,
+            "cells": [cell.as_dict() for cell in self.cells],
+        }
+
     @property
     def exit_code(self) -> int:
         """1 for a regression; 4 where cells are missing or no cell compared anything; else 0."""
@@ -149,7 +170,8 @@ def read_history(folder: Path, run: str | None = None) -> History:
     Raises BadInput for a folder without records, and for a run that it has not.
     """
     with open_records(folder) as database:
-        names = [name for (name,) in database.sql("SELECT DISTINCT run FROM records ORDER BY run").fetchall()]
+        database.execute("CREATE TEMP TABLE ended AS SELECT run, cell, outcome, exit_code FROM records")
+        names = [name for (name,) in database.sql("SELECT DISTINCT run FROM ended ORDER BY run").fetchall()]
         if run is None:
             run = names[-1]
         if run not in names:
