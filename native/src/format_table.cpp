@@ -123,9 +123,9 @@ constexpr FormatRow table[] = {
     {Format::f32, "F32", 1, 4, false, 0, summing_f32, unpack_f32},
     {Format::f16, "F16", 1, 2, false, 1, summing_f16, unpack_half<float_of_f16>},
     {Format::bf16, "BF16", 1, 2, false, 30, summing_bf16, unpack_half<float_of_bf16>},
-    {Format::i2_s, "I2_S", block_i2_s, 32, true, 36, summing_i2_s, nullptr},
-    {Format::tq1_0, "TQ1_0", block_q8_k, tq1_0_bytes, false, 34, summing_tq, nullptr},
-    {Format::tq2_0, "TQ2_0", block_q8_k, tq2_0_bytes, false, 35, summing_tq, nullptr},
+    {Format::i2_s, "I2_S", block_i2_s, i2_s_bytes, true, 36, summing_i2_s, nullptr, portable::I2S::unpack},
+    {Format::tq1_0, "TQ1_0", block_q8_k, tq1_0_bytes, false, 34, summing_tq, nullptr, portable::Tq1::unpack},
+    {Format::tq2_0, "TQ2_0", block_q8_k, tq2_0_bytes, false, 35, summing_tq, nullptr, portable::Tq2::unpack},
     {Format::q8_0, "Q8_0", block_q8_0, q8_0_bytes, false, 8, summing_q8_0, unpack_blocks<portable::Q80>},
     {Format::q5_0, "Q5_0", block_q8_0, q5_0_bytes, false, 6, summing_q8_0, unpack_blocks<portable::Q50>},
     {Format::q4_0, "Q4_0", block_q8_0, q4_0_bytes, false, 2, summing_q4_0, unpack_blocks<portable::Q40>},
@@ -139,13 +139,14 @@ constexpr FormatRow table[] = {
      unpack_blocks<portable::Q10, block_q1_0>},
 };
 
-constexpr bool is_in_order() {
+constexpr bool is_complete() {
     for (int i = 0; i < format_count; ++i) {
         if (int(table[i].format) != i) return false;
+        if (bool(table[i].unpack) == bool(table[i].unpack_codes)) return false;  // dense, or ternary
     }
     return std::size(table) == format_count;
 }
-static_assert(is_in_order());
+static_assert(is_complete());
 
 }  // namespace
 

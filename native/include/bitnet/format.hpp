@@ -25,7 +25,8 @@ enum class Format : std::uint8_t {
 };
 constexpr int format_count = int(Format::q1_0) + 1;
 
-constexpr int block_i2_s = 128;  // weights a block, 32 bytes
+constexpr int block_i2_s = 128;  // weights a block
+constexpr int i2_s_bytes = 32;   // of four
 constexpr int block_q8_0 = 32;   // of Q8_0, Q5_0, Q4_0 and Q4_1
 constexpr int q8_0_bytes = 34;   // F16 scale, 32 codes
 constexpr int q5_0_bytes = 22;   // F16 scale, 4 bytes of high bits, 16 of low bits

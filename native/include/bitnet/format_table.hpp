@@ -39,6 +39,9 @@ struct FormatRow {
     Summing (*summing)(const Product& product, const Arithmetic& arithmetic);
     // Whether embeddings may be in it: the values of a packed row; null for a format that none are in.
     void (*unpack)(const std::uint8_t* row, int cols, float* out);
+    // Of a ternary format: the codes 0, 1, 2 of a packed block, that stand for -1, 0, 1; 3 where the block is no packer's.
+    // Its scale is a half at the end of the block, or that of the whole matrix.
+    void (*unpack_codes)(const std::uint8_t* block, std::uint8_t* codes) = nullptr;
 };
 
 // In the order of Format.

@@ -10,12 +10,11 @@
 #include "portable/exp.hpp"
 #include "portable/half_dense.hpp"
 #include "portable/integers.hpp"
+#include "portable/ternary.hpp"
 #include "sets.hpp"
 
 namespace bitnet::portable {
 namespace {
-
-constexpr int lanes = 8;  // of a ternary block's sums
 
 // Round half to even for |x| < 2^22, zero for NaN: ggml's trick of adding 1.5 * 2^23.
 constexpr float shift_to_integer = 12582912.0f;
@@ -91,124 +90,6 @@ void round_to_f16(const float* x, int n, float* out) {
 
 void round_to_bf16(const float* x, int n, float* out) {
     for (int i = 0; i < n; ++i) out[i] = float_of_bf16(bf16_of_float(x[i]));
-}
-
-// Calls product(row pointer, token) for every row and token and stores what it returns.
-template <typename Product>
-void for_each_dot(const Rows& w, const Activations& x, float* out, std::size_t out_stride, Product product) {
-    for (int row = 0; row < w.rows; ++row) {
-        for (int token = 0; token < x.tokens; ++token) {
-            out[token * out_stride + row] = product(w.data + row * w.row_bytes, token);
-        }
-    }
-}
-
-std::int32_t dot_codes_i2_s(const std::uint8_t* packed, const std::int8_t* codes, int n) {
-    std::int32_t sum = 0;
-    for (int i = 0; i < n; ++i) {
-        const int in_block = i % block_i2_s;
-        const std::uint8_t byte = packed[i / block_i2_s * 32 + in_block % 32];
-        sum += ((byte >> (6 - 2 * (in_block / 32))) & 3) * codes[i];
-    }
-    return sum;
-}
-
-void i2_s(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
-    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
-        const std::int32_t dot = dot_codes_i2_s(row, x.codes + token * x.stride, w.cols);
-        return (float(dot) - float(x.sums[token])) / x.scales[token] * w.scale;
-    });
-}
-
-std::uint8_t ternary_digit(std::uint8_t byte, int digit) {
-    constexpr std::uint8_t powers[5] = {1, 3, 9, 27, 81};
-    return std::uint8_t((std::uint8_t(byte * powers[digit]) * 3) >> 8);
-}
-
-void unpack_tq1_0(const std::uint8_t* block, std::uint8_t* codes) {
-    for (int digit = 0; digit < 5; ++digit) {
-        for (int i = 0; i < 32; ++i) codes[digit * 32 + i] = ternary_digit(block[i], digit);
-        for (int i = 0; i < 16; ++i) codes[160 + digit * 16 + i] = ternary_digit(block[32 + i], digit);
-    }
-    for (int digit = 0; digit < 4; ++digit) {
-        for (int i = 0; i < 4; ++i) codes[240 + digit * 4 + i] = ternary_digit(block[48 + i], digit);
-    }
-}
-
-void unpack_tq2_0(const std::uint8_t* block, std::uint8_t* codes) {
-    for (int i = 0; i < block_q8_k; ++i) {
-        codes[i] = (block[i / 128 * 32 + i % 32] >> (2 * (i % 128 / 32))) & 3;
-    }
-}
-
-using Unpack = void (*)(const std::uint8_t* block, std::uint8_t* codes);
-
-float scale_of_block(const std::uint8_t* block, int block_bytes) {
-    return float_of_f16(std::uint16_t(block[block_bytes - 2] | block[block_bytes - 1] << 8));
-}
-
-template <bool is_fused>
-float dot_q8_k(const std::uint8_t* row, int block_bytes, Unpack unpack, const Activations& x, int token,
-               int cols) {
-    float lane[lanes] = {};
-    const std::int8_t* codes = x.codes + token * x.stride;
-    const float* scales = x.scales + token * x.scale_stride;
-    const std::int16_t* block_sums = x.block_sums + token * (cols / 16);
-    for (int b = 0; b < cols / block_q8_k; ++b, row += block_bytes) {
-        std::uint8_t weights[block_q8_k];
-        unpack(row, weights);
-        std::int32_t sum[lanes];
-        for (int l = 0; l < lanes; ++l) sum[l] = -block_sums[b * 16 + 2 * l] - block_sums[b * 16 + 2 * l + 1];
-        for (int i = 0; i < block_q8_k; ++i) sum[i % 32 / 4] += weights[i] * codes[b * block_q8_k + i];
-        const float scale = scales[b] * scale_of_block(row, block_bytes);
-        for (int l = 0; l < lanes; ++l) {
-            lane[l] = is_fused ? std::fma(float(sum[l]), scale, lane[l]) : float(sum[l]) * scale + lane[l];
-        }
-    }
-    return add_lanes_by_halves<lanes>(lane);
-}
-
-float dot_q8_k_in_one_sum(const std::uint8_t* row, int block_bytes, Unpack unpack, const Activations& x,
-                          int token, int cols) {
-    float total = 0.0f;
-    const std::int8_t* codes = x.codes + token * x.stride;
-    const float* scales = x.scales + token * x.scale_stride;
-    const std::int16_t* block_sums = x.block_sums + token * (cols / 16);
-    for (int b = 0; b < cols / block_q8_k; ++b, row += block_bytes) {
-        std::uint8_t weights[block_q8_k];
-        unpack(row, weights);
-        std::int32_t sum = 0;
-        for (int i = 0; i < 16; ++i) sum -= block_sums[b * 16 + i];
-        for (int i = 0; i < block_q8_k; ++i) sum += weights[i] * codes[b * block_q8_k + i];
-        total = std::fma(scale_of_block(row, block_bytes) * scales[b], float(sum), total);
-    }
-    return total;
-}
-
-template <bool is_fused>
-void tq1_0(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
-    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
-        return dot_q8_k<is_fused>(row, tq1_0_bytes, unpack_tq1_0, x, token, w.cols);
-    });
-}
-
-template <bool is_fused>
-void tq2_0(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
-    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
-        return dot_q8_k<is_fused>(row, tq2_0_bytes, unpack_tq2_0, x, token, w.cols);
-    });
-}
-
-void tq1_0_in_one_sum(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
-    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
-        return dot_q8_k_in_one_sum(row, tq1_0_bytes, unpack_tq1_0, x, token, w.cols);
-    });
-}
-
-void tq2_0_in_one_sum(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
-    for_each_dot(w, x, out, out_stride, [&](const std::uint8_t* row, int token) {
-        return dot_q8_k_in_one_sum(row, tq2_0_bytes, unpack_tq2_0, x, token, w.cols);
-    });
 }
 
 void rms_norm(const float* x, const float* weight, int n, float eps, float* out) {
@@ -332,12 +213,12 @@ constinit const KernelSet kernels{
     .round_to_bf16 = round_to_bf16,
     .matmuls = matmuls({
         {Format::i2_s, Sums::whole, i2_s},
-        {Format::tq1_0, Sums::lanes, tq1_0<true>},
-        {Format::tq2_0, Sums::lanes, tq2_0<true>},
-        {Format::tq1_0, Sums::lanes_rounded, tq1_0<false>},
-        {Format::tq2_0, Sums::lanes_rounded, tq2_0<false>},
-        {Format::tq1_0, Sums::one, tq1_0_in_one_sum},
-        {Format::tq2_0, Sums::one, tq2_0_in_one_sum},
+        {Format::tq1_0, Sums::lanes, each_dot<dot_tq_in_lanes<Tq1, true>>},
+        {Format::tq2_0, Sums::lanes, each_dot<dot_tq_in_lanes<Tq2, true>>},
+        {Format::tq1_0, Sums::lanes_rounded, each_dot<dot_tq_in_lanes<Tq1, false>>},
+        {Format::tq2_0, Sums::lanes_rounded, each_dot<dot_tq_in_lanes<Tq2, false>>},
+        {Format::tq1_0, Sums::one, each_dot<dot_tq_in_one<Tq1>>},
+        {Format::tq2_0, Sums::one, each_dot<dot_tq_in_one<Tq2>>},
         {Format::q8_0, Sums::lanes, each_dot<dot_q8_0_in_lanes<Q80>>},
         {Format::q5_0, Sums::lanes, each_dot<dot_q8_0_in_lanes<Q50>>},
         {Format::q4_0, Sums::lanes, each_dot<dot_q8_0_in_lanes<Q40>>},

@@ -1,6 +1,6 @@
 #include "library/unpack.hpp"
 
-#include <array>
+#include <algorithm>
 #include <cstring>
 
 #include "bitnet/half.hpp"
@@ -9,62 +9,37 @@
 namespace bitnet::library {
 namespace {
 
-std::uint16_t half_at(const std::uint8_t* at) {
-    std::uint16_t bits;
-    std::memcpy(&bits, at, sizeof bits);
-    return bits;
+void unpack_dense(const Tensor& tensor, std::vector<float>& values) {
+    const FormatRow& format = row_of(tensor.format);
+    const std::size_t cols = std::size_t(tensor.cols()), bytes = row_bytes(tensor.format, int(cols));
+    for (std::size_t row = 0; row < std::size_t(tensor.rows()); ++row)
+        format.unpack(tensor.data.data() + row * bytes, int(cols), values.data() + row * cols);
 }
 
-float float_at(const std::uint8_t* at) {
-    float value;
-    std::memcpy(&value, at, sizeof value);
-    return value;
-}
-
-float weight_of(const Tensor& tensor, int code, float scale) {
-    if (code == 3) {
-        throw BadInput("tensor " + tensor.name + " has a code 3, which no packer writes; convert it again");
+float scale_of(const Tensor& tensor, const std::uint8_t* end_of_block, std::size_t n_values) {
+    const FormatRow& format = row_of(tensor.format);
+    if (!format.has_one_scale) {
+        std::uint16_t half;
+        std::memcpy(&half, end_of_block - sizeof half, sizeof half);
+        return float_of_f16(half);
     }
-    return float(code - 1) * scale;
+    float scale;
+    const std::size_t blocks = n_values / std::size_t(format.block);
+    std::memcpy(&scale, tensor.data.data() + blocks * std::size_t(format.block_bytes), sizeof scale);
+    return scale;
 }
 
-void unpack_i2_s(const Tensor& tensor, std::vector<float>& values) {
-    const float scale = float_at(tensor.data.data() + values.size() / 4);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        const std::size_t block = i / block_i2_s, in_block = i % block_i2_s;
-        const std::uint8_t byte = tensor.data[block * 32 + in_block % 32];
-        values[i] = weight_of(tensor, byte >> (6 - 2 * (in_block / 32)) & 3, scale);
-    }
-}
-
-// Digit k of a byte that holds a fraction in base 3.
-int ternary_digit(std::uint8_t byte, int k) {
-    constexpr std::array powers{1, 3, 9, 27, 81};
-    return std::uint8_t(byte * powers[std::size_t(k)]) * 3 >> 8;
-}
-
-void unpack_tq1_0(const Tensor& tensor, std::vector<float>& values) {
-    float* out = values.data();
-    for (const std::uint8_t* block = tensor.data.data(); out != values.data() + values.size();
-         block += tq1_0_bytes) {
-        const float scale = float_of_f16(half_at(block + tq1_0_bytes - 2));
-        const std::uint8_t* run = block;
-        for (const auto& [bytes, digits] : {std::pair(32, 5), std::pair(16, 5), std::pair(4, 4)}) {
-            for (int k = 0; k < digits; ++k) {
-                for (int i = 0; i < bytes; ++i) *out++ = weight_of(tensor, ternary_digit(run[i], k), scale);
-            }
-            run += bytes;
-        }
-    }
-}
-
-void unpack_tq2_0(const Tensor& tensor, std::vector<float>& values) {
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        const std::uint8_t* block = tensor.data.data() + i / block_q8_k * tq2_0_bytes;
-        const std::size_t in_block = i % block_q8_k;
-        const int shift = 2 * int(in_block % 128 / 32);
-        values[i] = weight_of(tensor, block[in_block / 128 * 32 + in_block % 32] >> shift & 3,
-                              float_of_f16(half_at(block + tq2_0_bytes - 2)));
+void unpack_ternary(const Tensor& tensor, std::vector<float>& values) {
+    const FormatRow& format = row_of(tensor.format);
+    const std::uint8_t* block = tensor.data.data();
+    std::vector<std::uint8_t> codes(std::size_t(format.block));
+    for (auto out = values.begin(); out != values.end(); out += format.block, block += format.block_bytes) {
+        format.unpack_codes(block, codes.data());
+        if (std::ranges::find(codes, 3) != codes.end())
+            throw BadInput("tensor " + tensor.name +
+                           " has a code 3, which no packer writes; convert it again");
+        const float scale = scale_of(tensor, block + format.block_bytes, values.size());
+        std::ranges::transform(codes, out, [=](std::uint8_t code) { return float(code - 1) * scale; });
     }
 }
 
@@ -72,25 +47,10 @@ void unpack_tq2_0(const Tensor& tensor, std::vector<float>& values) {
 
 std::vector<float> unpack(const Tensor& tensor) {
     std::vector<float> values(std::size_t(tensor.rows() * tensor.cols()));
-    if (const auto unpack_row = row_of(tensor.format).unpack) {
-        const std::size_t cols = std::size_t(tensor.cols()), bytes = row_bytes(tensor.format, int(cols));
-        for (std::size_t row = 0; row < std::size_t(tensor.rows()); ++row)
-            unpack_row(tensor.data.data() + row * bytes, int(cols), values.data() + row * cols);
-        return values;
-    }
-    switch (tensor.format) {
-        case Format::i2_s:
-            unpack_i2_s(tensor, values);
-            break;
-        case Format::tq1_0:
-            unpack_tq1_0(tensor, values);
-            break;
-        case Format::tq2_0:
-            unpack_tq2_0(tensor, values);
-            break;
-        default:
-            throw BadInput("tensor " + tensor.name + " is in a format that nothing unpacks");
-    }
+    if (row_of(tensor.format).unpack)
+        unpack_dense(tensor, values);
+    else
+        unpack_ternary(tensor, values);
     return values;
 }
 

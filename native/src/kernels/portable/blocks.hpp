@@ -74,6 +74,47 @@ struct Q10 {
     static int code(const std::uint8_t* block, int i) { return 2 * bits(block[2 + i / 8], i % 8, 1) - 1; }
 };
 
+// Ternary weights: the codes 0, 1, 2 of a block stand for -1, 0, 1, in I2_S times the scale of the whole matrix.
+struct I2S {
+    static constexpr int bytes = i2_s_bytes;
+
+    static void unpack(const std::uint8_t* block, std::uint8_t* codes) {
+        for (int i = 0; i < block_i2_s; ++i) codes[i] = std::uint8_t(bits(block[i % 32], 6 - i / 32 * 2, 2));
+    }
+};
+
+struct Tq1 {
+    static constexpr int bytes = tq1_0_bytes;
+
+    static float scale(const std::uint8_t* block) { return half_at(block + bytes - 2); }
+
+    // A byte is a fraction in base 3: the first digit after the point stands for the first weight.
+    static std::uint8_t digit(std::uint8_t byte, int k) {
+        constexpr std::uint8_t powers[5] = {1, 3, 9, 27, 81};
+        return std::uint8_t((std::uint8_t(byte * powers[k]) * 3) >> 8);
+    }
+
+    static void unpack(const std::uint8_t* block, std::uint8_t* codes) {
+        for (int k = 0; k < 5; ++k) {
+            for (int i = 0; i < 32; ++i) codes[k * 32 + i] = digit(block[i], k);
+            for (int i = 0; i < 16; ++i) codes[160 + k * 16 + i] = digit(block[32 + i], k);
+        }
+        for (int k = 0; k < 4; ++k) {
+            for (int i = 0; i < 4; ++i) codes[240 + k * 4 + i] = digit(block[48 + i], k);
+        }
+    }
+};
+
+struct Tq2 {
+    static constexpr int bytes = tq2_0_bytes;
+
+    static float scale(const std::uint8_t* block) { return half_at(block + bytes - 2); }
+    static void unpack(const std::uint8_t* block, std::uint8_t* codes) {
+        for (int i = 0; i < block_q8_k; ++i)
+            codes[i] = std::uint8_t(bits(block[i / 128 * 32 + i % 32], i % 128 / 32 * 2, 2));
+    }
+};
+
 // K-quants: blocks of 256 that meet Q8_K activations, in sixteens with an integer scale each:
 // weight = scale * part_scale * code - least_scale * part_least, where only Q4_K has leasts.
 struct KBlock {
