@@ -28,6 +28,7 @@ constexpr std::pair<const char*, Sums> sums_names[] = {
     {"lanes_rounded", Sums::lanes_rounded},
     {"lanes_offset", Sums::lanes_offset},
     {"one", Sums::one},
+    {"one_rounded", Sums::one_rounded},
     {"one_in_parts", Sums::one_in_parts},
 };
 static_assert(std::size(sums_names) == sums_count);

@@ -238,7 +238,7 @@ HyperParameters make_hyper(int n_vocab, int n_layer, int n_embd, int n_head, int
 }
 
 Arithmetic make_arithmetic(const std::string& generation, const std::string& order,
-                           const std::string& compiler) {
+                           const std::string& compiler, bool fuses_sums) {
     const bool is_bitnet = generation == "bitnet.cpp";
     if (!is_bitnet && generation != "llama.cpp") {
         throw std::invalid_argument("generation '" + generation + "' is neither bitnet.cpp nor llama.cpp");
@@ -247,7 +247,7 @@ Arithmetic make_arithmetic(const std::string& generation, const std::string& ord
     if (!is_gcc && compiler != "clang")
         throw std::invalid_argument("compiler '" + compiler + "' is neither gcc nor clang");
     return {is_bitnet ? Generation::bitnet_cpp : Generation::llama_cpp, order_of(order),
-            is_gcc ? Compiler::gcc : Compiler::clang};
+            is_gcc ? Compiler::gcc : Compiler::clang, fuses_sums};
 }
 
 std::string compiler() {
@@ -307,7 +307,8 @@ void register_session(py::module_& m) {
              arg("truncate_codes") = false);
 
     py::class_<Arithmetic>(m, "Arithmetic")
-        .def(py::init(&make_arithmetic), py::kw_only(), arg("generation"), arg("order"), arg("compiler"));
+        .def(py::init(&make_arithmetic), py::kw_only(), arg("generation"), arg("order"), arg("compiler"),
+             arg("fuses_sums"));
 
     py::class_<BoundSession>(m, "Session")
         .def(py::init([](const HyperParameters& hyper, BoundMatrix token_embd, BoundMatrix head,

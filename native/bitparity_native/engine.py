@@ -171,7 +171,10 @@ class NativeEngine:
                 context=context,
                 threads=threads,
                 arithmetic=_core.Arithmetic(
-                    generation=arithmetic.generation, order=arithmetic.order, compiler=arithmetic.compiler
+                    generation=arithmetic.generation,
+                    order=arithmetic.order,
+                    compiler=arithmetic.compiler,
+                    fuses_sums=arithmetic.fuses_sums,
                 ),
                 kernels=self._kernels,
                 faults=self._faults or _core.Faults(),

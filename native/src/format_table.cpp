@@ -46,10 +46,17 @@ Summing summing_q8_0(const Product&, const Arithmetic& arithmetic) {
 }
 
 // Q2_0 and Q1_0, which only llama.cpp has.
-template <Sums sums>
-Summing summing_of_llama_cpp(const Product&, const Arithmetic& arithmetic) {
+Summing summing_of_llama_cpp(Sums sums, const Arithmetic& arithmetic) {
     const bool is_known = arithmetic.generation == Generation::llama_cpp && !is_neon(arithmetic.order);
     return {is_known ? std::optional(sums) : std::nullopt, Encoding::q8_0};
+}
+
+Summing summing_q2_0(const Product&, const Arithmetic& arithmetic) {
+    return summing_of_llama_cpp(arithmetic.fuses_sums ? Sums::one : Sums::one_rounded, arithmetic);
+}
+
+Summing summing_q1_0(const Product&, const Arithmetic& arithmetic) {
+    return summing_of_llama_cpp(Sums::lanes, arithmetic);
 }
 
 bool is_packed_in_eights(const Product& product, const Arithmetic& arithmetic) {
@@ -133,9 +140,9 @@ constexpr FormatRow table[] = {
     {Format::q6_k, "Q6_K", block_q8_k, q6_k_bytes, false, 14, summing_q6_k, unpack_k_blocks<portable::Q6K>},
     {Format::q4_k, "Q4_K", block_q8_k, q4_k_bytes, false, 12, summing_q4_k, unpack_k_blocks<portable::Q4K>},
     {Format::q3_k, "Q3_K", block_q8_k, q3_k_bytes, false, 11, summing_q3_k, unpack_k_blocks<portable::Q3K>},
-    {Format::q2_0, "Q2_0", block_q2_0, q2_0_bytes, false, 42, summing_of_llama_cpp<Sums::one>,
+    {Format::q2_0, "Q2_0", block_q2_0, q2_0_bytes, false, 42, summing_q2_0,
      unpack_blocks<portable::Q20, block_q2_0>},
-    {Format::q1_0, "Q1_0", block_q1_0, q1_0_bytes, false, 41, summing_of_llama_cpp<Sums::lanes>,
+    {Format::q1_0, "Q1_0", block_q1_0, q1_0_bytes, false, 41, summing_q1_0,
      unpack_blocks<portable::Q10, block_q1_0>},
 };
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bitparity.engine import Fingerprint
+from bitparity.oracle.arithmetic import FUSED_SUMS
 
 
-def with_arithmetic(fingerprint: Fingerprint) -> Fingerprint:
+def with_arithmetic(fingerprint: Fingerprint, *, fuses_sums: bool) -> Fingerprint:
     """The fingerprint of a loaded library with its arithmetic, as bitparity.oracle.arithmetic names it.
+
+    fuses_sums  as fused_sums.py measures it
 
     Its generation counts (build_facts.py), not the name of the engine.  A build for instruction sets whose
     order of sums is not known states no order.
@@ -17,6 +20,8 @@ def with_arithmetic(fingerprint: Fingerprint) -> Fingerprint:
     parts = [generation, *_order(generation, set(fingerprint.isa.split("+")))]
     if fingerprint.compiler:
         parts.append("gcc" if "gcc" in fingerprint.compiler.lower() else "clang")
+    if fuses_sums:
+        parts.append(FUSED_SUMS)
     return replace(fingerprint, details={**fingerprint.details, "arithmetic": "/".join(parts)})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from bitparity_reference.build import MODULE
 from bitparity_reference.build_arithmetic import with_arithmetic
 from bitparity_reference.debuggers import keep_debuggers_away
 from bitparity_reference.devices import device_number, devices_of
+from bitparity_reference.fused_sums import fuses_sums
 from bitparity_reference.nodes import norm_nodes, wanted_nodes
 
 
@@ -58,7 +60,8 @@ def open_bridge(
     isa = _instruction_sets(module.system_information())
     fingerprint = replace(info.fingerprint, isa=isa)
     if device < 0:
-        fingerprint = with_arithmetic(fingerprint)
+        linked = ctypes.CDLL(module.__file__)  # loaded already, and with it what it is linked with
+        fingerprint = with_arithmetic(fingerprint, fuses_sums=fuses_sums(linked))
     else:  # whose roundings and sums are another build's
         fingerprint.details["device"] = f"{devices[device].name}, {devices[device].description}"
     return BridgeSession(core, replace(info, fingerprint=fingerprint), nodes)

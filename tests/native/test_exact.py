@@ -69,8 +69,9 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         for f in IN_BLOCKS
     ),
     *(
-        ("llama.cpp", {"arch": "llama", "weight_format": f, "head_format": h, "tied": False})
-        for f, h in (("Q1_0", "Q1_0"),)
+        ("llama.cpp", {"arch": "llama", "weight_format": f, "head_format": h, "tied": tied})
+        for f, h in (("Q1_0", "Q1_0"), ("Q2_0", "Q2_0"))
+        for tied in (False, True)
     ),
     *(
         (reference, {"weight_format": f, "n_embd": 288, "n_head": 3, "n_head_kv": 1, "n_ff": 576})

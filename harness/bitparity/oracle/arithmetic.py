@@ -24,8 +24,9 @@ neon         builds of either for AArch64 have tiled code that leaves the input 
 neon_fp16    those for CPUs with FP16 vector arithmetic have tiled code that takes F16 on both sides.  They
              also round sums of F16 products to F16, which the oracle does not follow.
 
-The names of ggml's builds are GENERATION[/ORDER][/COMPILER]: llama.cpp, bitnet.cpp/avx512,
-llama.cpp/avx512_bf16/gcc.  A stranger's engine that states nothing is judged by bitnet.cpp's roundings.
+The names of ggml's builds are GENERATION[/ORDER][/COMPILER][/fused_sums]: llama.cpp, bitnet.cpp/avx512,
+llama.cpp/avx512_bf16/gcc, llama.cpp/avx2/gcc/fused_sums.  A stranger's engine that states nothing is judged
+by bitnet.cpp's roundings.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from bitparity.errors import BadInput
 
 ORDERS = ("avx2", "avx512", "avx512_bf16", "neon", "neon_fp16")
 COMPILERS = ("gcc", "clang")
+FUSED_SUMS = "fused_sums"
 IN_ONE_ROW = " in one row"  # a rounding that only a batch of one row has
 ROUNDINGS = ("f32", "f16", "bf16", "f16" + IN_ONE_ROW, "bf16" + IN_ONE_ROW)
 BY_FORMAT, AS_STORED = "by format", "as stored"
@@ -95,6 +97,8 @@ class Arithmetic:
     generation          which of the two ggml code bases, or plain
     order               the instruction set that the ggml build was made for; decides the order of float sums
     compiler            what compiled it; decides about a * b + c where the source leaves it open
+    fuses_sums          whether a sum of products in plain C, which is Q2_0's, rounds once a product: GCC does
+                        so unless it tunes for a CPU on which chains of fma are slow (-march=native on Zen)
     one_head_q          q in a model with one head; None is q
     rope_by_recurrence  angles multiplied up in float32, as ggml has them
     fused_quantiser     activation * scale rounded to an integer without rounding to float32 before
@@ -114,6 +118,7 @@ class Arithmetic:
     generation: str = "plain"
     order: str = ""
     compiler: str = ""
+    fuses_sums: bool = False
     one_head_q: str | None = None
     rope_by_recurrence: bool = True
     fused_quantiser: bool = False
@@ -121,7 +126,8 @@ class Arithmetic:
     @property
     def name(self) -> str:
         """What arithmetic_named reads."""
-        base = "/".join(part for part in (self.generation, self.order, self.compiler) if part)
+        sums = FUSED_SUMS if self.fuses_sums else ""
+        base = "/".join(part for part in (self.generation, self.order, self.compiler, sums) if part)
         named = _named(base)
         return ", ".join(
             (base, *(f"{a} {getattr(self, a)}" for a in _AXES if self.option(a) != named.option(a)))
@@ -202,7 +208,8 @@ def arithmetic_names() -> list[str]:
     """The names of ggml's builds that arithmetic_named takes."""
     names = list(GENERATIONS)
     names += [f"{generation}/{order}" for generation in GENERATIONS for order in ORDERS]
-    return names + [f"{name}/{compiler}" for name in names for compiler in COMPILERS]
+    names += [f"{name}/{compiler}" for name in names for compiler in COMPILERS]
+    return names + [f"{name}/{FUSED_SUMS}" for name in names if name.startswith(LLAMA_CPP.generation)]
 
 
 def arithmetic_named(name: str) -> Arithmetic:
@@ -231,8 +238,10 @@ def _named(base: str) -> Arithmetic:
             found = replace(found, order=axis)
         elif axis in COMPILERS:
             found = replace(found, compiler=axis)
+        elif axis == FUSED_SUMS:
+            found = replace(found, fuses_sums=True)
         else:
-            known = ", ".join((*ORDERS, *COMPILERS))
+            known = ", ".join((*ORDERS, *COMPILERS, FUSED_SUMS))
             raise BadInput(f"it has {axis!r}; after {generation} there may be {known}")
     return _on_neon(found) if found.order in ("neon", "neon_fp16") else found
 

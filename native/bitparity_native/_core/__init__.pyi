@@ -89,7 +89,7 @@ class Faults:
 class Arithmetic:
     """Which build of ggml to compute like; see include/bitnet/arithmetic.hpp."""
 
-    def __init__(self, *, generation: str, order: str, compiler: str) -> None: ...
+    def __init__(self, *, generation: str, order: str, compiler: str, fuses_sums: bool) -> None: ...
 
 class Session:
     def __init__(

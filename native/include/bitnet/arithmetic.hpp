@@ -22,6 +22,7 @@ struct Arithmetic {
     Generation generation;
     Order order;  // of the instruction set that it was built for
     Compiler compiler;
+    bool fuses_sums = false;  // in plain C, as Q2_0's are; GCC decides by the CPU that it tunes for
 };
 
 // Whether tiles of F16 weights (cached K and V are such weights) take activations in float32; otherwise they take

@@ -105,6 +105,8 @@ constexpr int tile_step(Order order, Format format) {
 //         too large by
 //   one   one float sum, to which each block's integer times its scales is added by fma
 //         A block of Q2_0 adds up two Q8_0 blocks, each times its scale, before it scales them.
+//   one_rounded
+//         the same, but the product is rounded before it is added
 //   one_in_parts
 //         the same with the integers of every 64 weights of Q4_K
 //   tile_rounded
@@ -122,6 +124,7 @@ enum class Sums : std::uint8_t {
     lanes_rounded,
     lanes_offset,
     one,
+    one_rounded,
     one_in_parts
 };
 constexpr int sums_count = int(Sums::one_in_parts) + 1;

@@ -30,6 +30,7 @@ constexpr std::array compilers{
     std::pair<std::string_view, Compiler>{"gcc", Compiler::gcc},
     std::pair<std::string_view, Compiler>{"clang", Compiler::clang},
 };
+constexpr std::string_view fused_sums = "fused_sums";
 
 template <typename Rows, typename T>
 bool find(const Rows& rows, std::string_view name, T& found) {
@@ -73,9 +74,14 @@ Arithmetic arithmetic_named(std::string_view name) {
     while (!rest.empty()) {
         const std::string_view axis = cut_first(rest);
         if (find(orders, axis, arithmetic.order) || find(compilers, axis, arithmetic.compiler)) continue;
+        if (axis == fused_sums) {
+            arithmetic.fuses_sums = true;
+            continue;
+        }
         std::vector<std::string> known;
         for (const auto& row : orders) known.emplace_back(row.first);
         for (const auto& row : compilers) known.emplace_back(row.first);
+        known.emplace_back(fused_sums);
         throw BadInput("arithmetic " + quoted(name) + " has " + quoted(axis) + "; after " +
                        std::string(first) + " there may be " + joined(known));
     }
@@ -84,7 +90,8 @@ Arithmetic arithmetic_named(std::string_view name) {
 
 std::string name_of(const Arithmetic& arithmetic) {
     return std::string(generation_of(arithmetic).name) + "/" + name_in(orders, arithmetic.order) + "/" +
-           name_in(compilers, arithmetic.compiler);
+           name_in(compilers, arithmetic.compiler) +
+           (arithmetic.fuses_sums ? "/" + std::string(fused_sums) : "");
 }
 
 Arithmetic usual_arithmetic(const GgufFile& file, const Architecture& architecture) {

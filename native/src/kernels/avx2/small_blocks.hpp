@@ -22,6 +22,7 @@ __m256i codes_of_q1_0(const std::uint8_t* bytes) {
 }
 
 // One float sum a row.
+template <bool is_fused>
 struct Q2InOneSum {
     template <int R, int T>
     struct Tile {
@@ -38,7 +39,9 @@ struct Q2InOneSum {
                         float part = scales[0] * float(add_lanes(dot_in_fours(first, load(codes))));
                         const float sum = float(add_lanes(dot_in_fours(second, load(codes + 32))));
                         part = __builtin_fmaf(scales[1], sum, part);
-                        total[r][t] += half_at(block) * part;
+                        const float scale = half_at(block);
+                        total[r][t] =
+                            is_fused ? __builtin_fmaf(scale, part, total[r][t]) : total[r][t] + scale * part;
                     }
                 }
             }

@@ -70,7 +70,7 @@ float dot_q8_0_in_one(const std::uint8_t* row, const Token& x, int cols) {
 }
 
 // Blocks of several Q8_0 blocks: `part` of a row's lanes or sums is what those add up to, each times its scale.
-template <typename Block>
+template <typename Block, bool is_fused>
 float dot_parts_in_one(const std::uint8_t* row, const Token& x, int cols) {
     float total = 0.0f;
     for (int b = 0; b < cols / block_q8_0; b += Block::parts, row += Block::bytes) {
@@ -81,7 +81,7 @@ float dot_parts_in_one(const std::uint8_t* row, const Token& x, int cols) {
                 sum += Block::code(row, k * block_q8_0 + i) * x.codes[(b + k) * block_q8_0 + i];
             part = std::fma(x.scales[b + k], float(sum), part);
         }
-        total += Block::scale(row) * part;
+        total = is_fused ? std::fma(Block::scale(row), part, total) : total + Block::scale(row) * part;
     }
     return total;
 }
