@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer as HuggingFace
 
 from bitparity.formats import get_format, is_ternary
 from bitparity.formats.base import Codes, Floats
@@ -86,7 +88,67 @@ def write_checkpoint(
     values = config_of(model, style) | dict(config or {})
     kept = {key: value for key, value in values.items() if value is not None}
     (folder / "config.json").write_text(json.dumps(kept, indent=1))
+    write_tokenizer(folder, model.metadata)
     return folder
+
+
+# As the tokenizer.json of Llama 3, of Qwen 2 and of GPT-2 have them.
+_LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+PATTERNS = {"llama-bpe": _LLAMA3, "qwen2": _LLAMA3.replace("{1,3}", ""), "gpt-2": None}
+
+
+def write_tokenizer(folder: Path, metadata: Mapping[str, Any], pre: str | None = None) -> None:
+    """tokenizer.json and tokenizer_config.json of the vocabulary of a GGUF file.
+
+    pre  whose pattern cuts the words of a byte-level vocabulary; as the metadata say when None
+    """
+    tokens = list(metadata["tokenizer.ggml.tokens"])
+    bos = tokens[metadata["tokenizer.ggml.bos_token_id"]]
+    eos = tokens[metadata["tokenizer.ggml.eos_token_id"]]
+    is_byte_level = metadata["tokenizer.ggml.model"] == "gpt2"
+    made = _byte_level(metadata, tokens, pre) if is_byte_level else _sentencepiece(metadata, tokens)
+    made.add_special_tokens([AddedToken(bos, special=True), AddedToken(eos, special=True)])
+    if metadata.get("tokenizer.ggml.add_bos_token", True):
+        made.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A", special_tokens=[(bos, tokens.index(bos))]
+        )
+    made.save(str(folder / "tokenizer.json"))
+    settings = {"bos_token": bos, "eos_token": eos, "chat_template": "{{ messages }}"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def _byte_level(metadata: Mapping[str, Any], tokens: list[str], pre: str | None) -> HuggingFace:
+    merges = [tuple(line.split(" ")) for line in metadata["tokenizer.ggml.merges"]]
+    pattern = PATTERNS[pre or metadata["tokenizer.ggml.pre"]]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    made = HuggingFace(models.BPE(vocabulary, merges, ignore_merges=pattern == _LLAMA3))
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pattern is None)
+    made.pre_tokenizer = byte_level
+    if pattern is not None:
+        made.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Split(Regex(pattern), "isolated"), byte_level]
+        )
+    made.decoder = decoders.ByteLevel()
+    return made
+
+
+def _sentencepiece(metadata: Mapping[str, Any], tokens: list[str]) -> HuggingFace:
+    """As the tokenizer.json of Llama 2: merges in the order of the scores, a space before the text."""
+    scores, vocabulary = list(metadata["tokenizer.ggml.scores"]), {token: i for i, token in enumerate(tokens)}
+    by_score = sorted((t for t in tokens if len(t) > 1), key=lambda token: -scores[vocabulary[token]])
+    cuts = [(token[:i], token[i:]) for token in by_score for i in range(1, len(token))]
+    merges = [cut for cut in cuts if cut[0] in vocabulary and cut[1] in vocabulary]
+    made = HuggingFace(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    made.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+    )
+    made.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    return made
 
 
 def config_of(model: Model, style: Style) -> dict[str, Any]:

@@ -7,10 +7,14 @@ from pathlib import Path
 
 from bitparity.compare.prompts import Prompt, parse_tokens, read_prompts, text_prompt
 from bitparity.compare.recording import RecordedEngine
-from bitparity.engine import Engine
+from bitparity.engine import Engine, ReadsCheckpoints
 from bitparity.errors import BadInput, NotCompared
-from bitparity.formats import MODEL_FORMATS
+from bitparity.formats import FLOATS, MODEL_FORMATS
+from bitparity.formats.codes import CODES
+from bitparity.model import open_model
 from bitparity.model.bundled import ARCHS, bundled_model
+from bitparity.model.checkpoint import is_checkpoint
+from bitparity.model.converted import in_weight_format
 from bitparity.model.types import Model
 from bitparity.runs import refusal_of
 from bitparity.tokenizer import Tokenizer
@@ -56,11 +60,14 @@ def choose_tokenizer(path: Path | None, model: Model) -> Tokenizer | None:
 def choose_model(name: str | None, engines: Sequence[Engine]) -> Path:
     """The path of a file, or of a bundled model when name is None or an architecture that is bundled.
 
-    Raises NotCompared when no bundled model runs on all engines in any format.
+    A checkpoint's folder is given to engines that all read checkpoints; for others it is converted once, to
+    the first format that all run, and kept in the cache folder.
+    Raises NotCompared when a checkpoint or no bundled model runs on all engines in any format.
     """
     choices = bundled_choices(name)
     if choices is None:
-        return Path(str(name))
+        path = Path(str(name))
+        return _converted(path, engines) if is_checkpoint(path) else path
 
     refusals: list[str] = []
     for arch, weight_format in choices:
@@ -69,6 +76,20 @@ def choose_model(name: str | None, engines: Sequence[Engine]) -> Path:
             return bundled_model(arch, weight_format)
         refusals += refused
     raise NotCompared(f"no bundled model runs on these engines ({refusals[0]}); name a model file")
+
+
+def _converted(folder: Path, engines: Sequence[Engine]) -> Path:
+    if all(isinstance(engine, ReadsCheckpoints) and engine.reads_checkpoints for engine in engines):
+        return folder
+    model = open_model(folder)
+    formats = MODEL_FORMATS if CODES.name in model.format_counts() else FLOATS
+    refusals: list[str] = []
+    for weight_format in formats:
+        refused = [r for r in (refuses(engine, model.hyper.arch, weight_format) for engine in engines) if r]
+        if not refused:
+            return in_weight_format(folder, weight_format)
+        refusals += refused
+    raise NotCompared(f"{folder} runs on these engines in no format ({refusals[0]})")
 
 
 def bundled_choices(name: str | None) -> list[tuple[str, str]] | None:

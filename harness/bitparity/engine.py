@@ -217,6 +217,13 @@ class NamesStages(Protocol):
 
 
 @runtime_checkable
+class ReadsCheckpoints(Protocol):
+    """What an engine has besides that opens the folder of a checkpoint as well as a GGUF file."""
+
+    reads_checkpoints: bool
+
+
+@runtime_checkable
 class Informed(Protocol):
     """What an engine has besides that says nothing of models itself, so that the harness does."""
 

@@ -48,6 +48,7 @@ class NativeEngine:
 
     name = "native"
     role: Role = "candidate"
+    reads_checkpoints = True
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ COMMANDS = {
     "run": "Generate text with one engine.",
     "inspect": "Print a model's metadata, tensors and weight mapping.",
     "quantize": "Convert a model to another weight format.",
+    "convert": "Convert a checkpoint of transformers to a GGUF file.",
     "make-model": "Write a synthetic model of any shape.",
     "verify-weights": "Prove that two files hold the same weights, whatever their formats.",
     "check-engine": "Check that an engine keeps the contract of a session.",

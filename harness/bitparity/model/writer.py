@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from gguf import GGUFValueType
@@ -101,6 +101,21 @@ def _padded(size: int, alignment: int) -> int:
 def _text(text: str) -> bytes:
     data = text.encode()
     return struct.pack("<Q", len(data)) + data
+
+
+def field_of(value: Any) -> bytes:
+    """Type and value of a metadata field: whole numbers as uint32, reals as float32, arrays by their type."""
+    if isinstance(value, bool):
+        return bool_field(value)
+    if isinstance(value, int):
+        return uint32_field(value)
+    if isinstance(value, float):
+        return float32_field(value)
+    if isinstance(value, str):
+        return string_field(value)
+    if isinstance(value, np.ndarray):
+        return int32s_field(value) if value.dtype.kind == "i" else float32s_field(value)  # type: ignore[arg-type]
+    return strings_field(value)
 
 
 def string_field(value: str) -> bytes:

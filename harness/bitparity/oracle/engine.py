@@ -36,6 +36,7 @@ class OracleEngine:
 
     name = "oracle"
     role: Role = "oracle"
+    reads_checkpoints = True
 
     def __init__(
         self, arithmetic: Arithmetic = BITNET_CPP, make_definition: MakeDefinition = Definition.of

@@ -18,9 +18,11 @@ from bitparity.errors import BadInput
 from bitparity.model.checkpoint.classes import CheckpointClass, class_of
 from bitparity.model.checkpoint.rope import Rope, read_rope
 from bitparity.model.checkpoint.shards import read_json
+from bitparity.model.hyperparameters import POOLS_LAST_TOKEN
 from bitparity.model.types import BLOCKS_A_WINDOW_PATTERN
 
 FILE = "config.json"
+_POOLING = "1_Pooling/config.json"
 # config.json -> key of the metadata behind "<architecture>.", for numbers that are written as they are
 _NUMBERS = {
     "vocab_size": "vocab_size",
@@ -137,12 +139,11 @@ def read_config(folder: Path) -> Config:
     values = {**row.defaults, **said}
     _refuse_unsupported(values)
     rope = read_rope(values)
-    architecture = _architecture(values, row)
     return Config(
         row=row,
         values=values,
         defaulted=tuple(key for key in row.defaults if key not in said and key not in rope.read),
-        metadata=_metadata(folder, values, architecture, rope),
+        metadata=_metadata(folder, values, row, rope),
         rope=rope,
         unknown=tuple(sorted(set(given) - _READ - _HARMLESS)),
     )
@@ -164,7 +165,8 @@ def _architecture(values: Mapping[str, Any], row: CheckpointClass) -> str:
     return row.architectures[name]
 
 
-def _metadata(folder: Path, values: Mapping[str, Any], architecture: str, rope: Rope) -> dict[str, Any]:
+def _metadata(folder: Path, values: Mapping[str, Any], row: CheckpointClass, rope: Rope) -> dict[str, Any]:
+    architecture = _architecture(values, row)
     missing = [key for key in _NUMBERS if key not in values and key != "num_key_value_heads"]
     if missing:
         raise BadInput(f"{FILE} lacks {missing[0]}")
@@ -177,10 +179,24 @@ def _metadata(folder: Path, values: Mapping[str, Any], architecture: str, rope: 
         "rope.dimension_count": head_dim,
         **rope.metadata,
         **_windows(values, head_dim),
+        **_pooling(folder, row),
     }
     name = str(values.get("_name_or_path") or folder.resolve().name).rstrip("/").rpartition("/")[2]
     general = {"general.architecture": architecture, "general.name": name}
     return general | {f"{architecture}.{key}": _as_in_a_file(value) for key, value in numbers.items()}
+
+
+def _pooling(folder: Path, row: CheckpointClass) -> dict[str, Any]:
+    """Whether an embedding model pools the last token, as sentence-transformers says beside it."""
+    file = folder / _POOLING
+    if row.has_head or not file.is_file():
+        return {}
+    modes = [key for key, value in read_json(file).items() if key.startswith("pooling_mode_") and value]
+    if modes != ["pooling_mode_lasttoken"]:
+        raise BadInput(
+            f"{_POOLING} has {' and '.join(modes) or 'no mode'}; only pooling_mode_lasttoken is read"
+        )
+    return {"pooling_type": POOLS_LAST_TOKEN}
 
 
 def _as_in_a_file(value: Any) -> Any:
