@@ -44,6 +44,8 @@ from bitparity.noise.verdict import PositionVerdict, Verdict, exit_code, judge_p
 from bitparity.runs import file_digest, tracing
 from bitparity.streaming import Decoder
 from bitparity.tokenizer import Tokenizer
+from bitparity.tokenizer.gguf_pieces import GgufPieces
+from bitparity.tokenizer.tokenizer import Detokenizer
 
 
 class Progress(Protocol):
@@ -292,7 +294,7 @@ class Run:
         if isinstance(self.comparison.tokenizer, Tokenizer):
             return self.comparison.tokenizer
         try:
-            return Tokenizer.from_gguf(self.comparison.meant.metadata)
+            return Detokenizer(GgufPieces(self.comparison.meant.metadata))
         except BadInput:
             return None
 

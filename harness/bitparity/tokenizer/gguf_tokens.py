@@ -1,4 +1,4 @@
-"""A GGUF's own vocabulary: text to ids, and the bytes of an id."""
+"""A GGUF's own vocabulary: text to ids."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ from typing import Any, Protocol
 
 from bitparity.errors import BadInput
 from bitparity.tokenizer import byte_level, sentencepiece
+from bitparity.tokenizer.gguf_pieces import GgufPieces
 from bitparity.tokenizer.pre_tokenizers import get_pre_tokenizer
-from bitparity.tokenizer.vocabulary import TokenType, Vocabulary
-
-_BYTE_LEVEL, _SENTENCEPIECE = "gpt2", "llama"
-_NAMED = TokenType.CONTROL, TokenType.UNKNOWN, TokenType.USER_DEFINED
-_SENTENCEPIECE_BOS = 1  # llama.cpp's default where the file names none
 
 
 class Merger(Protocol):
@@ -21,29 +17,22 @@ class Merger(Protocol):
     def encode(self, text: str) -> list[int]: ...
 
 
-class GgufTokens:
-    """The vocabulary of a GGUF file; methods as those of tokenizer.Tokenizer."""
+class GgufTokens(GgufPieces):
+    """The vocabulary of a GGUF file with its merges; methods as those of tokenizer.Tokenizer."""
 
     def __init__(self, metadata: Mapping[str, Any]) -> None:
-        model = metadata.get("tokenizer.ggml.model")
-        if model == _BYTE_LEVEL:
+        super().__init__(metadata)
+        tokens = self._vocabulary.tokens
+        self._merger: Merger
+        if self._is_byte_level:
             pre = get_pre_tokenizer(metadata.get("tokenizer.ggml.pre"))
-            self._vocabulary = Vocabulary.from_metadata(metadata, bos=None, add_bos=pre.add_bos)
             merges = metadata.get("tokenizer.ggml.merges", ())
-            self._merger: Merger = byte_level.ByteLevelMerger(self._vocabulary.tokens, merges, pre)
-        elif model == _SENTENCEPIECE:
-            self._vocabulary = Vocabulary.from_metadata(metadata, bos=_SENTENCEPIECE_BOS, add_bos=True)
-            self._merger = sentencepiece.SentencePieceMerger(self._vocabulary.tokens, metadata)
+            self._merger = byte_level.ByteLevelMerger(tokens, merges, pre)
         else:
-            raise BadInput(
-                f"tokenizer.ggml.model is {model!r}, but only {_BYTE_LEVEL!r} and {_SENTENCEPIECE!r} can be "
-                "read; give token ids, or the model's tokenizer.json"
-            )
-        self._is_byte_level = model == _BYTE_LEVEL
+            self._merger = sentencepiece.SentencePieceMerger(tokens, metadata)
         self._adds_space = not self._is_byte_level and bool(
             metadata.get("tokenizer.ggml.add_space_prefix", True)
         )
-        self.n_vocab = len(self._vocabulary.tokens)
 
     def encode(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]:
         vocabulary = self._vocabulary
@@ -66,16 +55,6 @@ class GgufTokens:
     def split(self, text: str) -> list[str | int]:
         """The text cut at its special tokens, which are given by their ids."""
         return self._vocabulary.split(text, parse_special=True)
-
-    def piece_bytes(self, token: int) -> bytes:
-        text, kind = self._vocabulary.tokens[token], self._vocabulary.types[token]
-        if kind in _NAMED:
-            return text.encode()
-        if kind == TokenType.BYTE:
-            return sentencepiece.byte_of(text)
-        if kind == TokenType.NORMAL:
-            return byte_level.token_bytes(text) if self._is_byte_level else sentencepiece.token_bytes(text)
-        return b""
 
 
 def _known(token: int | None, name: str) -> int:

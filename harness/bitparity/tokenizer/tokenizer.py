@@ -11,24 +11,55 @@ from bitparity.tokenizer.file_tokens import FileTokens
 from bitparity.tokenizer.gguf_tokens import GgufTokens
 
 
-class Tokens(Protocol):
-    """A vocabulary that can be used; methods as those of Tokenizer."""
+class Pieces(Protocol):
+    """A vocabulary of which text can be made."""
 
     n_vocab: int
-
-    def encode(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]: ...
 
     def piece_bytes(self, token: int) -> bytes:
         """The bytes that one id stands for; special tokens give their name."""
         ...
 
 
-class Tokenizer:
+class Tokens(Pieces, Protocol):
+    """A vocabulary that can be used both ways; methods as those of Tokenizer."""
+
+    def encode(self, text: str, *, add_bos: bool, parse_special: bool) -> list[int]: ...
+
+
+class Detokenizer:
+    """Ids to text."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._pieces = pieces
+        self.n_vocab = pieces.n_vocab
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """The bytes of all ids, which may begin or end inside a UTF-8 sequence.
+
+        Raises BadInput for an id outside the vocabulary.
+        """
+        return b"".join(self._pieces.piece_bytes(self._checked(i)) for i in ids)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of all ids, including what encoding added (BOS, a leading space).
+
+        Bytes that are no UTF-8 show as U+FFFD.
+        """
+        return self.decode_bytes(ids).decode(errors="replace")
+
+    def _checked(self, token: int) -> int:
+        if not 0 <= token < self.n_vocab:
+            raise BadInput(f"token {token} is outside the vocabulary of {self.n_vocab:,}")
+        return token
+
+
+class Tokenizer(Detokenizer):
     """Text to ids and back.  Ids equal those of `llama_tokenize` for the same flags."""
 
     def __init__(self, tokens: Tokens) -> None:
+        super().__init__(tokens)
         self._tokens = tokens
-        self.n_vocab = tokens.n_vocab
 
     @classmethod
     def from_gguf(cls, metadata: Mapping[str, Any]) -> Tokenizer:
@@ -59,25 +90,6 @@ class Tokenizer:
         """
         require_unicode(text)
         return self._tokens.encode(text, add_bos=add_bos, parse_special=parse_special)
-
-    def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The bytes of all ids, which may begin or end inside a UTF-8 sequence.
-
-        Raises BadInput for an id outside the vocabulary.
-        """
-        return b"".join(self._tokens.piece_bytes(self._checked(i)) for i in ids)
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """The text of all ids, including what encoding added (BOS, a leading space).
-
-        Bytes that are no UTF-8 show as U+FFFD.
-        """
-        return self.decode_bytes(ids).decode(errors="replace")
-
-    def _checked(self, token: int) -> int:
-        if not 0 <= token < self.n_vocab:
-            raise BadInput(f"token {token} is outside the vocabulary of {self.n_vocab:,}")
-        return token
 
 
 def require_unicode(text: str) -> None:

@@ -86,15 +86,19 @@ def _floats_of(tensor: Tensor) -> Iterator[tuple[int, Scales]]:
         yield 0, weight_format.scales_in(tensor.data, *tensor.shape).reshape(1, 1)
         return
     for first, rows, packed in _row_blocks(tensor):
-        if (
-            weight_format.name == "F16"
-        ):  # for speed: the largest of numbers without sign is an infinity or a NaN
-            if int((packed.view("<u2") & np.uint16(0x7FFF)).max(initial=0)) >= 0x7C00:
+        if weight_format.name == "F16":  # embeddings have so many that NumPy's isfinite would be seen
+            if _has_infinity_or_nan(packed):
                 yield first, packed.view("<f2").reshape(rows, cols)
         elif isinstance(weight_format, FloatFormat):
             yield first, weight_format.unpack(packed, rows, cols)
         else:
             yield first, weight_format.scales_in(packed, rows, cols).reshape(rows, -1)
+
+
+def _has_infinity_or_nan(halves: Bytes) -> bool:
+    """They are the largest F16 numbers of either sign, as integers: from 0x7C00 on, and from 0xFC00 on."""
+    positive = int(halves.view("<i2").max(initial=0)) >= 0x7C00
+    return positive or int(halves.view("<u2").max(initial=0)) >= 0xFC00
 
 
 def _place(tensor: Tensor, row: int, col: int, columns: int) -> str:
