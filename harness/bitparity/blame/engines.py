@@ -235,11 +235,8 @@ def judge_engine(
     model: Model, evidence: Evidence, *, tokens: Sequence[int] = (), stages: StageFilter | None = None
 ) -> EngineBlame:
     """Judge one engine by the definition of a model, in the engine's own arithmetic."""
-    meant, arithmetic = evidence.model or model, evidence.arithmetic
-    if not evidence.states:
-        arithmetic = find_arithmetic(meant, evidence.trace, arithmetic, tokens)
-    definition = Definition.of(meant, arithmetic, LAYERS_KEPT)
-    judge = Judge(definition, evidence.trace, tokens)
+    judge = judge_of(model, evidence, tokens)
+    arithmetic = judge.definition.arithmetic
     judged = list(judge.judge(stages))
     errors = [j for j in judged if isinstance(j, LocalError)]
     recorded = {stage for _, stage in evidence.trace.stages()}
@@ -253,6 +250,14 @@ def judge_engine(
         absent=tuple(s for s in model.hyper.architecture.by_name if s not in recorded),
         positions=positions,
     )
+
+
+def judge_of(model: Model, evidence: Evidence, tokens: Sequence[int] = ()) -> Judge:
+    """A judge of one engine's stages, in the engine's own arithmetic: stated, or found in its stages."""
+    meant, arithmetic = evidence.model or model, evidence.arithmetic
+    if not evidence.states:
+        arithmetic = find_arithmetic(meant, evidence.trace, arithmetic, tokens)
+    return Judge(Definition.of(meant, arithmetic, LAYERS_KEPT), evidence.trace, tokens)
 
 
 def _summaries(errors: Iterable[LocalError], positions: Sequence[int]) -> Iterator[StageSummary]:

@@ -123,6 +123,11 @@ class Judge:
             raise MissingInput("its inputs do not have the shapes that are defined") from None
         return Evaluation(place, inputs, expected, actual)
 
+    def evaluate_at(self, layer: int, stage: str, position: int) -> Evaluation:
+        """The same of one recorded position."""
+        (place,) = self._batches.places(layer, stage, [position])
+        return self.evaluate(stage, place)
+
     def recorded(self, place: Place, stage: str) -> Doubles | None:
         """What the engine recorded of a stage at a place, or None."""
         return self._inputs.recorded(place.layer, stage, [int(p) for p in place.positions])

@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": "Say which engines were found, what is missing and what to type.",
     "compare": "Run two engines on the same tokens and compare every position.",
     "blame": "Find the first stage that is wrong and name the engine that is.",
+    "reduce": "Make what diverges as small as it gets, for a bug report.",
     "trace": "Record an engine's stages.",
     "trace-diff": "Compare two recorded traces.",
     "run": "Generate text with one engine.",

@@ -30,9 +30,8 @@ from bitparity.model.gguf_file import GgufFile
 from bitparity.model.rows import row_block
 from bitparity.model.tensor_types import require_storable
 from bitparity.model.types import Model, Tensor
-from bitparity.model.writer import Progress, TensorPlan, uint32_field, write_gguf
+from bitparity.model.writer import Progress, TensorPlan, copied, uint32_field, write_gguf
 
-_COPIED_BYTES = 1 << 24  # copied at a time
 _ROWS = 2048  # of the vocabulary, converted at a time
 
 
@@ -72,15 +71,10 @@ def _plan(
     is_vocabulary = tensor.name in (model.weights.token_embd.name, model.weights.head.name)
     wanted = new_head if is_vocabulary else new_format if len(tensor.shape) == 2 else None
     if wanted is None or wanted.name == tensor.format:
-        return TensorPlan(tensor.name, tensor.shape, tensor.format, lambda: _copied(tensor))
+        return copied(tensor)
     step = _ROWS if is_vocabulary else tensor.shape[0]
     may_round = is_vocabulary and wanted.name not in FLOATS
     return TensorPlan(tensor.name, tensor.shape, wanted.name, _named(model, tensor, wanted, step, may_round))
-
-
-def _copied(tensor: Tensor) -> Iterator[Bytes]:
-    for first in range(0, tensor.data.size, _COPIED_BYTES):
-        yield tensor.data[first : first + _COPIED_BYTES]
 
 
 def _named(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,9 +14,11 @@ from gguf import GGUFValueType
 from bitparity.errors import BadInput
 from bitparity.formats.base import Bytes
 from bitparity.model.tensor_types import tensor_size, type_id
+from bitparity.model.types import Tensor
 
 ALIGNMENT = 32
 _VERSION = 3
+_COPIED_BYTES = 1 << 24  # at a time
 Progress = Callable[[int, int], None]  # bytes written, bytes in all
 
 
@@ -32,6 +34,16 @@ class TensorPlan:
     @property
     def size(self) -> int:
         return tensor_size(self.format, self.shape)
+
+
+def copied(tensor: Tensor) -> TensorPlan:
+    """A tensor written as it lies in its file, a piece at a time."""
+
+    def chunks() -> Iterator[Bytes]:
+        for first in range(0, tensor.data.size, _COPIED_BYTES):
+            yield tensor.data[first : first + _COPIED_BYTES]
+
+    return TensorPlan(tensor.name, tensor.shape, tensor.format, chunks)
 
 
 def write_gguf(
