@@ -54,6 +54,11 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def add_to_environment(variables: Mapping[str, str]) -> None:
+    """Set environment variables of this process, for the engines that are opened after it."""
+    os.environ.update(variables)
+
+
 def _path(env: Mapping[str, str], name: str) -> Path | None:
     value = env.get(name, "")
     return Path(value).expanduser() if value else None

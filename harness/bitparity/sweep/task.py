@@ -6,7 +6,6 @@ started.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -33,7 +32,7 @@ from bitparity.noise.verdict import Verdict
 from bitparity.provenance import Provenance
 from bitparity.records.columns import OUTCOMES, Record
 from bitparity.records.of_result import with_provenance, with_result
-from bitparity.settings import read_settings
+from bitparity.settings import add_to_environment, read_settings
 from bitparity.sweep.cell import Cell, EngineChoice
 from bitparity.worker.worker import Worker
 
@@ -124,7 +123,7 @@ class CellProcess:
 
     def __init__(self, cell: Cell, run: str) -> None:
         self.cell, self.run_id = cell, run
-        os.environ.update({**cell.reference.environment, **cell.candidate.environment})
+        add_to_environment({**cell.reference.environment, **cell.candidate.environment})
 
     def run(self) -> Record:
         """Its record; an error is told in it.  What nobody foresaw is bitparity's own failure."""
