@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -18,6 +18,8 @@ from bitparity.architectures.ggml_nodes import NodeTable
 from bitparity.formats import formats_run_by
 from bitparity_reference.discover import Library
 
+# What builds of bitnet.cpp with these options run besides, in the shapes that they have kernels for.
+_TABLE_LOOKUP = {"BITNET_X86_TL2": "TL2", "BITNET_ARM_TL1": "TL1"}
 GENERATIONS: tuple[Literal["bitnet.cpp", "llama.cpp"], ...] = ("bitnet.cpp", "llama.cpp")
 
 
@@ -54,11 +56,14 @@ class BuildFacts:
 
 
 def facts_of(library: Library) -> BuildFacts:
-    """Read off the headers and libllama."""
+    """Read off the headers, libllama, and the options that it was configured with."""
     headers = [folder / name for folder in library.include_dirs for name in ("llama.h", "ggml.h")]
     found = [header for header in headers if header.is_file()]
     files = (library.files[0], *found)
-    return _read(files, tuple(file.stat().st_mtime_ns for file in files))
+    facts = _read(files, tuple(file.stat().st_mtime_ns for file in files))
+    generated = {name for option, name in _TABLE_LOOKUP.items() if library.details.get(option) == "ON"}
+    known = generated.intersection(facts.tensor_types.values())
+    return replace(facts, weight_formats=facts.weight_formats | known)
 
 
 @lru_cache(maxsize=8)

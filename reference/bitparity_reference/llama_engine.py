@@ -23,6 +23,7 @@ from bitparity_reference.implementations import i2_s_layout_of
 from bitparity_reference.nodes import graphs_of
 from bitparity_reference.probes import activation_computed
 from bitparity_reference.session import open_bridge
+from bitparity_reference.table_lookup import shape_without_kernel
 
 
 class LlamaEngine(ABC):
@@ -118,9 +119,11 @@ class LlamaEngine(ABC):
             raise BadInput(
                 f"a session needs a context and threads of at least 1, not {context} and {threads}"
             )
-        library = self.find()
-        info = ModelInfo.of(open_model(model), context, self.fingerprint(library, threads))
-        if reason := self.refusal(info.arch, set(info.weight_formats)):
+        library, opened = self.find(), open_model(model)
+        info = ModelInfo.of(opened, context, self.fingerprint(library, threads))
+        if reason := self.refusal(info.arch, set(info.weight_formats)) or shape_without_kernel(
+            library, opened
+        ):
             raise BadInput(f"{model}: {reason}")
         arguments = {
             "bridge": build_bridge(library, read_settings().cache_dir),

@@ -29,6 +29,7 @@ CHECKS: tuple[Callable[[Model], Iterator[Finding]], ...] = (
     vocabulary.missing_merges,
     aborts.half_norms,
     aborts.own_head,
+    aborts.lookup_in_batches,
 )
 TEXT_CHECKS: tuple[Callable[[Model, Sequence[str]], Iterator[Finding]], ...] = (
     vocabulary.pre_tokenizer,

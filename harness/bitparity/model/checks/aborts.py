@@ -36,6 +36,19 @@ def half_norms(model: Model) -> Iterator[Finding]:
     )
 
 
+def lookup_in_batches(model: Model) -> Iterator[Finding]:
+    """TL2 in batches of eight tokens and more, of which bitnet.cpp's generated kernels keep one row."""
+    tensor = next((t for t in model.tensors.values() if t.format == "TL2"), None)
+    if tensor is not None:
+        yield Finding(
+            Severity.WARNING,
+            tensor.name,
+            f"tensor {tensor.name} is TL2: bitnet.cpp writes batches of eight tokens and more into one row "
+            "(utils/codegen_tl2.py), so prompts of that length mean nothing; compare with --chunks decode",
+            ("bitnet.cpp",),
+        )
+
+
 def own_head(model: Model) -> Iterator[Finding]:
     """A head that differs from the embedding, in an architecture whose graph multiplies by the embedding."""
     head, embedding = model.weights.head, model.weights.token_embd
