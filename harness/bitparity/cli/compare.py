@@ -13,6 +13,7 @@ import click
 
 from bitparity.blame.engines import BlameReport
 from bitparity.choose import choose_model, choose_prompts, choose_tokenizer
+from bitparity.cli.corpus import corpus_options, read_corpus, refuse_with_corpus, run_corpus
 from bitparity.cli.engine import arithmetic_option, kernels_option, stage_map_option, time_limit_option
 from bitparity.cli.model_file import check_file, force_option, open_chosen
 from bitparity.cli.output import OutputFile
@@ -25,6 +26,7 @@ from bitparity.compare.recorder import make_recording
 from bitparity.compare.recording import save_recording
 from bitparity.compare.result import ComparisonResult
 from bitparity.compare.run import compare_engines
+from bitparity.corpus.result import CorpusResult
 from bitparity.engine import Engine
 from bitparity.engines.ways import open_engine
 from bitparity.errors import BadInput
@@ -56,6 +58,9 @@ class Options:
     texts: tuple[str, ...]
     prompt_file: Path | None
     tokens: str | None
+    corpus: Path | None
+    window: int | None
+    stride: int | None
     tokenizer: Path | None
     steps: int
     chunks: str
@@ -100,6 +105,7 @@ class Options:
 @click.option("--prompt", "texts", multiple=True, help="Text to compare on; may be given several times.")
 @click.option("--prompts", "prompt_file", type=_FILE, help="File with a text a line, or JSON lines (.jsonl).")
 @click.option("--tokens", help="Token ids, 1,2,3, or a file of them; tokenizers are not used.")
+@corpus_options
 @click.option("--tokenizer", type=_FILE, help="tokenizer.json that tokenizes for both engines.")
 @click.option(
     "--steps",
@@ -150,6 +156,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     reference = open_engine(name, time_limit=options.time_limit)
     if options.record is not None:
         _record(options.record, options, reference, settings)
+    elif options.corpus is not None:
+        sys.exit(_compare_corpus(options, reference, settings, command_line(ctx)).exit_code)
     else:
         sys.exit(_compare(options, reference, settings, command_line(ctx)).exit_code)
 
@@ -176,6 +184,19 @@ def _compare(options: Options, reference: Engine, settings: Settings, command: s
     return result
 
 
+def _compare_corpus(options: Options, reference: Engine, settings: Settings, command: str) -> CorpusResult:
+    assert options.corpus is not None
+    return run_corpus(
+        _comparison(options, reference, settings, command),
+        options.corpus,
+        window=options.window,
+        stride=options.stride,
+        limit=options.limit,
+        blame=options.blame,
+        json_file=options.json_file,
+    )
+
+
 def _comparison(options: Options, reference: Engine, settings: Settings, command: str) -> Comparison:
     candidate = open_engine(
         options.candidate,
@@ -185,7 +206,7 @@ def _comparison(options: Options, reference: Engine, settings: Settings, command
         arithmetic=options.arithmetic,
     )
     engines = [reference, candidate]
-    prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, engines)
+    prompts = _prompts(options, engines)
     model = open_chosen(choose_model(options.model, engines), settings)
     sides = (
         Side(reference, _other(options.reference_model, model, settings)),
@@ -209,6 +230,14 @@ def _comparison(options: Options, reference: Engine, settings: Settings, command
     )
 
 
+def _prompts(options: Options, engines: Sequence[Engine]) -> list[Prompt]:
+    if options.corpus is None:
+        return choose_prompts(options.texts, options.prompt_file, options.tokens, engines)
+    given = {"prompt": options.texts, "prompts": options.prompt_file, "tokens": options.tokens}
+    refuse_with_corpus(**given, steps=options.steps, record=options.record, html=options.html_file)
+    return [read_corpus(options.corpus)]
+
+
 def _findings(sides: Sequence[Side], prompts: Sequence[Prompt], force: bool) -> list[Finding]:
     """What the checks of the files say, each file checked for the engines that run it."""
     texts = [prompt.text for prompt in prompts if prompt.text]
@@ -221,7 +250,7 @@ def _findings(sides: Sequence[Side], prompts: Sequence[Prompt], force: bool) -> 
 
 def _record(file: Path, options: Options, reference: Engine, settings: Settings) -> None:
     """Run the reference alone and keep its logits in a file."""
-    prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, [reference])
+    prompts = _prompts(options, [reference])
     model = open_chosen(options.reference_model or choose_model(options.model, [reference]), settings)
     _findings([Side(reference, model)], prompts, options.force)
     threads, device_id = options.threads, options.device_id

@@ -183,10 +183,16 @@ class Run:
         if self._nothing_is_open():
             self.criterion = limits
 
-    def _something_is_wrong(self) -> bool:
+    @property
+    def something_is_wrong(self) -> bool:
         """Whether a stage or the logits of an engine convict it, however near its logits are."""
         named = self.explanation is not None and self.explanation.names_a_mistake
         return named or (self.blame is not None and self.blame.is_guilty)
+
+    @property
+    def explains(self) -> bool:
+        """Whether what the criterion lets pass is explained: it was shown at positions of this run."""
+        return isinstance(self.criterion, ExplainedDifference)
 
     def _nothing_is_open(self) -> bool:
         return all(row.judged.verdict is not Verdict.NOT_COMPARED for row in self.rows)
@@ -260,7 +266,7 @@ class Run:
             asked=sum(span.asked for span in self._spans()),
             criterion=self.criterion,
             an_engine_failed=self.failure is not None,
-            a_stage_is_wrong=self._something_is_wrong(),
+            a_stage_is_wrong=self.something_is_wrong,
             is_unfinished=unfinished is not None,
         )
         return ComparisonResult(

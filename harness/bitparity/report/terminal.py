@@ -16,7 +16,7 @@ from bitparity.report.console import fits, labelled, plain_table, standard_outpu
 
 ROWS = 24  # of a table; a longer run shows its first positions and its worst ones
 FIRST_ROWS = 8
-_STYLES = {
+STYLES = {
     Verdict.AGREE: "green",
     Verdict.EXPLAINED: "green",
     Verdict.NOISE: "yellow",
@@ -39,7 +39,7 @@ def print_result(result: ComparisonResult, console: Console | None = None) -> No
         console.print(Text(count, style="dim"))
     for line in words.remarks(result):
         console.print(Text(line))
-    verdict = Text(result.verdict.value.upper(), style=f"bold {_STYLES[result.verdict]}")
+    verdict = Text(result.verdict.value.upper(), style=f"bold {STYLES[result.verdict]}")
     console.print(verdict + Text(f"  {words.headline(result)}", style="default"))
     if result.command:
         console.print(Text(f"repeat: {result.command}", style="dim"), soft_wrap=True)  # whole, to be copied
@@ -108,4 +108,4 @@ def _table_of(metrics: Sequence[Metric], result: ComparisonResult, rows: Sequenc
 
 def _verdict(row: PositionResult) -> Text:
     verdict = row.judged.verdict.value + (", near tie" if row.judged.is_near_tie else "")
-    return Text(verdict, style=_STYLES[row.judged.verdict])
+    return Text(verdict, style=STYLES[row.judged.verdict])

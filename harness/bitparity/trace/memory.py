@@ -19,6 +19,10 @@ class MemoryTrace:
         for index in range(len(value.values)):
             self._rows[value.position + index, value.layer, value.stage] = value, index
 
+    def clear(self) -> None:
+        """Forget all values."""
+        self._rows.clear()
+
     def stages(self) -> list[tuple[int, str]]:
         """(layer, stage) pairs that were recorded, in graph order."""
         return sorted({(layer, stage) for _, layer, stage in self._rows}, key=lambda pair: graph_order(*pair))
