@@ -174,7 +174,11 @@ def test_lockstep_gives_what_the_decoder_gives(model: Model) -> None:
 
 
 def test_clauses_say_what_differs() -> None:
-    assert clauses(PLAIN, LLAMA_CPP) == ["keeps K and V in float32", "rounds nothing to F16 or BF16"]
+    assert clauses(PLAIN, LLAMA_CPP) == [
+        "keeps K and V in float32",
+        "computes GELU in float32",
+        "rounds nothing to F16 or BF16",
+    ]
     assert clauses(PLAIN.having(q="f16 in one row"), PLAIN) == ["rounds Q to F16 in batches of one row"]
     assert clauses(PLAIN, PLAIN) == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,13 +33,11 @@ MakePath = Callable[..., Path]
 def path_of(tmp_path_factory: pytest.TempPathFactory) -> MakePath:
     folder = tmp_path_factory.mktemp("arithmetic")
 
-    def make(weight_format: str, head_format: str) -> Path:
-        path = folder / f"{weight_format}-{head_format}.gguf"
+    def make(weight_format: str, head_format: str, arch: str = "bitnet") -> Path:
+        path = folder / f"{arch}-{weight_format}-{head_format}.gguf"
         if not path.exists():
-            spec = ModelSpec(
-                n_layer=2, n_ff=512, n_vocab=320, weight_format=weight_format, head_format=head_format
-            )
-            make_model(path, spec)
+            formats: dict[str, Any] = {"weight_format": weight_format, "head_format": head_format}
+            make_model(path, ModelSpec(arch, n_layer=2, n_ff=512, n_vocab=320, **formats))
         return path
 
     return make
@@ -87,7 +86,13 @@ def test_every_option_has_a_name_that_gives_it_back(axis: str, option: str) -> N
 
 @pytest.mark.parametrize(("axis", "option"), CHANGES)
 def test_every_option_changes_logits_where_it_applies(path_of: MakePath, axis: str, option: str) -> None:
-    needs = {"f16_inputs": ("F16", "F16"), "bf16_inputs": ("BF16", "BF16"), "embeddings": ("I2_S", "F32")}
+    needs: dict[str, tuple[str, ...]] = {
+        "f16_inputs": ("F16", "F16"),
+        "bf16_inputs": ("BF16", "BF16"),
+        "block_inputs": ("I2_S", "Q8_0"),
+        "embeddings": ("I2_S", "F32"),
+        "gelu": ("I2_S", "F16", "gemma3"),
+    }
     path = path_of(*needs.get(axis, ("I2_S", "F16")))
     plain = run(path, PLAIN, prefill=False)
     changed = run(path, PLAIN.having(**{axis: option}), prefill=False)

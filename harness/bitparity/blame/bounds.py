@@ -33,6 +33,7 @@ LANES = 8  # floats in a register that take partial sums
 ROWS_AT_ONCE = 1024  # of a ternary matrix that are held as float64
 # Two steps of the type that outputs are rounded to: they fall the other way at a tie, and norms round twice.
 _STEPS = {"f32": 0.0, "f16": 2 * 2.0**-10, "bf16": 2 * 2.0**-7}
+ANGLE_ROUNDINGS = 8  # power 2 units in the last place (4 u), its inverse, scaling, blending, times position
 EXP_ROUNDINGS = 4  # ggml_v_expf states 1.95 units in the last place, which is 3.9 u
 
 
@@ -93,18 +94,37 @@ def _residual(of: Evaluated) -> Doubles:
 def _rope(of: Evaluated) -> Doubles:
     """cos and sin 1 unit in the last place (2 u), product u, difference u: 4 u of each of the two terms.
 
-    YaRN multiplies cos and sin, u, and makes an angle of two products, one of which may stay unrounded: up to
-    2 u of the angle.
+    YaRN multiplies cos and sin, u.  What the engine's own angle is off by turns the pair as a whole.
     """
     hyper, out = of.definition.hyper, of.definition.split_heads(of.expected)
     first, second = ops.pair_dimensions(hyper.rope_dim // 2, hyper.rope_pairs)
     allowed = np.zeros_like(out)
     length = np.hypot(out[..., first], out[..., second])
-    each = 4 * np.sqrt(2) * np.ones((len(out), 1, 1))
-    if hyper.rope_scaling is not None and hyper.rope_scaling.kind == "yarn":
-        each = 5 * np.sqrt(2) + 2 * np.abs(of.definition.angles(of.place))[:, None, :]
-    allowed[..., first] = allowed[..., second] = each * U * length + SMALLEST
+    scaling = hyper.rope_scaling
+    each = 5 if scaling is not None and scaling.kind == "yarn" else 4
+    turned = each * np.sqrt(2) * U + _angle_error(of)[:, np.newaxis]
+    allowed[..., first] = allowed[..., second] = turned * length + SMALLEST
     return allowed.reshape(of.expected.shape)
+
+
+def _angle_error(of: Evaluated) -> Doubles:
+    """Of every position and pair, in radians, (n, rope_dim / 2).
+
+    ggml's angles are known to the bit, but for YaRN's: the sum of two products, one of which may stay
+    unrounded, up to 2 u.  In another engine base^(-2i / rope_dim) has the rounding of its exponent, times
+    ln(base), and ANGLE_ROUNDINGS of float32.
+    """
+    definition, hyper = of.definition, of.definition.hyper
+    angles = np.abs(definition.angles(of.place))
+    if definition.arithmetic.generation in GENERATIONS:
+        is_yarn = hyper.rope_scaling is not None and hyper.rope_scaling.kind == "yarn"
+        return angles * (2 * U * is_yarn)
+    exponents = np.arange(0, hyper.rope_dim, 2) / hyper.rope_dim
+    rounded = np.abs(exponents.astype(np.float32) - exponents) * np.log(
+        max(hyper.rope_base, hyper.windowed_rope_base)
+    )
+    error: Doubles = angles * (ANGLE_ROUNDINGS * U + rounded)
+    return error
 
 
 def _probs(of: Evaluated) -> Doubles:
@@ -153,15 +173,16 @@ def _product(of: Evaluated) -> Doubles:
 
 
 def _gelu(of: Evaluated) -> Doubles:
-    """What is looked up may be the F16 number beside, where float32 rounds the table's entry to it.
+    """1 + tanh is small where x is negative, and has the error of tanh, 2 u.
 
-    1 + tanh is small where x is negative, and has the error of tanh, 2 u.
+    What is looked up may be the F16 number beside, where float32 rounds the table's entry to it.
     """
     gate, up = of.inputs
-    x = ops.to_f16(gate)
+    by_table = of.definition.arithmetic.gelu == "f16"
+    x = ops.to_f16(gate) if by_table else gate
     exact = ops.gelu(x)
     error = U * (np.abs(x) + (EXP_ROUNDINGS + 4) * np.abs(exact))
-    distance = np.abs(ops.to_f16(exact + error) - ops.to_f16(exact - error))
+    distance = np.abs(ops.to_f16(exact + error) - ops.to_f16(exact - error)) if by_table else error
     allowed: Doubles = distance * np.abs(up)
     return allowed
 

@@ -27,9 +27,10 @@ _AXES_OF: dict[Kind, tuple[str, ...]] = {
     "rows": ("embeddings",),
     "softmax": ("kv", "q"),
     "context": ("kv", "probs"),
+    "product": ("gelu",),
 }
 _OF_TERNARY = ("activations", "largest", "rounding")
-_OF_DENSE = {"F16": ("f16_inputs",), "BF16": ("bf16_inputs",)}
+_OF_DENSE: dict[str, tuple[str, ...]] = {"F32": (), "F16": ("f16_inputs",), "BF16": ("bf16_inputs",)}
 _OPTIONS = {axis.name: axis.options for axis in AXES}
 
 
@@ -98,7 +99,7 @@ class _Search:
         if row.kind != "projection":
             return _AXES_OF.get(row.kind, ())
         matrix = Definition(self._hyper, self._weights, arithmetic).matrix(row, layer)
-        own = _OF_TERNARY if isinstance(matrix, Ternary) else _OF_DENSE.get(matrix.format, ())
+        own = _OF_TERNARY if isinstance(matrix, Ternary) else _OF_DENSE.get(matrix.format, ("block_inputs",))
         return ("head", *own) if row.weight == "head" else own
 
     def _excess(self, arithmetic: Arithmetic, pair: tuple[int, str]) -> float | None:

@@ -205,13 +205,16 @@ def _key(definition: Definition, stage: GraphStage, rows: int) -> Any:
         case "projection":
             inputs = a.input_type("F16", rows), a.input_type("BF16", rows)
             codes = a.activations, a.largest, a.rounding, a.fused_quantiser
-            return *common, *inputs, *((a.head,) if stage.weight == "head" else codes)
+            own = (a.head,) if stage.weight == "head" else codes
+            return *common, *inputs, a.quantises_for_blocks, *own
         case "rotation":
             return *common, a.rope_by_recurrence
         case "softmax":
             return *common, a.kv, a.q_type(rows, hyper.n_head)
         case "context":
             return *common, a.kv, a.probs_type(rows)
+        case "product":
+            return *common, a.gelu
     return common
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations, product
 
+from bitparity.formats import FLOATS
 from bitparity.model.types import Model
 from bitparity.oracle import ops
 from bitparity.oracle.arithmetic import AS_STORED, AXES, BY_FORMAT, IN_ONE_ROW, PLAIN, Arithmetic
@@ -59,6 +60,10 @@ class Options:
                 return option != "q8_0" or hyper.head_dim % ops.Q8_0_BLOCK == 0
             case "f16_inputs" | "bf16_inputs":
                 return option == "f32" or axis.split("_")[0].upper() in self._formats
+            case "block_inputs":
+                return option == BY_FORMAT or bool(self._formats.difference(FLOATS))
+            case "gelu":
+                return option == "f32" or hyper.activation == "gelu"
             case "activations":
                 return option == BY_FORMAT or (self._ternary is not None and self._can_share(option))
             case "largest" | "rounding":
@@ -107,5 +112,7 @@ class Options:
             return a.activations == "none"
         if axis in ("f16_inputs", "bf16_inputs") and a.head in ("int8", "q8_0"):
             return self._ternary is not None  # such a head rounds its input itself
+        if axis == "block_inputs":
+            return a.activations == "none"
         twice = a.option(axis).removesuffix(IN_ONE_ROW)  # rounding to the type in which all stages are
         return axis != "stages" and twice == a.stages and twice in _FLOATS

@@ -11,6 +11,7 @@ _ROUNDED = {
     "f16_inputs": "inputs of products with F16 weights",
     "bf16_inputs": "inputs of products with BF16 weights",
 }
+_BLOCKS = "weights of several bits"
 _ROUNDINGS = {
     "even": "half to even",
     "away": "half away from zero",
@@ -32,6 +33,14 @@ def clause(axis: str, option: str) -> str:
             return f"keeps K and V in {_TYPES[option]}"
         case "activations":
             return _activations(option)
+        case "block_inputs":
+            return (
+                f"{'does not quantise' if option == 'f32' else 'quantises'} inputs of products with {_BLOCKS}"
+            )
+        case "gelu":
+            return (
+                "computes GELU in float32" if option == "f32" else "looks GELU up in a table of F16 numbers"
+            )
         case "largest":
             return f"gives the largest activation the code {option}"
         case "rounding":

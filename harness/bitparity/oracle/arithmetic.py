@@ -63,11 +63,13 @@ AXES = (
     Axis("probs", ROUNDINGS),
     Axis("f16_inputs", ROUNDINGS),
     Axis("bf16_inputs", ROUNDINGS),
+    Axis("block_inputs", (BY_FORMAT, "f32")),
     Axis("activations", (BY_FORMAT, "token", "block 256", "block 128", "block 64", "block 32", "none")),
     Axis("largest", ("127", "128")),
     Axis("rounding", ("even", "away", "zero", "down")),
     Axis("head", (AS_STORED, "int8", "q8_0", "int8 weights", "q8_0 weights")),
     Axis("embeddings", (AS_STORED, "f16", "bf16", "int8", "q8_0")),
+    Axis("gelu", ("f32", "f16")),
     Axis("stages", ("f32", "bf16", "f16")),
 )
 _AXES = {axis.name: axis for axis in AXES}
@@ -83,6 +85,8 @@ class Arithmetic:
     q, probs     what Q is rounded to before q.k, and softmax rows before x V: never (f32), always, or only
                  when the batch has one row
     f16_inputs   the same of the input of a product with F16 weights; bf16_inputs with BF16 weights
+    block_inputs of a product with weights of several bits in blocks (Q6_K, Q8_0): quantised as the weight
+                 format says, or left as they are because the weights are unpacked to floats
     activations  values of an input of a ternary product that share a scale when they become int8: a token's,
                  a block of so many, those that the weight format says (a token's in I2_S, 256 in TQ), or
                  none: the product takes floats
@@ -90,6 +94,7 @@ class Arithmetic:
     rounding     to an integer: half to even, half away from zero, towards zero, or down
     head         type in which the head is multiplied, and its input with it unless it says "weights"
     embeddings   type from which embeddings are read
+    gelu         computed in float32, or looked up in a table with an entry for every F16 number
     stages       type to which the output of every stage is rounded
 
     What else native follows, and the oracle in part:
@@ -109,11 +114,13 @@ class Arithmetic:
     probs: str = "f32"
     f16_inputs: str = "f32"
     bf16_inputs: str = "f32"
+    block_inputs: str = BY_FORMAT
     activations: str = BY_FORMAT
     largest: str = "127"
     rounding: str = "even"
     head: str = AS_STORED
     embeddings: str = AS_STORED
+    gelu: str = "f32"
     stages: str = "f32"
     generation: str = "plain"
     order: str = ""
@@ -159,6 +166,11 @@ class Arithmetic:
         changes: dict[str, Any] = {**axes, **({"one_head_q": None} if "q" in axes else {})}
         return replace(self, **changes)
 
+    @property
+    def quantises_for_blocks(self) -> bool:
+        """Whether the input of a product with dense weights in blocks becomes int8."""
+        return self.block_inputs == BY_FORMAT and self.activations != "none"
+
     def q_type(self, rows: int, n_head: int) -> str:
         """What Q is rounded to in a batch of so many rows."""
         return _at(self.one_head_q if n_head == 1 and self.one_head_q else self.q, rows)
@@ -187,6 +199,7 @@ BITNET_CPP = Arithmetic(
     probs=_ONE_ROW,
     f16_inputs=_ONE_ROW,
     bf16_inputs="bf16",
+    gelu="f16",
     generation="bitnet.cpp",
     order="avx2",
     compiler="clang",
@@ -197,6 +210,7 @@ LLAMA_CPP = Arithmetic(
     probs="f16",
     f16_inputs="f16",
     bf16_inputs="bf16",
+    gelu="f16",
     generation="llama.cpp",
     order="avx2",
     compiler="gcc",

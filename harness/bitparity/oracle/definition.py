@@ -37,7 +37,7 @@ class Place:
     reduced: bool = False
 
 
-_ACTIVATIONS = {"silu": ops.silu, "relu2": ops.relu2, "gelu": ops.gelu_by_table}
+_ACTIVATIONS = {"silu": ops.silu, "relu2": ops.relu2, "gelu": ops.gelu}
 
 
 class Definition:
@@ -149,7 +149,9 @@ class Definition:
 
     def gate(self, stage: GraphStage, place: Place, gate: Doubles, up: Doubles) -> Doubles:
         """act(gate) x up; act is ReLU^2 in BitNet b1.58 2B4T, SiLU in the models before it."""
-        return _ACTIVATIONS[self.hyper.activation](gate) * up
+        by_table = self.hyper.activation == "gelu" and self.arithmetic.gelu == "f16"
+        activate = ops.gelu_by_table if by_table else _ACTIVATIONS[self.hyper.activation]
+        return activate(gate) * up
 
     def scores(self, place: Place, q: Doubles, keys: Doubles) -> Doubles:
         """q.k / sqrt(head_dim) of every head, (n, n_head, positions)."""

@@ -155,7 +155,7 @@ def multiply(matrix: Matrix, x: Doubles, arithmetic: Arithmetic, rows: int) -> D
             fused = arithmetic.fused_quantiser
             return _PRODUCTS[own](x.astype(np.float32), matrix.codes, matrix.scales, fused=fused)
     out = product(matrix, operand(matrix, x, arithmetic, rows))
-    if isinstance(matrix, Dense) and matrix.format == Q4_1.name and arithmetic.activations != "none":
+    if isinstance(matrix, Dense) and matrix.format == Q4_1.name and arithmetic.quantises_for_blocks:
         leasts = Q4_1.leasts(matrix.tensor.data, matrix.rows, x.shape[1])
         out += ops.excess_of_sums(x.astype(np.float32)) @ leasts.astype(np.float64).T
     return out
@@ -182,7 +182,7 @@ def round_dense_input(matrix: Dense, x: Doubles, arithmetic: Arithmetic, rows: i
     """The input of a dense matmul as it is multiplied; weights in blocks meet int8 in blocks."""
     if matrix.format in FLOATS:
         return ops.round_to(x, arithmetic.input_type(matrix.format, rows))
-    if arithmetic.activations == "none":
+    if not arithmetic.quantises_for_blocks:
         return x
     return ops.round_to(x, _BLOCK_TYPES[str(ROWS[matrix.format].activations)])
 

@@ -1,0 +1,107 @@
+"""One sequence in a model object of transformers; runs inside a worker process (bitparity.worker)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from bitparity.engine import Floats, ModelInfo
+from bitparity.engines.forward import ForwardSession
+from bitparity.model import open_model
+from bitparity.oracle.arithmetic import Arithmetic
+from bitparity_reference.transformers.arithmetic import arithmetic_of_model
+from bitparity_reference.transformers.attention import Attention
+from bitparity_reference.transformers.devices import torch_device
+from bitparity_reference.transformers.taps import Hear, Taps, move_norms
+
+# The compiler of PyTorch rounds otherwise than the source says, needs a C++ compiler and takes a minute.
+_SETTINGS = {"TORCHDYNAMO_DISABLE": "1", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+
+
+def open_transformers(
+    model: Path, *, threads: int, info: ModelInfo, device_id: int | None = None, seed: int | None = None
+) -> ForwardSession:
+    """Make the model object and open a session; called in the worker.
+
+    seed  of the moves of all norms' outputs; None leaves them
+    Raises BadInput for a model that no class of transformers can be, and for no device.
+    """
+    os.environ.update(_SETTINGS)
+    import torch
+
+    from bitparity_reference.transformers.build import build_model
+
+    torch.set_num_threads(threads)
+    device = torch_device(torch, info.fingerprint.engine, device_id)
+    opened = open_model(model)
+    attention = Attention()
+    built = build_model(opened).to(device)
+    if seed is not None:
+        move_norms(built, opened.hyper, seed)
+    taps = Taps(built, opened.hyper, attention)
+    return ForwardSession(TransformersForward(taps, arithmetic_of_model(opened)), info)
+
+
+def _compiler(built: str) -> str:
+    """The first line of what torch says of its build that names a compiler: `GCC 13.3`."""
+    found = re.search(r"(GCC|Clang|MSVC) [\w.]+", built)
+    return found[0] if found else ""
+
+
+class TransformersForward:
+    """A bitparity.engines.forward.Forward."""
+
+    def __init__(self, taps: Taps, arithmetic: Arithmetic) -> None:
+        import torch
+        from transformers import DynamicCache
+
+        self._torch, self._new_cache = torch, DynamicCache
+        self._built, self._taps, self._arithmetic = taps.built, taps, arithmetic
+        self._cache = DynamicCache()
+        self.n_vocab = int(taps.built.config.vocab_size)
+
+    def forward(self, ids: Sequence[int], position: int) -> Floats:
+        return self._run(ids, position, last_only=False)
+
+    def forward_last(self, ids: Sequence[int], position: int) -> Floats:
+        return self._run(ids, position, last_only=True)
+
+    def tap(self, hear: Hear | None) -> None:
+        self._taps.hear(hear)
+
+    def about(self) -> dict[str, str]:
+        torch = self._torch
+        return {
+            "isa": torch.backends.cpu.get_cpu_capability().lower(),
+            "compiler": _compiler(torch.__config__.show()),
+            "torch": torch.__version__,
+            "class": type(self._built).__name__,
+            "arithmetic": self._arithmetic.name,
+            **({} if self._built.device.type == "cpu" else {"device": self._device_name()}),
+        }
+
+    def close(self) -> None:
+        """The process ends with it."""
+
+    def _device_name(self) -> str:
+        device = self._built.device
+        return f"{device}, {self._torch.cuda.get_device_name(device)}"
+
+    def _run(self, ids: Sequence[int], position: int, *, last_only: bool) -> Floats:
+        self._forget(position)
+        self._taps.position = position
+        tokens = self._torch.tensor([list(ids)], device=self._built.device)
+        with self._torch.inference_mode():
+            out = self._built(tokens, cache=self._cache, use_cache=True, logits_to_keep=int(last_only))
+        return cast(Floats, out.logits[0].float().cpu().numpy())
+
+    def _forget(self, position: int) -> None:
+        """Every cached position from this one on."""
+        held = self._cache.get_seq_length()
+        if position == 0:
+            self._cache = self._new_cache()  # every layer keeps all positions, so that a window can go back
+        elif position < held:
+            self._cache.crop(position - held)
