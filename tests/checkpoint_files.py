@@ -274,7 +274,9 @@ def _write_shards(folder: Path, tensors: Mapping[str, Any], count: int) -> None:
     weight_map = {name: f"model-{i % count + 1:05}-of-{count:05}.safetensors" for i, name in enumerate(names)}
     for file in dict.fromkeys(weight_map.values()):
         write_safetensors(folder / file, {name: tensors[name] for name in names if weight_map[name] == file})
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": weight_map})
+    )
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bitparity.architectures import ARCHITECTURES
 from bitparity.blame.bisect import record_session
 from bitparity.blame.engines import judge_engine
 from bitparity.compare.chunking import Chunking
@@ -22,8 +23,10 @@ from bitparity.oracle.decoder import Decoder
 from bitparity.oracle.definition import Definition
 from bitparity.settings import read_settings
 from bitparity.stages import StageFilter
+from bitparity_reference.transformers.classes import class_of
 from bitparity_reference.transformers.engine import TransformersEngine
 from bitparity_reference.transformers.session import open_transformers
+from checkpoint_files import Style, write_checkpoint
 
 pytest.importorskip("torch", reason="transformers runs on torch, which is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
@@ -68,6 +71,55 @@ def test_every_stage_is_sound_by_the_arithmetic_that_it_states(
     actual = session.prefill(TOKENS)
     left = np.linalg.norm(actual - expected, axis=1) / np.linalg.norm(expected, axis=1)
     assert left.min() <= 2e-6  # where no int8 activation falls the other way
+
+
+CHECKPOINTS: list[tuple[str, Style, str]] = [
+    ("bitnet", "packed", "plain, activations token"),
+    ("bitnet-b1.58", "inverse", "plain, activations token"),
+    ("bitnet-b1.58", "mean", "plain, activations token"),
+    ("llama", "codes", "plain, activations token"),
+    ("qwen3", "inverse", "plain, activations token"),
+    # config.json does not say that weights are quantised, so transformers takes them for plain ones
+    ("bitnet", "ternary", "plain, activations none"),
+]
+
+
+@pytest.mark.parametrize(("arch", "style", "stated"), CHECKPOINTS)
+def test_a_checkpoint_is_read_by_transformers_itself(
+    model_file: ModelFile, tmp_path: Path, arch: str, style: Style, stated: str
+) -> None:
+    source = model_file(arch=arch, weight_format="I2_S", n_vocab=320, tied=arch != "llama")
+    model = open_model(write_checkpoint(tmp_path / "checkpoint", source, style, shards=2))
+    session = opened_here(model)
+    evidence = record_session(session, model, TOKENS, Chunking.parse("mixed"), EVERYTHING)
+    assert session.info.fingerprint.details["weights read by"] == "transformers"
+    assert evidence.arithmetic.name == stated
+    judged = judge_engine(model, evidence, tokens=TOKENS)
+    assert not judged.sentence()
+    assert (judged.absent, judged.not_judged) == ((), ())
+
+
+def test_a_checkpoint_whose_norms_it_does_not_know_is_given_to_it(
+    model_file: ModelFile, tmp_path: Path
+) -> None:
+    source = model_file(arch="qwen3-bitnet", weight_format="I2_S", n_vocab=320)
+    model = open_model(write_checkpoint(tmp_path / "checkpoint", source, "packed"))
+    session = opened_here(model)
+    evidence = record_session(session, model, TOKENS, Chunking.parse("prefill"), EVERYTHING)
+    assert session.info.fingerprint.details["weights read by"] == "bitparity"
+    assert not judge_engine(model, evidence, tokens=TOKENS).sentence()
+
+
+def test_a_checkpoint_of_which_it_leaves_tensors_out_is_refused(
+    model_file: ModelFile, tmp_path: Path
+) -> None:
+    source = model_file(arch="bitnet", weight_format="I2_S", n_vocab=320)
+    bias = {"model.layers.0.mlp.up_proj.bias": np.ones(768, np.float32)}
+    folder = write_checkpoint(tmp_path / "checkpoint", source, "packed", tensors=bias)
+    from bitparity_reference.transformers.load import load_checkpoint
+
+    with pytest.raises(BadInput, match=r"1 tensors are unexpected, the first is .*up_proj\.bias"):
+        load_checkpoint(folder, class_of(ARCHITECTURES["bitnet"]))
 
 
 def test_a_wrong_base_of_rope_in_its_configuration_is_found(

@@ -13,12 +13,16 @@ from bitparity.model.types import Model, Tensor
 from bitparity.oracle.arithmetic import PLAIN, Arithmetic
 
 
-def arithmetic_of_model(model: Model) -> Arithmetic:
-    """The arithmetic in which transformers computes a model of these weight formats, in float32."""
+def arithmetic_of_model(model: Model, *, quantises: bool) -> Arithmetic:
+    """The arithmetic in which transformers computes a model of these weight formats, in float32.
+
+    quantises  whether the model object has projections that make int8 of their input: a checkpoint whose
+               config.json does not say that it is quantised has none, ternary as its weights may be
+    """
     matrices = [*_projections(model), model.weights.head]
     axes = {}
     if any(is_ternary(matrix.weight_format) for matrix in matrices):
-        axes["activations"] = "token"
+        axes["activations"] = "token" if quantises else "none"
     if any(matrix.format in set(DENSE).difference(FLOATS) for matrix in matrices):
         axes["block_inputs"] = "f32"
     return PLAIN.having(**axes)

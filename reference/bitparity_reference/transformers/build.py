@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import transformers
 from torch import nn
-from transformers.integrations.bitnet import AutoBitLinear
+from transformers.integrations.bitnet import AutoBitLinear, BitLinear
 
 from bitparity.model.types import HyperParameters, Model
 from bitparity_reference.transformers import attention
@@ -43,6 +43,11 @@ def build_model(model: Model) -> Any:
     if model.weights.rope_factors is not None:
         built.model.rotary_emb.inv_freq /= torch.from_numpy(model.weights.rope_factors.values())
     return built.eval().requires_grad_(False)
+
+
+def has_quantising_projections(built: Any) -> bool:
+    """Whether projections make int8 of their input."""
+    return any(isinstance(module, AutoBitLinear | BitLinear) for module in built.modules())
 
 
 def _projection(plain: nn.Linear, hyper: HyperParameters) -> AutoBitLinear:

@@ -10,10 +10,13 @@ from typing import cast
 
 from bitparity.engine import Floats, ModelInfo
 from bitparity.engines.forward import ForwardSession
-from bitparity.model import open_model
+from bitparity.model import Model, open_model
+from bitparity.model.checkpoint import is_checkpoint
+from bitparity.model.checkpoint.config import read_config
 from bitparity.oracle.arithmetic import Arithmetic
 from bitparity_reference.transformers.arithmetic import arithmetic_of_model
 from bitparity_reference.transformers.attention import Attention
+from bitparity_reference.transformers.classes import class_of, has_norms_in_projections
 from bitparity_reference.transformers.devices import torch_device
 from bitparity_reference.transformers.taps import Hear, Taps, move_norms
 
@@ -32,17 +35,36 @@ def open_transformers(
     os.environ.update(_SETTINGS)
     import torch
 
-    from bitparity_reference.transformers.build import build_model
+    from bitparity_reference.transformers.build import build_model, has_quantising_projections
+    from bitparity_reference.transformers.load import load_checkpoint
 
     torch.set_num_threads(threads)
     device = torch_device(torch, info.fingerprint.engine, device_id)
     opened = open_model(model)
     attention = Attention()
-    built = build_model(opened).to(device)
+    reads_itself = is_read_by_transformers(opened)
+    built = (
+        load_checkpoint(model, class_of(opened.hyper.architecture)) if reads_itself else build_model(opened)
+    )
+    built = built.to(device)
     if seed is not None:
         move_norms(built, opened.hyper, seed)
     taps = Taps(built, opened.hyper, attention)
-    return ForwardSession(TransformersForward(taps, arithmetic_of_model(opened)), info)
+    arithmetic = arithmetic_of_model(opened, quantises=has_quantising_projections(built))
+    read_by = "transformers" if reads_itself else "bitparity"
+    return ForwardSession(TransformersForward(taps, arithmetic, read_by), info)
+
+
+def is_read_by_transformers(model: Model) -> bool:
+    """Whether it is a checkpoint of a class that transformers itself reads and computes in full.
+
+    1bitLLM's class is no part of it, an embedding model has no head in it, and norms before projections have
+    another name in it than in the checkpoints that there are.
+    """
+    architecture = model.hyper.architecture
+    if not is_checkpoint(model.path) or has_norms_in_projections(architecture):
+        return False
+    return bool(read_config(model.path).values["architectures"] == [class_of(architecture).name])
 
 
 def _compiler(built: str) -> str:
@@ -54,12 +76,13 @@ def _compiler(built: str) -> str:
 class TransformersForward:
     """A bitparity.engines.forward.Forward."""
 
-    def __init__(self, taps: Taps, arithmetic: Arithmetic) -> None:
+    def __init__(self, taps: Taps, arithmetic: Arithmetic, read_by: str) -> None:
         import torch
         from transformers import DynamicCache
 
         self._torch, self._new_cache = torch, DynamicCache
         self._built, self._taps, self._arithmetic = taps.built, taps, arithmetic
+        self._read_by = read_by
         self._cache = DynamicCache()
         self.n_vocab = int(taps.built.config.vocab_size)
 
@@ -79,6 +102,7 @@ class TransformersForward:
             "compiler": _compiler(torch.__config__.show()),
             "torch": torch.__version__,
             "class": type(self._built).__name__,
+            "weights read by": self._read_by,
             "arithmetic": self._arithmetic.name,
             **({} if self._built.device.type == "cpu" else {"device": self._device_name()}),
         }
