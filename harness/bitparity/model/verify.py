@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bitparity.model.row_reader import RowReader
 from bitparity.model.types import Model
+from bitparity.model.verify_effects import effect_of
 from bitparity.model.verify_tensor import WeightDifference, compare_tensors, rounded_side
 
 _UNEXPLAINED = {"codes", "scale", "values", "shape", "missing"}
@@ -50,7 +51,8 @@ def verify_weights(expected: Model, actual: Model, *, threads: int = 1) -> Verif
         return compare_tensors(_upright(expected, name), _upright(actual, name), expected.hyper)
 
     with ThreadPoolExecutor(threads) as pool:
-        differences += [found for found in pool.map(compare, compared) if found is not None]
+        found = [found for found in pool.map(compare, compared) if found is not None]
+    differences += [_explained_by_another(expected, actual, each) for each in found]
     weights = sum(int(np.prod(expected.tensors[name].shape)) for name in compared)
     different = {difference.tensor for difference in differences}
     rounded = (
@@ -59,6 +61,27 @@ def verify_weights(expected: Model, actual: Model, *, threads: int = 1) -> Verif
         if name not in different and rounded_side(_upright(expected, name), _upright(actual, name))
     )
     return Verification(len(compared), weights, tuple(differences), tuple(rounded))
+
+
+def _explained_by_another(expected: Model, actual: Model, found: WeightDifference) -> WeightDifference:
+    """The difference, with the tensor of the expected model whose weights are there instead, if any."""
+    if found.kind not in ("codes", "values"):
+        return found
+    held = _upright(actual, found.tensor)
+    for name, tensor in expected.tensors.items():
+        if name == found.tensor or len(tensor.shape) < 2 or _upright(expected, name).shape != held.shape:
+            continue
+        other = _upright(expected, name)
+        if _begins_alike(other, held) and compare_tensors(other, held, expected.hyper) is None:
+            kind = f"holds the weights of {name}"
+            message = f"{found.message}; the second file has there the weights that the first has in {name}"
+            return replace(found, kind=kind, message=message, effect=effect_of(kind, name))
+    return found
+
+
+def _begins_alike(one: RowReader, other: RowReader) -> bool:
+    """Whether the first row has the same signs, without which the rest need not be read."""
+    return np.array_equal(np.sign(one.values(0, 1)), np.sign(other.values(0, 1)))
 
 
 def holds_same_weights(expected: Model, actual: Model, name: str) -> bool:
@@ -74,10 +97,10 @@ def _upright(model: Model, name: str) -> RowReader:
 def _one_sided(expected: Model, actual: Model, names: list[str]) -> Iterable[WeightDifference]:
     for name in names:
         if name not in actual.tensors:
-            yield WeightDifference(name, "missing", None, None, f"{name} is missing in {actual.path}")
+            yield WeightDifference.whole(name, "missing", f"{name} is missing in {actual.path}")
     for name in actual.tensors:
         if name not in expected.tensors and name != "output.weight":
-            yield WeightDifference(name, "missing", None, None, f"{name} is missing in {expected.path}")
+            yield WeightDifference.whole(name, "missing", f"{name} is missing in {expected.path}")
 
 
 def _compare_heads(expected: Model, actual: Model) -> Iterable[WeightDifference]:
@@ -95,4 +118,4 @@ def _compare_heads(expected: Model, actual: Model) -> Iterable[WeightDifference]
     same = compare_tensors(embedding, RowReader(model.weights.head), model.hyper) is None
     what = "holds the same values as its embedding" if same else "differs from its embedding"
     message = f"the head is tied in {other.path} and a tensor in {model.path}, which {what}"
-    yield WeightDifference("output.weight", "tied head", None, None, message)
+    yield WeightDifference.whole("output.weight", "tied head", message)

@@ -5,32 +5,64 @@ Each hypothesis is tried a block of rows at a time and given up at the first blo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitparity.errors import BadInput
 from bitparity.formats import I2_S_LAYOUTS, get_format, is_ternary
-from bitparity.formats.base import Codes
 from bitparity.formats.i2_s import I2_S
 from bitparity.model.rope_order import rope_pairs_to_halves
 from bitparity.model.row_reader import RowReader, row_ranges
 from bitparity.model.types import HyperParameters
 
 ROUNDED = 2.0**-9  # relative: two scales and their ratio, each rounded to F16 or a little better
-_Codes = Callable[[Codes], Codes]
+_MOST_SHIFTED = 8  # rows
+Rows = NDArray[Any]  # codes or values of some rows
+_Rows = Callable[[int, int], Rows]
+_Read = Callable[[RowReader, int, int], Rows]
+# in words, some rows of each as the hypothesis has them, and how many rows go together
+_Hypothesis = tuple[str, _Rows, _Rows, int]
 
 
 def reason_for_codes(expected: RowReader, actual: RowReader, hyper: HyperParameters) -> str | None:
     """What would make all codes equal, in a clause; None when nothing that is known would."""
-    for words, one, other, multiple in _hypotheses(expected, actual, hyper):
+    hypotheses = (*_orders(expected, actual, hyper, _signs), *_layouts(expected, actual))
+    return _first_that_holds(hypotheses, expected.shape, np.array_equal)
+
+
+def reason_for_values(
+    expected: RowReader, actual: RowReader, hyper: HyperParameters, tolerance: float
+) -> str | None:
+    """What would make all values of two tensors without codes equal, in a clause; None when nothing would.
+
+    tolerance  relative, of the narrower format
+    """
+
+    def are_equal(one: Rows, other: Rows) -> bool:
+        return one.shape == other.shape and bool(
+            np.allclose(one, other, rtol=tolerance, atol=tolerance / 256)
+        )
+
+    if len(expected.shape) == 1:
+        less = "every weight is one less: {} keeps Gemma's norms as its checkpoint does"
+        one, other = (_values(reader, 0, 1).astype(np.float64) for reader in (expected, actual))
+        found = [w for w, a, b in (("second", one - 1, other), ("first", one, other - 1)) if are_equal(a, b)]
+        return less.format(f"the {found[0]} file") if found else None
+    return _first_that_holds(_orders(expected, actual, hyper, _values), expected.shape, are_equal)
+
+
+def _first_that_holds(
+    hypotheses: Iterable[_Hypothesis], shape: tuple[int, ...], are_equal: Callable[[Rows, Rows], bool]
+) -> str | None:
+    for words, one, other, multiple in hypotheses:
         try:
-            if all(
-                np.array_equal(one(first, last), other(first, last))
-                for first, last in row_ranges(expected.shape, multiple)
-            ):
+            ranges = row_ranges(shape, multiple)
+            if all(are_equal(one(first, last), other(first, last)) for first, last in ranges):
                 return words
         except BadInput:  # a layout that the shape or the bytes rule out
             continue
@@ -89,12 +121,11 @@ def _share_of_non_zero(reader: RowReader) -> float:
     return sum(counts) / int(np.prod(reader.shape))
 
 
-_Hypothesis = tuple[str, Callable[[int, int], Codes], Callable[[int, int], Codes], int]
-
-
-def _hypotheses(expected: RowReader, actual: RowReader, hyper: HyperParameters) -> Iterator[_Hypothesis]:
-    """In words, the codes of some rows of each as the hypothesis has them, and rows that go together."""
-    one, other = partial(_signs, expected), partial(_signs, actual)
+def _orders(
+    expected: RowReader, actual: RowReader, hyper: HyperParameters, read: _Read
+) -> Iterator[_Hypothesis]:
+    """The same weights with other signs, or in another order of rows."""
+    one, other = partial(read, expected), partial(read, actual)
     yield "signs are inverted", one, lambda first, last: -other(first, last), 1
     for part in (".attn_q.", ".attn_k."):
         if part in expected.tensor.name:
@@ -102,6 +133,25 @@ def _hypotheses(expected: RowReader, actual: RowReader, hyper: HyperParameters) 
             halves = "rows are permuted for RoPE in the {} file (pairs to halves)"
             yield halves.format("second"), partial(_halves, one, size), other, size
             yield halves.format("first"), one, partial(_halves, other, size), size
+    for by in (shift for n in range(1, _MOST_SHIFTED + 1) for shift in (n, -n)):
+        words = f"rows are shifted: row r of the second file is row r {'+' if by > 0 else '-'} {abs(by)}"
+        yield (
+            words,
+            partial(_shifted, one, expected.shape[0], by, by),
+            partial(_shifted, other, expected.shape[0], by, 0),
+            1,
+        )
+
+
+def _shifted(rows: _Rows, count: int, by: int, more: int, first: int, last: int) -> Rows:
+    """Of rows first ... last - 1 those that have a row `by` further on, or these rows themselves."""
+    first, last = max(first, -by), min(last, count - max(by, 0))
+    return rows(first + more, max(first, last) + more)
+
+
+def _layouts(expected: RowReader, actual: RowReader) -> Iterator[_Hypothesis]:
+    """The same codes if the bytes of an I2_S tensor are read in another of its layouts."""
+    one, other = partial(_signs, expected), partial(_signs, actual)
     for which, reader in (("first", expected), ("second", actual)):
         if reader.tensor.format == I2_S.name and len(reader.shape) == 2:
             for layout in I2_S_LAYOUTS:
@@ -111,12 +161,16 @@ def _hypotheses(expected: RowReader, actual: RowReader, hyper: HyperParameters) 
                     yield words, *((read, other) if which == "first" else (one, read)), 1
 
 
-def _signs(reader: RowReader, first: int, last: int) -> Codes:
+def _values(reader: RowReader, first: int, last: int) -> Rows:
+    return reader.values(first, last)
+
+
+def _signs(reader: RowReader, first: int, last: int) -> Rows:
     if is_ternary(reader.weight_format):
         return reader.codes(first, last)[0]
     return np.sign(reader.values(first, last)).astype(np.int8)
 
 
-def _halves(codes: Callable[[int, int], Codes], head_dim: int, first: int, last: int) -> Codes:
-    rows = codes(first, last)
+def _halves(rows_of: _Rows, head_dim: int, first: int, last: int) -> Rows:
+    rows = rows_of(first, last)
     return rope_pairs_to_halves(rows, len(rows) // head_dim)

@@ -20,7 +20,13 @@ from bitparity.formats.base import Codes, Floats
 from bitparity.formats.blocks import FloatFormat
 from bitparity.model.row_reader import RowReader, row_ranges
 from bitparity.model.types import HyperParameters
-from bitparity.model.verify_reasons import not_ternary, reason_for_codes, reason_for_scales
+from bitparity.model.verify_effects import effect_of, effect_of_scale
+from bitparity.model.verify_reasons import (
+    not_ternary,
+    reason_for_codes,
+    reason_for_scales,
+    reason_for_values,
+)
 
 SMALLEST_F16 = 2.0**-25  # below its normal numbers F16 rounds to multiples of 2^-24
 _BITS: dict[int, type[np.int16] | type[np.int32]] = {
@@ -31,13 +37,22 @@ _BITS: dict[int, type[np.int16] | type[np.int32]] = {
 
 @dataclass(frozen=True)
 class WeightDifference:
-    """The first place where a tensor differs; row and col are None when it differs as a whole."""
+    """The first place where a tensor differs; row and col are None when it differs as a whole.
+
+    effect  what the difference does to the model, a clause
+    """
 
     tensor: str
     kind: str
     row: int | None
     col: int | None
     message: str
+    effect: str
+
+    @classmethod
+    def whole(cls, tensor: str, kind: str, message: str) -> WeightDifference:
+        """A tensor that differs as a whole."""
+        return cls(tensor, kind, None, None, message, effect_of(kind, tensor))
 
 
 @dataclass
@@ -73,13 +88,13 @@ def compare_tensors(
     name = expected.tensor.name
     if expected.shape != actual.shape:
         message = f"{name} is {list(expected.shape)} in one file and {list(actual.shape)} in the other"
-        return WeightDifference(name, "shape", None, None, message)
+        return WeightDifference.whole(name, "shape", message)
     found = _compared(expected, actual)
     total = int(np.prod(expected.shape))
     which = not_ternary(expected, actual) if found.codes.first or found.scales.first else None
     if which is not None:
         message = f"{name} has weights of several magnitudes in the {which} file, and is ternary in the other"
-        return WeightDifference(name, "not ternary", None, None, message)
+        return WeightDifference.whole(name, "not ternary", message)
     if found.codes.first is not None:
         reason = reason_for_codes(expected, actual, hyper)
         return _difference(name, reason or "codes", "codes", found.codes, total, reason)
@@ -87,9 +102,11 @@ def compare_tensors(
         kind, reason = reason_for_scales(expected, actual, *found.scales.first[2:])
         row, col, one, other = found.scales.first
         message = f"{name}: {kind} at row {row}, column {col}: {one:.9g} and {other:.9g}"
-        return WeightDifference(name, kind, row, col, message + (f"; {reason}" if reason else ""))
+        message += f"; {reason}" if reason else ""
+        return WeightDifference(name, kind, row, col, message, effect_of_scale(one, other))
     if found.values.first is not None:
-        return _difference(name, "values", "values", found.values, total, None)
+        reason = reason_for_values(expected, actual, hyper, _tolerance(expected, actual))
+        return _difference(name, reason or "values", "values", found.values, total, reason)
     return None
 
 
@@ -99,7 +116,8 @@ def _difference(
     assert found.first is not None
     row, col, one, other = found.first
     where = f"{found.count} of {total} {what} differ, first at row {row}, column {col}: {one} and {other}"
-    return WeightDifference(name, kind, row, col, f"{name}: {where}" + (f"; {reason}" if reason else ""))
+    message = f"{name}: {where}" + (f"; {reason}" if reason else "")
+    return WeightDifference(name, kind, row, col, message, effect_of(kind, name))
 
 
 def _compared(expected: RowReader, actual: RowReader) -> _Found:
@@ -111,14 +129,19 @@ def _compared(expected: RowReader, actual: RowReader) -> _Found:
     return found
 
 
+def _tolerance(expected: RowReader, actual: RowReader) -> float:
+    """Relative: the precision of the narrower format, or of a scale that was computed."""
+    readers = (expected, actual)
+    return max(max(reader.weight_format.rounding, reader.tensor.rounding) for reader in readers)
+
+
 def _compare_rows(expected: RowReader, actual: RowReader, first: int, last: int, found: _Found) -> None:
     formats = expected.weight_format, actual.weight_format
     is_by_rows = not (expected.is_read_whole or actual.is_read_whole) and formats[0] == formats[1]
     if is_by_rows and np.array_equal(expected.packed(first, last), actual.packed(first, last)):
         return
     ternary = is_ternary(formats[0]), is_ternary(formats[1])
-    roundings = (*(form.rounding for form in formats), expected.tensor.rounding, actual.tensor.rounding)
-    tolerance = max(roundings)
+    tolerance = _tolerance(expected, actual)
     if all(ternary):
         _compare_ternary(expected.codes(first, last), actual.codes(first, last), first, tolerance, found)
     elif any(ternary):
