@@ -10,6 +10,7 @@ from bitparity.errors import BadInput
 from bitparity.formats import FLOATS, FORMATS, get_format, is_ternary
 from bitparity.formats.codes import CODES
 from bitparity.formats.i2_s import I2_S
+from bitparity.formats.q2_0 import Q2_0, Q2_0_G128
 from bitparity.formats.table_lookup import TableLookupFormat
 from bitparity.model.types import LayerWeights, Model, Tensor, Weights
 from bitparity_native import _core
@@ -21,7 +22,12 @@ def runnable_formats() -> set[str]:
 
 
 def _is_repacked(name: str) -> bool:
-    """Whether native runs the format as I2_S: TL1, TL2, and the ternary weights of a checkpoint.
+    """Whether native repacks the format when it opens a model."""
+    return _runs_as_i2_s(name) or name == Q2_0_G128.name
+
+
+def _runs_as_i2_s(name: str) -> bool:
+    """TL1, TL2, and the ternary weights of a checkpoint.
 
     Their products are the same integers as those of I2_S, of the same activations, and are scaled alike: only
     the order of the codes is theirs.
@@ -35,10 +41,12 @@ def vector_of(tensor: Tensor) -> NDArray[np.float32]:
 
 
 def matrix_of(tensor: Tensor) -> _core.Matrix:
-    """A packed (rows, cols) matrix, not copied, but for formats that are repacked as I2_S."""
+    """A packed (rows, cols) matrix, not copied, but for formats that are repacked as I2_S or Q2_0."""
     rows, cols = tensor.shape
     form = tensor.weight_format
-    if _is_repacked(tensor.format):
+    if tensor.format == Q2_0_G128.name:
+        return _core.Matrix(Q2_0.name, rows, cols, Q2_0_G128.in_blocks_of_64(tensor.data))
+    if _runs_as_i2_s(tensor.format):
         assert is_ternary(form)
         if cols % I2_S.block:
             raise BadInput(
@@ -59,7 +67,7 @@ def output_matrices(weights: Weights) -> tuple[_core.Matrix, _core.Matrix]:
     stored = weights.token_embd
     if weights.embedding_is_transposed:
         embedding = _transposed(stored)
-    elif stored.format in _core.embedding_formats():
+    elif stored.format in (*_core.embedding_formats(), Q2_0_G128.name):
         embedding = matrix_of(stored)
     else:
         embedding = _packed("F32", stored.values())

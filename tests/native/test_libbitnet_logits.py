@@ -10,6 +10,7 @@ import pytest
 
 from bitparity.architectures import ARCHITECTURES
 from bitparity.formats import DENSE, FLOATS, TERNARY, get_format, is_ternary
+from bitparity.model import open_model
 from bitparity.model.bundled import bundled_model
 from bitparity.model.gguf_file import GgufFile
 from bitparity.model.synthetic import ModelSpec, make_model
@@ -123,6 +124,14 @@ def test_ternary_embedding_is_unpacked_and_multiplied_as_it_is(weight_format: st
     ]
     write_gguf(tmp_path / "packed.gguf", {key: file.raw_field(key) for key in file.metadata}, plans)
     same_as_front(tmp_path / "packed.gguf")
+
+
+def test_q2_0_in_blocks_of_128_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    make_model(tmp_path / "64.gguf", ModelSpec(n_vocab=300, weight_format="Q2_0"))
+    names = [t.name for t in open_model(tmp_path / "64.gguf").tensors.values() if t.format == "Q2_0"]
+    rewrite(tmp_path / "64.gguf", tmp_path / "128.gguf", formats=dict.fromkeys(names, "Q2_0_G128"))
+    with pytest.raises(AssertionError, match="blocks of 128 weights are not read here; `bitparity quantize`"):
+        load_model(tmp_path / "128.gguf")
 
 
 def test_activation_that_the_file_declares_goes_before_the_architectures_own(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bitparity.engine import StageValue
 from bitparity.model import open_model
 from bitparity.model.bundled import bundled_model
+from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.stages import StageFilter
 from bitparity.trace import TraceWriter, read_trace
 from bitparity_native.engine import NativeEngine
@@ -28,6 +30,8 @@ from native.bitnet_library import (
     checked,
     ids_of,
     last_error,
+    load_model,
+    open_session,
 )
 
 TOKENS = [5, 17, 3, 200, 44]
@@ -69,6 +73,39 @@ def test_tap_gets_the_values_of_the_python_front(session: int, stages: str) -> N
     checked(LIB.bitnet_tap(session, None, None, None))
     checked(LIB.bitnet_decode(session, 1))
     assert len(actual) == len(expected)
+
+
+def test_embedding_model_has_the_pooled_stage_of_the_python_front(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    make_model(path, ModelSpec("qwen3-bitnet", n_vocab=300, pooling_type=3))
+    tokens = [5, 17, 3, 200]
+    pooled: dict[str, NDArray[np.float32]] = {}
+    front = NativeEngine().open(path, context=64, threads=1)
+    with front.tap(StageFilter.parse("-1:pooled"), lambda v: pooled.update(front=np.array(v.values))):
+        front.prefill(tokens)
+    function = TapFunction(
+        lambda user, stage, layer, position, n, width, values: pooled.update(
+            {stage.decode(): np.array(np.ctypeslib.as_array(values, (n, width)))}
+        )
+    )
+    model = load_model(path)
+    session = open_session(model)
+    checked(LIB.bitnet_tap(session, b"-1:pooled", function, None))
+    checked(LIB.bitnet_prefill(session, ids_of(tokens), len(tokens), ALL))
+    LIB.bitnet_session_free(session)
+    LIB.bitnet_model_free(model)
+    np.testing.assert_array_equal(pooled["pooled"], pooled["front"])
+    np.testing.assert_allclose(np.linalg.norm(pooled["pooled"], axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("pooling_type", [None, 1])
+def test_model_that_pools_otherwise_has_no_pooled_stage(tmp_path: Path, pooling_type: int | None) -> None:
+    make_model(tmp_path / "m.gguf", ModelSpec("qwen3", n_vocab=300, pooling_type=pooling_type))
+    model = load_model(tmp_path / "m.gguf")
+    session = open_session(model)
+    assert LIB.bitnet_tap(session, b"-1:pooled", TapFunction(lambda *_: None), None) == BAD_INPUT
+    LIB.bitnet_session_free(session)
+    LIB.bitnet_model_free(model)
 
 
 def test_tap_cannot_use_its_session(session: int) -> None:

@@ -75,7 +75,7 @@ _TABLE = (
     Row(TL1, file_type=38, activations="I8_S"),  # run by builds of bitnet.cpp for the shapes at hand only
     Row(TL2, file_type=39, activations="I8_S"),
     Row(Q2_0, file_type=41, activations="Q8_0", run_by=("llama.cpp",), has_heads=True),
-    Row(Q2_0_G128, is_stored=False),  # under the type id of Q2_0
+    Row(Q2_0_G128, activations="Q8_0", is_stored=False),  # under the type id of Q2_0
     Row(Q1_0, file_type=40, activations="Q8_0", run_by=("llama.cpp",)),
     Row(Q8_0, file_type=7, activations="Q8_0", run_by=_BOTH),
     Row(Q6_K, file_type=18, activations="Q8_K", run_by=_BOTH),

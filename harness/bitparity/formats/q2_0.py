@@ -12,7 +12,7 @@ import numpy as np
 
 from bitparity.formats.base import Bytes
 from bitparity.formats.blocks import without_code_3
-from bitparity.formats.tq import Stored, TqFormat
+from bitparity.formats.tq import SCALE_BYTES, Stored, TqFormat
 
 _SHIFTS = np.array([0, 2, 4, 6], dtype=np.uint8)
 
@@ -42,6 +42,12 @@ class Q20In128Format(Q20Format):
     name = "Q2_0_G128"
     block = 128
     block_bytes = 34
+
+    def in_blocks_of_64(self, packed: Bytes) -> Bytes:
+        """The same weights in Q2_0: each half of a block with its scale."""
+        blocks = packed.reshape(-1, self.block_bytes)
+        scales, codes = blocks[:, None, :SCALE_BYTES], blocks[:, SCALE_BYTES:].reshape(len(blocks), 2, -1)
+        return np.concatenate([scales.repeat(2, axis=1), codes], axis=2).reshape(-1)
 
 
 Q2_0 = Q20Format()

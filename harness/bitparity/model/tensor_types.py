@@ -24,9 +24,11 @@ _SHARED = {
     Q2_0.ggml_type: {Q2_0.name: "Q2_0 in blocks of 64", Q2_0_G128.name: "in blocks of 128"},
 }
 _STORED = {name: row.format for name, row in ROWS.items() if row.is_stored}
-_IDS = {member.name: int(member) for member in GGMLQuantizationType} | {
-    name: weight_format.ggml_type for name, weight_format in _STORED.items()
-}
+_IDS = (
+    {member.name: int(member) for member in GGMLQuantizationType}
+    | {name: weight_format.ggml_type for name, weight_format in _STORED.items()}
+    | {Q2_0_G128.name: Q2_0_G128.ggml_type}
+)
 _NAMES = {ggml_type: name for name, ggml_type in _IDS.items() if ggml_type not in _SHARED}
 
 

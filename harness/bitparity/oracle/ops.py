@@ -123,7 +123,7 @@ def ternary_matmul_q8_k(x: Singles, codes: Codes, scales: Singles, *, fused: boo
 def ternary_matmul_q8_0(x: Singles, codes: Codes, scales: Singles, *, fused: bool = False) -> Doubles:
     """Q2_0: as ternary_matmul_q8_k, with 32 activations a block and their scale rounded to F16.
 
-    scales (rows, cols / 64); the quantiser's product is never fused: it is SIMD code
+    scales (rows, cols / 64), or 128 in Q2_0_G128; the quantiser's product is never fused: it is SIMD code
     """
     rounded = round_to(x.astype(np.float64), "q8_0")
     weights = codes.reshape(*scales.shape, -1) * scales[..., None].astype(np.float64)

@@ -1,5 +1,6 @@
 #include "library/gguf.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
@@ -216,8 +217,21 @@ std::uint64_t product(const std::vector<std::uint64_t>& shape) {
     return elements;
 }
 
-Tensor tensor_of(const Info& info, std::span<const std::uint8_t> file, std::uint64_t data_start,
-                 std::uint64_t alignment) {
+// Throws if a tensor reaches into the next one.  offsets are those of all tensors, in order.
+void require_room(const Info& info, const FormatRow& row, std::uint64_t bytes,
+                  const std::vector<std::uint64_t>& offsets) {
+    const auto next = std::ranges::upper_bound(offsets, info.offset);
+    if (next == offsets.end() || bytes <= *next - info.offset) return;
+    throw BadInput("tensor " + info.name + " would take " + with_commas(bytes) + " bytes in " +
+                   std::string(row.name) + " and has " + with_commas(*next - info.offset) +
+                   (row.format == Format::q2_0
+                        ? ": blocks of 128 weights are not read here; `bitparity quantize` "
+                          "writes them in blocks of 64"
+                        : "; download it again"));
+}
+
+Tensor tensor_of(const Info& info, const std::vector<std::uint64_t>& offsets,
+                 std::span<const std::uint8_t> file, std::uint64_t data_start, std::uint64_t alignment) {
     const FormatRow& row = format_of_type(info);
     const std::uint64_t elements = product(info.shape);
     if (elements == 0 || elements > file.size() * 16) {
@@ -241,6 +255,7 @@ Tensor tensor_of(const Info& info, std::span<const std::uint8_t> file, std::uint
         throw BadInput("tensor " + info.name + " ends at byte " + with_commas(start + bytes) +
                        " but the file has " + with_commas(file.size()) + "; download it again");
     }
+    require_room(info, row, bytes, offsets);
     return {info.name, info.shape, row.format, file.subspan(std::size_t(start), std::size_t(bytes))};
 }
 
@@ -296,11 +311,14 @@ GgufFile::GgufFile(const std::string& path) : file_(path) {
     for (std::uint64_t i = 0; i < tensors; ++i) infos.push_back(read_info(cursor));
     const std::uint64_t alignment = alignment_of(*this);
     const std::uint64_t data_start = (cursor.position() + alignment - 1) / alignment * alignment;
+    std::vector<std::uint64_t> offsets;
+    for (const Info& info : infos) offsets.push_back(info.offset);
+    std::ranges::sort(offsets);
     for (const Info& info : infos) {
         if (tensors_.contains(info.name)) {
             throw BadInput("tensor " + info.name + " occurs twice; convert it again");
         }
-        tensors_.emplace(info.name, tensor_of(info, file, data_start, alignment));
+        tensors_.emplace(info.name, tensor_of(info, offsets, file, data_start, alignment));
     }
 }
 

@@ -217,8 +217,17 @@ bool has_a_part_for_every_tensor_of_the_first_block(const Architecture& architec
     return true;
 }
 
+namespace {
+
+constexpr double pools_last_token = 3;  // of pooling_type: LLAMA_POOLING_TYPE_LAST
+
+bool pools(const Keys& keys) {
+    const Value* value = keys.find("pooling_type");
+    return value != nullptr && is_one_of(*value, {pools_last_token});
+}
+
 // As bitparity.architectures.architecture_of_file: of several with this name the smallest that fits the file.
-const Architecture& architecture_of(const GgufFile& file) {
+const Architecture& architecture_named_in(const GgufFile& file) {
     const std::string* name = file.text("general.architecture");
     if (name == nullptr) {
         throw BadInput("metadata key general.architecture is missing; convert the model again");
@@ -238,6 +247,15 @@ const Architecture& architecture_of(const GgufFile& file) {
     throw BadInput("libbitnet runs " + joined(known) + ", not " + quoted(*name));
 }
 
+}  // namespace
+
+Architecture architecture_of(const GgufFile& file) {
+    Architecture architecture = architecture_named_in(file);
+    if (pools(Keys(file, architecture.gguf_name)))
+        architecture.stages.insert(architecture.stages.end() - 1, {"pooled", false});
+    return architecture;
+}
+
 Shape read_shape(const GgufFile& file, const Architecture& architecture) {
     const Keys keys(file, architecture.gguf_name);
     refuse_unsupported(keys);
@@ -249,6 +267,7 @@ Shape read_shape(const GgufFile& file, const Architecture& architecture) {
     shape.activation = read_activation(keys, architecture.activation);
     shape.scales_embeddings = architecture.scales_embeddings;
     shape.divides_queries = architecture.divides_queries;
+    shape.pools_last_token = pools(keys);
     check(shape, keys);
     return shape;
 }

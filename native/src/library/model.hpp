@@ -39,7 +39,7 @@ private:
     std::string describe() const;
 
     GgufFile file_;
-    const Architecture& architecture_;
+    Architecture architecture_;
     Shape shape_;
     MappedModel mapped_;
     Arithmetic arithmetic_;
