@@ -148,7 +148,7 @@ def test_file_cut_anywhere_is_told_in_a_sentence(tmp_path: Path, good: bytes) ->
 def test_missing_file_and_folder_are_told(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"nope\.gguf: no such file"):
         open_model(tmp_path / "nope.gguf")
-    with pytest.raises(BadInput, match="is not a file"):
+    with pytest.raises(BadInput, match="so it is no checkpoint"):
         open_model(tmp_path)
 
 
