@@ -8,7 +8,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from bitparity.bench.result import BenchResult, Decode, LaneResult, Spread
+from bitparity.bench.result import BenchResult, Decode, LaneResult
+from bitparity.bench.samples import Samples
 from bitparity.bench.table import BUSY, print_bench
 from bitparity.engine import Fingerprint
 
@@ -16,16 +17,16 @@ MB = 1_000_000
 
 
 def lane(label: str, rate: float, peak: int | None) -> LaneResult:
-    spread = Spread(rate, rate / 2, rate * 2)
-    decode = Decode(spread, Spread(2e9, 1e9, 4e9), share=rate * 50 * MB / 2e9)
+    rates = Samples.of([rate * (1 + k / 100) for k in range(-3, 4)])
+    decode = Decode(rates, Samples((1e9, 2e9, 4e9)), share=rate * 50 * MB / 2e9)
     return LaneResult(
         label=label,
         model=f"{label}.gguf",
         blake3="00",
         fingerprint=Fingerprint(label, "1", "gcc", "avx2", "avx2", 2, "f16").as_dict(),
         weight_bytes_per_token=50 * MB,
-        load_seconds=Spread(0.5, 0.25, 1.0),
-        prefill_tokens_per_second={64: spread},
+        load_seconds=Samples((0.25, 0.5, 1.0, 0.5, 0.5, 0.5, 0.5)),
+        prefill_tokens_per_second={64: rates},
         decode={1024: decode},
         peak_memory=peak,
     )
@@ -35,7 +36,7 @@ RESULT = BenchResult(
     lanes=(lane("native", 30.0, 120 * MB), lane("other", 20.0, None)),
     reference="other",
     agreement={"native": "native and other agree at all 24 positions"},
-    repetitions=5,
+    repetitions=7,
     decode_tokens=16,
     processors=2,
     last_level_cache=32 * MB,
@@ -59,14 +60,14 @@ def rows_of(result: BenchResult, name: str, width: int = 120) -> list[list[str]]
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_rows_have_median_range_ratio_and_share(width: int) -> None:
-    assert rows_of(RESULT, "prefill 64, tokens/s", width) == [
-        ["native", "30.0", "15.0..60.0", "1.50x"],
-        ["other", "20.0", "10.0..40.0", "1.00x"],
+def test_rows_have_medians_ratios_and_their_intervals(width: int) -> None:
+    assert rows_of(RESULT, "prefill 64", width) == [
+        ["native", "30.0", "29.1..30.9", "1.50x", "1.50..1.50"],
+        ["other", "20.0", "19.4..20.6"],
     ]
-    assert rows_of(RESULT, "decode at 1024, tokens/s", width) == [
-        ["native", "30.0", "15.0..60.0", "1.50x", "75%"],
-        ["other", "20.0", "10.0..40.0", "1.00x", "50%"],
+    assert rows_of(RESULT, "decode at 1024", width) == [
+        ["native", "30.0", "29.1..30.9", "1.50x", "1.50..1.50", "75%"],
+        ["other", "20.0", "19.4..20.6", "50%"],
     ]
     assert rows_of(RESULT, "load, s", width) == [
         ["native", "0.500", "0.250..1.000"],
@@ -75,9 +76,28 @@ def test_rows_have_median_range_ratio_and_share(width: int) -> None:
     assert rows_of(RESULT, "peak memory, MB", width) == [["native", "120.0"], ["other", "unknown"]]
 
 
+def test_table_fits_a_terminal() -> None:
+    assert max(len(line) for line in printed(RESULT, width=80).splitlines()) <= 80
+
+
+def few(lane: LaneResult) -> LaneResult:
+    """The same after five repetitions."""
+    five = Samples(lane.decode[1024].tokens_per_second.values[:5])
+    decode = {1024: replace(lane.decode[1024], tokens_per_second=five)}
+    load = Samples(lane.load_seconds.values[:5])
+    return replace(lane, load_seconds=load, prefill_tokens_per_second={}, decode=decode)
+
+
+def test_there_is_no_ratio_without_an_interval() -> None:
+    result = replace(RESULT, lanes=tuple(map(few, RESULT.lanes)), repetitions=5)
+    assert rows_of(result, "decode at 1024") == [["native", "29.7", "75%"], ["other", "19.8", "50%"]]
+    assert "too few repetitions to know an interval" in printed(result)
+
+
 def test_remarks_say_how_it_was_measured() -> None:
     said = printed(RESULT)
-    assert "medians (min..max) of 5 repetitions in turns, after a warm-up" in said
+    assert "medians of 7 repetitions in turns, after a warm-up, in tokens/s" in said
+    assert "intervals hold the true median with a confidence of 95%" in said
     assert "read bandwidth 2.0 (1.0..4.0) GB/s, 2 processors" in said
     assert "\nnative and other agree at all 24 positions" in said
     assert "repeat: bitparity bench" in said

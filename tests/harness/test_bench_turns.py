@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bitparity.bench.lane import Lane, make_lanes, reference_of, weight_bytes
-from bitparity.bench.result import Spread
 from bitparity.bench.run import Plan, Turns, measure
+from bitparity.bench.samples import Samples
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
@@ -90,16 +90,16 @@ def test_bandwidth_takes_its_turn_beside_decode() -> None:
 
 def test_warm_up_is_not_counted() -> None:
     _, turns, _, _ = make_turns()
-    assert turns.load() == dict.fromkeys("AB", Spread(median=2.0, min=1.0, max=4.0))
+    assert turns.load() == dict.fromkeys("AB", Samples((1.0, 4.0, 2.0)))
     _, bandwidth = turns.decode([0] * 2, 0)
-    assert bandwidth == Spread(median=4e9, min=2e9, max=8e9)
+    assert bandwidth == Samples((8e9, 2e9, 4e9))
 
 
 def test_rates_count_what_was_timed_alone() -> None:
     _, turns, _, _ = make_turns()
-    assert turns.prefill([0] * 4)["A"] == Spread(median=2.0, min=1.0, max=4.0)
+    assert turns.prefill([0] * 4)["A"] == Samples((4.0, 1.0, 2.0))
     rates, _ = turns.decode([0] * 8, 6)  # two tokens are decoded, six fill the cache
-    assert rates["B"] == Spread(median=1.0, min=0.5, max=2.0)
+    assert rates["B"] == Samples((2.0, 0.5, 1.0))
 
 
 def test_measure_gathers_the_whole_plan(model: Model, fake_engine: Any) -> None:
@@ -129,7 +129,7 @@ def test_engine_that_fails_on_the_way_leaves_what_was_measured(model: Model, fak
     measured, failure = measure(lanes, timers, turns, PLAN, [0] * 8)
     assert str(failure) == "B aborted (SIGABRT)"
     for lane in measured:
-        assert lane.load_seconds == Spread(median=2.0, min=1.0, max=4.0)
+        assert lane.load_seconds == Samples((1.0, 4.0, 2.0))
         assert list(lane.prefill_tokens_per_second) == [4]
         assert list(lane.decode) == [0]
         assert lane.peak_memory is None

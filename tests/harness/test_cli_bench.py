@@ -59,9 +59,9 @@ def test_twin_lanes_are_timed_and_kept_as_json(
     said = capsys.readouterr().out
     for row in (
         "load, s",
-        "prefill 4, tokens/s",
-        "decode at 0, tokens/s",
-        "decode at 5, tokens/s",
+        "prefill 4",
+        "decode at 0",
+        "decode at 5",
         "peak memory",
     ):
         assert row in said
@@ -189,7 +189,7 @@ def test_failed_engine_in_the_middle_exits_5_and_keeps_the_rest(
     assert bitparity(monkeypatch, models["one"], "--engine", "oracle", *SHORT, "--json", str(kept)) == 5
     said = capsys.readouterr()
     assert "bitparity: oracle was killed (SIGKILL)" in said.err
-    assert "prefill 4, tokens/s" in said.out
+    assert "prefill 4" in said.out
     assert "decode at" not in said.out
     document = json.loads(kept.read_text())
     assert document["failure"] == "oracle was killed (SIGKILL), as Linux does when memory runs out"

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+from bitparity.bench.samples import Samples
 from bitparity.output import write_json
 
-FORMAT = "bitparity bench 1"
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Median and range of the repetitions."""
-
-    median: float
-    min: float
-    max: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        return cls(median(values), min(values), max(values))
+FORMAT = "bitparity bench 2"
 
 
 @dataclass(frozen=True)
@@ -36,8 +23,8 @@ class Decode:
                        come from a cache
     """
 
-    tokens_per_second: Spread
-    read_bandwidth: Spread
+    tokens_per_second: Samples
+    read_bandwidth: Samples
     share: float
 
 
@@ -50,8 +37,8 @@ class LaneResult:
     blake3: str
     fingerprint: Mapping[str, Any]
     weight_bytes_per_token: int
-    load_seconds: Spread
-    prefill_tokens_per_second: Mapping[int, Spread]
+    load_seconds: Samples
+    prefill_tokens_per_second: Mapping[int, Samples]
     decode: Mapping[int, Decode]
     peak_memory: int | None
 
@@ -78,7 +65,18 @@ class BenchResult:
     failure: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        return {"format": FORMAT, **asdict(self)}
+        return {"format": FORMAT, **_as_data(self)}
 
     def save(self, path: Path) -> None:
         write_json(path, self.as_dict())
+
+
+def _as_data(value: Any) -> Any:
+    """Dataclasses as mappings of their fields, and samples with what is worked out of them."""
+    if isinstance(value, Samples):
+        return value.as_dict()
+    if is_dataclass(value):
+        return {field.name: _as_data(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _as_data(item) for key, item in value.items()}
+    return [_as_data(item) for item in value] if isinstance(value, tuple) else value

@@ -14,7 +14,8 @@ from bitparity.bench.agreement import require_agreement
 from bitparity.bench.bandwidth import ReadBandwidth, last_level_cache
 from bitparity.bench.child import ChildTimer
 from bitparity.bench.lane import Lane, reference_of, weight_bytes
-from bitparity.bench.result import BenchResult, Decode, LaneResult, Spread
+from bitparity.bench.result import BenchResult, Decode, LaneResult
+from bitparity.bench.samples import Samples
 from bitparity.bench.stopwatch import Timer
 from bitparity.errors import BadInput, EngineFailed
 from bitparity.processors import usable_processors
@@ -75,16 +76,16 @@ class Turns:
         self._settle, self._progress, self._done = settle, progress, 0
         self._total = (1 + len(plan.prefill) + len(plan.depths)) * (plan.repetitions + 1)
 
-    def load(self) -> dict[str, Spread]:
+    def load(self) -> dict[str, Samples]:
         """Label -> seconds."""
-        return {label: Spread.of(seconds) for label, seconds in self._rounds(lambda t: t.load()).items()}
+        return {label: Samples.of(seconds) for label, seconds in self._rounds(lambda t: t.load()).items()}
 
-    def prefill(self, tokens: Sequence[int]) -> dict[str, Spread]:
+    def prefill(self, tokens: Sequence[int]) -> dict[str, Samples]:
         """Label -> tokens a second."""
         seconds = self._rounds(lambda timer: timer.prefill(tokens))
         return {label: _rates(len(tokens), values) for label, values in seconds.items()}
 
-    def decode(self, tokens: Sequence[int], depth: int) -> tuple[dict[str, Spread], Spread]:
+    def decode(self, tokens: Sequence[int], depth: int) -> tuple[dict[str, Samples], Samples]:
         """Label -> tokens a second, and the bytes a second that the machine read meanwhile."""
         bandwidths: list[float] = []
 
@@ -94,7 +95,7 @@ class Turns:
 
         seconds = self._rounds(lambda timer: timer.decode(tokens, depth), after=measure_bandwidth)
         rates = {label: _rates(len(tokens) - depth, values) for label, values in seconds.items()}
-        return rates, Spread.of(bandwidths[1:])
+        return rates, Samples.of(bandwidths[1:])
 
     def _rounds(
         self, measure: Callable[[Timer], float], after: Callable[[], None] = lambda: None
@@ -167,8 +168,8 @@ def measure(
     """
     load = turns.load()
     fingerprints = {label: timer.fingerprint() for label, timer in timers.items()}
-    prefill: dict[int, dict[str, Spread]] = {}
-    decode: dict[int, tuple[dict[str, Spread], Spread]] = {}
+    prefill: dict[int, dict[str, Samples]] = {}
+    decode: dict[int, tuple[dict[str, Samples], Samples]] = {}
     peaks: dict[str, int | None] = {}
     failure: EngineFailed | None = None
     try:
@@ -197,9 +198,9 @@ def measure(
     return tuple(map(result, lanes)), failure
 
 
-def _decode(rate: Spread, bandwidth: Spread, weights: int) -> Decode:
+def _decode(rate: Samples, bandwidth: Samples, weights: int) -> Decode:
     return Decode(rate, bandwidth, share=weights * rate.median / bandwidth.median)
 
 
-def _rates(tokens: int, seconds: Sequence[float]) -> Spread:
-    return Spread.of([tokens / value for value in seconds])
+def _rates(tokens: int, seconds: Sequence[float]) -> Samples:
+    return Samples.of([tokens / value for value in seconds])

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from bitparity.bench.result import BenchResult, Decode, Spread
+from bitparity.bench.result import BenchResult, Decode
+from bitparity.bench.samples import CONFIDENCE, Samples
 from bitparity.report.console import standard_output
 from bitparity.report.words import describe_fingerprint, plural
 
@@ -31,9 +32,9 @@ def print_bench(result: BenchResult, console: Console | None = None) -> None:
 def _table(result: BenchResult) -> Table:
     """A row for every measurement and lane, so that any number of engines fits the width of a terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
-    table.add_column("engine")
-    for name in ("median", "min..max", "ratio", "of bandwidth"):
+    for name in ("", "engine"):
+        table.add_column(name, no_wrap=True)
+    for name in ("median", "interval", "ratio", "interval", "memory"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, rows in _groups(result):
         for index, (lane, cells) in enumerate(zip(result.lanes, rows, strict=True)):
@@ -44,30 +45,44 @@ def _table(result: BenchResult) -> Table:
 def _groups(result: BenchResult) -> Iterator[tuple[str, list[list[str]]]]:
     """What was measured, and the cells of every lane."""
     lanes = result.lanes
-    yield "load, s", [_spread(lane.load_seconds) for lane in lanes]
+    yield "load, s", [_known(lane.load_seconds) for lane in lanes]
     for n in lanes[0].prefill_tokens_per_second:
-        yield f"prefill {n}, tokens/s", _rated(result, [lane.prefill_tokens_per_second[n] for lane in lanes])
+        yield f"prefill {n}", _rated(result, [lane.prefill_tokens_per_second[n] for lane in lanes])
     for depth in lanes[0].decode:
         decodes = [lane.decode[depth] for lane in lanes]
         rows = _rated(result, [decode.tokens_per_second for decode in decodes])
         shares = [f"{decode.share:.0%}" for decode in decodes]
-        yield f"decode at {depth}, tokens/s", [[*row, share] for row, share in zip(rows, shares, strict=True)]
+        yield f"decode at {depth}", [[*row, share] for row, share in zip(rows, shares, strict=True)]
     yield "weights a token, MB", [[f"{lane.weight_bytes_per_token / _MB:,.1f}"] for lane in lanes]
     yield "peak memory, MB", [[_megabytes(lane.peak_memory)] for lane in lanes]
 
 
-def _rated(result: BenchResult, rates: Sequence[Spread]) -> list[list[str]]:
-    """Median, range, and the ratio of the median to the reference's."""
+def _rated(result: BenchResult, rates: Sequence[Samples]) -> list[list[str]]:
+    """Median and interval of the rate, and of its ratio to the reference's in the same round."""
     reference = rates[[lane.label for lane in result.lanes].index(result.reference)]
-    return [[*_spread(rate), f"{rate.median / reference.median:.2f}x"] for rate in rates]
+    return [[*_known(rate), *_ratio(rate, reference)] for rate in rates]
+
+
+def _ratio(rate: Samples, reference: Samples) -> list[str]:
+    """Nothing for the reference itself, nor where too few repetitions say how well the ratio is known."""
+    ratio = rate.over(reference)
+    if rate is reference or ratio.interval is None:
+        return ["", ""]
+    low, high = ratio.interval
+    return [f"{ratio.median:.2f}x", f"{low:.2f}..{high:.2f}"]
 
 
 def _remarks(result: BenchResult) -> Iterator[str]:
     """What the figures mean, and what limits their meaning."""
     yield (
-        f"medians (min..max) of {plural(result.repetitions, 'repetition')} in turns, after a warm-up; "
-        f"{plural(result.decode_tokens, 'token')} decoded at each depth; ratios are to {result.reference}"
+        f"medians of {plural(result.repetitions, 'repetition')} in turns, after a warm-up, in tokens/s; "
+        f"{plural(result.decode_tokens, 'token')} decoded at each depth; ratios are to "
+        f"{result.reference}, round by round; memory: the share of the read bandwidth that the weights take"
     )
+    if result.lanes[0].load_seconds.interval is None:
+        yield "too few repetitions to know an interval, so there are no ratios; --repetitions 6 gives them"
+    else:
+        yield f"intervals hold the true median with a confidence of {CONFIDENCE:.0%}"
     if result.load_average > BUSY * result.processors:
         yield (
             f"the machine was busy: {result.load_average:.1f} processes wanted its "
@@ -100,8 +115,12 @@ def _bandwidth(decodes: list[Decode], processors: int) -> str:
     )
 
 
-def _spread(spread: Spread) -> list[str]:
-    return [_short(spread.median), f"{_short(spread.min)}..{_short(spread.max)}"]
+def _known(samples: Samples) -> list[str]:
+    """The median, and how well it is known."""
+    if samples.interval is None:
+        return [_short(samples.median), ""]
+    low, high = samples.interval
+    return [_short(samples.median), f"{_short(low)}..{_short(high)}"]
 
 
 def _short(value: float) -> str:

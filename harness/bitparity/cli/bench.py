@@ -47,7 +47,13 @@ DEPTHS = (0, 1024, 4096)
 @click.option("--prefill", help="Lengths of prefill, with commas between.  [default: 64,512]")
 @click.option("--depths", help="Depths to decode at, with commas between.  [default: 0,1024,4096]")
 @click.option("--decode-tokens", type=click.IntRange(1), default=16, show_default=True, help="At each depth.")
-@click.option("--repetitions", type=click.IntRange(1), default=5, show_default=True, help="After a warm-up.")
+@click.option(
+    "--repetitions",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="After a warm-up; fewer than six give no ratios.",
+)
 @click.option("--threads", type=click.IntRange(1), help="Threads of each engine.")
 @time_limit_option
 @click.option("--json", "json_file", type=OutputFile(), help="Write it here.")
