@@ -12,6 +12,7 @@ from blake3 import blake3
 from bitparity.engine import Availability, Engine, Fingerprint, FollowsReference, Informed, Session
 from bitparity.errors import EngineFailed, EngineUnavailable, NotCompared
 from bitparity.guard import GuardedSession, call, guard
+from bitparity.model.gguf_shards import files_of
 from bitparity.model.types import Model
 from bitparity.settings import Settings
 from bitparity.stages import StageFilter
@@ -108,12 +109,18 @@ def choose_context(model: Model, needed: int = 0) -> int:
 def file_digest(path: Path) -> str:
     """BLAKE3 of a model file, hex; all cores hash it, and again only when it has changed.
 
-    Of a folder, that of the names and digests of the files in it.
+    Of a folder, and of a model in several files, that of their names and digests.
     """
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        lines = (f"{file.relative_to(path).as_posix()} {file_digest(file)}\n" for file in files)
-        return blake3("".join(lines).encode()).hexdigest()
+    is_folder = path.is_dir()
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if is_folder else files_of(path)
+    if files == [path]:
+        return _digest_of_one(path)
+    folder = path if is_folder else path.parent
+    lines = (f"{file.relative_to(folder).as_posix()} {_digest_of_one(file)}\n" for file in files)
+    return blake3("".join(lines).encode()).hexdigest()
+
+
+def _digest_of_one(path: Path) -> str:
     state = path.stat()
     return _digest(path, (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
 

@@ -14,6 +14,7 @@ from bitparity.model.bundled import bundled_model
 from bitparity.model.writer import string_field
 from bitparity.pytest_plugin import require_engine
 from rewrite import rewrite
+from shards import split_into
 
 _TEXT = "It's 2026: f(x) == 12345, isn't it? The list's 3rd item"
 # reference -> architecture and weight format of a bundled model that it runs
@@ -53,6 +54,14 @@ def test_file_without_a_pre_tokenizer_gets_the_ids_of_the_reference(
     code, result = compare(monkeypatch, path, reference, "--prompt", _TEXT)
     assert (code, result["verdict"]) == (0, "agree")
     assert [finding["subject"] for finding in result["findings"]] == ([] if pre else [key])
+
+
+def test_model_in_shards_is_read_by_all_from_the_first(
+    reference: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = split_into(bundled(reference), 3, tmp_path)
+    code, result = compare(monkeypatch, first, reference, "--prompt", _TEXT)
+    assert (code, result["verdict"]) == (0, "agree")
 
 
 def test_declared_activation_that_a_reference_does_not_run_is_told_and_found(

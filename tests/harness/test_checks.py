@@ -267,12 +267,6 @@ def test_character_that_the_vocabulary_cannot_spell_is_named(tmp_path: Path) -> 
     assert check_model(model, texts=["plain"]) == []
 
 
-def test_shard_of_a_model_is_refused_by_its_number(tmp_path: Path) -> None:
-    fields = {"split.count": uint32_field(3), "split.no": uint32_field(1)}
-    with pytest.raises(BadInput, match=r"^m.gguf: is shard 2 of 3 \(split.count\)"):
-        open_model(rewrite(bundled_model(), tmp_path / "m.gguf", fields=fields))
-
-
 def test_gravest_finding_comes_first_and_refuses(tmp_path: Path) -> None:
     path = rewrite(
         bundled_model(),

@@ -14,6 +14,7 @@ from bitparity.cli.output import OutputFile
 from bitparity.formats.table_lookup import Tilings
 from bitparity.model import open_model
 from bitparity.model.checks import Finding, check_model
+from bitparity.model.gguf_shards import files_of
 from bitparity.model.layout_evidence import judge, layout_evidence
 from bitparity.model.types import Model
 from bitparity.model.weights import check_mapping, describe_mapping
@@ -74,8 +75,9 @@ def _lines(model: Model, mapping: list[str], show_kv: bool, findings: list[Findi
     hyper = model.hyper
     counts = ", ".join(f"{count} {name}" for name, count in model.format_counts().items())
     packed = sum(tensor.data.size for tensor in model.tensors.values())
+    size = sum(file.stat().st_size for file in files_of(model.path))
     lines = [
-        f"{model.path}: {hyper.arch}, {hyper.n_layer} layers, {model.path.stat().st_size:,} bytes",
+        f"{model.path}: {hyper.arch}, {hyper.n_layer} layers, {size:,} bytes",
         f"width {hyper.n_embd}, feed-forward {hyper.n_ff}, {hyper.n_head} heads of {hyper.head_dim}, "
         f"{hyper.n_head_kv} KV heads, {hyper.n_vocab:,} tokens, context {hyper.context_length:,}",
         f"tensors: {len(model.tensors)} ({counts}), {packed:,} bytes",

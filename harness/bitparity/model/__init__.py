@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from bitparity.errors import BadInput
 from bitparity.formats.table_lookup import Tilings
@@ -29,19 +27,8 @@ def open_model(path: Path | str, *, tilings: Tilings | None = None) -> Model:
         if path.is_dir():
             return open_checkpoint(path)
         file = GgufFile(path, tilings)
-        _require_whole(file.metadata)
         hyper = read_hyperparameters(file.metadata, file.packed_tensors)
         weights = map_weights(hyper, file.packed_tensors)
     except BadInput as error:
         raise type(error)(f"{path.name}: {error}") from error
     return Model(path, file.metadata, file.packed_tensors, hyper, weights)
-
-
-def _require_whole(metadata: Mapping[str, Any]) -> None:
-    """BadInput for one of several files that a model was split into."""
-    count, number = metadata.get("split.count", 1), metadata.get("split.no", 0)
-    if count > 1:
-        raise BadInput(
-            f"is shard {number + 1} of {count} (split.count), and only whole models are read; "
-            "join the shards with `llama-gguf-split --merge`"
-        )

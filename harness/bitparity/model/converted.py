@@ -12,6 +12,7 @@ import bitparity
 from bitparity.model import open_model
 from bitparity.model.checkpoint.convert import convert_checkpoint
 from bitparity.model.convert import convert
+from bitparity.model.gguf_shards import files_of
 from bitparity.output import make_folder
 from bitparity.settings import read_settings
 
@@ -53,7 +54,9 @@ def _fingerprint(source: Path) -> str:
 
 
 def _files_of(source: Path) -> list[Path]:
-    return sorted(file for file in source.rglob("*") if file.is_file()) if source.is_dir() else [source]
+    if source.is_dir():
+        return sorted(file for file in source.rglob("*") if file.is_file())
+    return files_of(source)
 
 
 def _convert(source: Path, target: Path, weight_format: str) -> None:

@@ -12,6 +12,7 @@ from bitparity.errors import BadInput
 from bitparity.formats.i2_s import I2_S
 from bitparity.formats.table_lookup import Tilings, read_kernel_config
 from bitparity.model.gguf_header import AGAIN, read_header
+from bitparity.model.gguf_shards import is_of_shards, joined, other_shards, require_number
 from bitparity.model.tensor_info import TensorInfo, require_in_tail, without_tail_scales
 from bitparity.model.tensor_types import tensor_size, type_name
 from bitparity.model.types import Tensor
@@ -22,7 +23,7 @@ _HEADER_BYTES = 24
 
 
 class GgufFile:
-    """A GGUF file of version 2 or 3, little-endian.
+    """A GGUF file of version 2 or 3, little-endian; one that was split into shards is named by the first.
 
     metadata         key -> number, bool, str, StringArray, or a NumPy array of numbers
     packed_tensors   name -> Tensor, in file order
@@ -34,16 +35,37 @@ class GgufFile:
     """
 
     def __init__(self, path: Path, tilings: Tilings | None = None) -> None:
-        _check_header(path)
-        self._data, self._tilings = np.memmap(path, mode="r"), tilings or _tilings_beside(path)
-        header = read_header(self._data)
-        self.metadata, self.alignment = header.metadata, header.alignment
-        self._raw_fields = header.raw_fields
-        self.packed_tensors = self._tensors(header.tensors)
+        tilings = tilings or _tilings_beside(path)
+        first = _OneFile(path, tilings)
+        self.metadata = {key: value for key, value in first.metadata.items() if not is_of_shards(key)}
+        self.alignment, self._raw_fields = first.alignment, first.raw_fields
+        others = other_shards(path, first.metadata)
+        shards = [first, *(_shard(other, number, tilings) for number, other in enumerate(others, 1))]
+        self.packed_tensors = joined([shard.packed_tensors for shard in shards])
 
     def raw_field(self, key: str) -> bytes:
         """Type and value of a metadata field as they lie in the file."""
         return bytes(self._raw_fields[key])
+
+
+def _shard(path: Path, number: int, tilings: Tilings | None) -> _OneFile:
+    try:
+        shard = _OneFile(path, tilings)
+        require_number(shard.metadata, number)
+    except BadInput as error:
+        raise type(error)(f"its shard {path.name}: {error}") from error
+    return shard
+
+
+class _OneFile:
+    """What one file holds: a model, or a shard of one."""
+
+    def __init__(self, path: Path, tilings: Tilings | None) -> None:
+        _check_header(path)
+        self._data, self._tilings = np.memmap(path, mode="r"), tilings
+        header = read_header(self._data)
+        self.metadata, self.alignment, self.raw_fields = header.metadata, header.alignment, header.raw_fields
+        self.packed_tensors = self._tensors(header.tensors)
 
     def _tensors(self, listed: Sequence[TensorInfo]) -> dict[str, Tensor]:
         infos, scales = without_tail_scales(listed)
