@@ -367,3 +367,10 @@ def test_damaged_cache_is_measured_again(model: Model, settings: Settings, conte
     cached.write_text(content)
     assert measure(model, settings, like_bitnet_cpp) == floor
     assert cached.read_text() == whole
+
+
+def test_levels_of_a_floor_are_computed_once() -> None:
+    """Every position of a run is judged by them, and a corpus has many."""
+    floor = NoiseFloor("x", (SelfComparison("self", "again", (Levels(1, 2, 3, 4),), {}),))
+    assert floor.levels is floor.levels
+    assert floor.levels == Levels(1, 2, 3, 4)

@@ -163,5 +163,12 @@ def test_differences_leave_out_what_is_not_known() -> None:
     ]
 
 
+def test_of_several_libraries_those_that_changed_are_named() -> None:
+    before, now = record(candidate_digest="a.so 01, b.so 02"), record(candidate_digest="a.so 01, b.so 03")
+    assert differences(before, now) == ["the candidate's libraries: b.so 02 -> b.so 03"]
+    fewer = record(candidate_digest="a.so 01")
+    assert differences(before, fewer) == ["the candidate's libraries: b.so 02 -> a.so 01"]
+
+
 def test_samples_have_every_cell_in_every_run(sample_folder: Path) -> None:
     assert {len(finished_cells(sample_folder, run)) for run in RUNS} == {len(cells())}

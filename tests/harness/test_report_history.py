@@ -137,3 +137,12 @@ def test_folder_without_records_is_bad_input(
 ) -> None:
     assert report(monkeypatch, str(tmp_path)) == 2
     assert "holds no records; `bitparity sweep` writes them" in capsys.readouterr().err
+
+
+def test_cell_that_fails_in_the_first_run_is_told_so(tmp_path: Path) -> None:
+    record = replace(next(sample_records()), outcome="diverged", exit_code=1)
+    write_record(replace(record, run="r"), tmp_path)
+    (group,) = groups_of(read_history(tmp_path))
+    assert group.title == "fails at first"
+    assert verdict_of(read_history(tmp_path)) == ("FAILS", "1 cell in the first run")
+    assert annotation_lines(read_history(tmp_path))[0].startswith("::error title=bitparity fails at first")

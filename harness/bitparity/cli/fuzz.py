@@ -8,13 +8,16 @@ from typing import Any
 
 import click
 
+from bitparity.cli.cluster import scheduler_option, workers_option
 from bitparity.cli.output import OutputFile
 from bitparity.fuzz.campaign import KnownReport, Report, run_campaign
+from bitparity.fuzz.cluster import run_campaign_on
 from bitparity.fuzz.implementations import Implementation, find_implementations, pick
 from bitparity.fuzz.replay import save_snippet, snippet
 from bitparity.fuzz.sessions import engines
 from bitparity.output import write_json
 from bitparity.settings import Settings, read_settings
+from bitparity.sweep.cluster import open_cluster
 
 GROUPS = ("formats", "kernels", "sessions")
 
@@ -31,6 +34,8 @@ GROUPS = ("formats", "kernels", "sessions")
 @click.option(
     "--time-limit", type=click.FloatRange(min=0), help="Seconds, shared out equally among the targets."
 )
+@scheduler_option
+@workers_option("none are started: all runs in this process")
 @click.option("--json", "json_file", type=OutputFile(), help="Write the result here.")
 def command(
     groups: tuple[str, ...],
@@ -38,20 +43,24 @@ def command(
     seed: int | None,
     names: tuple[str, ...],
     time_limit: float | None,
+    scheduler: str | None,
+    workers: int | None,
     json_file: Path | None,
 ) -> None:
     """Search formats, kernels and sessions (default: all three) for inputs that break their contracts.
 
     Failures of earlier runs are tried first.  Exit code 1: an implementation broke a contract, or a known
     defect is gone, or shows in a build that should not have it.  4: the time was out before all had their
-    turn, or nothing ran.
+    turn, a target lost its workers, or nothing ran.
     """
     settings = read_settings()
     groups = groups or GROUPS
     seed = settings.seed if seed is None else seed
     implementations, missing = _implementations(groups, names, settings)
     try:
-        report = run_campaign(
+        report = _run(
+            scheduler,
+            workers,
             groups,
             implementations,
             examples=examples,
@@ -67,6 +76,14 @@ def command(
         for implementation in implementations:
             implementation.close()
     raise SystemExit(report.exit_code)
+
+
+def _run(scheduler: str | None, workers: int | None, *arguments: Any, **options: Any) -> Report:
+    """The campaign: in this process, unless workers were asked for."""
+    if scheduler is None and workers is None:
+        return run_campaign(*arguments, **options)
+    with open_cluster(scheduler, workers or 1) as client:
+        return run_campaign_on(client, *arguments, **options)
 
 
 def _implementations(
@@ -106,6 +123,8 @@ def _print(report: Report, missing: list[str], folder: Path) -> None:
         assert outcome.counterexample is not None
         path = save_snippet(outcome.counterexample, folder)
         click.echo(f"\nBROKEN: {outcome.target.name}\n\n{snippet(outcome.counterexample)}\nsaved as {path}")
+    for target, why in report.lost:
+        click.echo(f"not searched: {target.name}: {why}")
     if report.skipped:
         click.echo(
             f"time is out: {len(report.skipped)} targets were not begun, from {report.skipped[0].name} on"
@@ -131,6 +150,7 @@ def _as_dict(report: Report, missing: list[str], seed: int) -> dict[str, Any]:
         "seed": seed,
         "not_tested": missing,
         "skipped": [target.name for target in report.skipped],
+        "lost": [{"target": target.name, "why": why} for target, why in report.lost],
         "known": [
             {
                 "implementation": known.defect.implementation,

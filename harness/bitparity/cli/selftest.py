@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
+from bitparity.cli.cluster import scheduler_option, workers_option
 from bitparity.cli.engine import kernels_option
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
-from bitparity.engine import Engine
-from bitparity.faults.catalogue import CATALOGUE
-from bitparity.faults.plant import can_be_planted, find
-from bitparity.model import open_model
-from bitparity.model.synthetic import ModelSpec, make_model
+from bitparity.faults.plant import Finding
+from bitparity.faults.selftest import CaseTask, Selftest, find_on
 from bitparity.output import write_json
-from bitparity.registry import configure_each, get_engine, with_every_kernel_set
 from bitparity.report.selftest import print_findings
+from bitparity.sweep.cluster import open_cluster
 
 
 @click.command("selftest")
@@ -32,47 +31,60 @@ from bitparity.report.selftest import print_findings
     help="Engine to plant faults in; may be given several times.",
 )
 @kernels_option("those engines that have several; without it, every one that runs here")
+@scheduler_option
+@workers_option("none are started: all runs in this process")
 @click.option("--json", "json_file", type=OutputFile(), help="Write the findings here.")
-def command(engines: tuple[str, ...], kernels: str | None, json_file: Path | None) -> None:
+def command(
+    engines: tuple[str, ...],
+    kernels: str | None,
+    scheduler: str | None,
+    workers: int | None,
+    json_file: Path | None,
+) -> None:
     """Plant every fault of the catalogue and see whether blame names its layer, stage and position.
 
     Exits with 0 when all faults are found, 1 when one is not.
     """
-    tokens = [(37 * i + 11) % 256 for i in range(12)]
-    findings = []
+    found: dict[tuple[str, str], Finding] = {}
     with tempfile.TemporaryDirectory() as folder, progress_bar("planting faults") as progress:
-        path = Path(folder) / "selftest.gguf"
-        make_model(path, ModelSpec(arch="bitnet-b1.58", n_layer=2, n_ff=512, n_vocab=320))
-        model = open_model(path)
-        cases = [
-            (fault, engine)
-            for engine in _subjects(engines, kernels)
-            for fault in CATALOGUE
-            if can_be_planted(fault, engine, model)
-        ]
-        for done, (fault, engine) in enumerate(cases, start=1):
-            findings.append(find(fault, engine, path, tokens))
-            if progress:
-                progress(done, len(cases))
+        selftest = Selftest(engines, kernels, Path(folder))
+        with _finding(selftest, engines, kernels, scheduler, workers) as findings:
+            for names, finding in findings:
+                found[names] = finding
+                if progress:
+                    progress(len(found), len(selftest.cases))
+    in_order = [found[names] for names in selftest.cases]
     if json_file is not None:
-        rows = [
-            {
-                "fault": f.fault.name,
-                "engine": f.engine,
-                "kernels": f.kernels,
-                "problem": f.problem,
-                **f.report.as_dict(),
-            }
-            for f in findings
-        ]
-        write_json(json_file, rows)
-    print_findings(findings)
-    sys.exit(0 if all(f.is_found for f in findings) else 1)
+        write_json(json_file, [_as_dict(finding) for finding in in_order])
+    print_findings(in_order)
+    sys.exit(0 if all(f.is_found for f in in_order) else 1)
 
 
-def _subjects(names: Sequence[str], kernels: str | None) -> list[Engine]:
-    """The engines to plant faults in, each with the kernel set that was named or every one of its own."""
-    engines = configure_each([get_engine(name) for name in names], kernels=kernels)
-    if kernels is not None:
-        return engines
-    return [each for engine in engines for each in with_every_kernel_set(engine).values()]
+Found = Iterator[tuple[tuple[str, str], Finding]]
+
+
+@contextmanager
+def _finding(
+    selftest: Selftest,
+    engines: tuple[str, ...],
+    kernels: str | None,
+    scheduler: str | None,
+    workers: int | None,
+) -> Iterator[Found]:
+    """Every case with its finding as they come: in this process, unless workers were asked for."""
+    if scheduler is None and workers is None:
+        yield ((names, selftest.find(names)) for names in selftest.cases)
+        return
+    tasks = [CaseTask(engines, kernels, names) for names in selftest.cases]
+    with open_cluster(scheduler, workers or 1) as client:
+        yield find_on(client, selftest, tasks)
+
+
+def _as_dict(finding: Finding) -> dict[str, object]:
+    return {
+        "fault": finding.fault.name,
+        "engine": finding.engine,
+        "kernels": finding.kernels,
+        "problem": finding.problem,
+        **finding.report.as_dict(),
+    }

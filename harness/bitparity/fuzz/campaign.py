@@ -37,11 +37,13 @@ class KnownReport:
 class Report:
     """known, outcomes  what ran
     skipped          targets that time left out
+    lost             targets whose worker was lost, or has not their implementation, and why
     """
 
     known: list[KnownReport] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     skipped: list[Target] = field(default_factory=list)
+    lost: list[tuple[Target, str]] = field(default_factory=list)
 
     @property
     def broken(self) -> list[Outcome]:
@@ -55,11 +57,11 @@ class Report:
     @property
     def exit_code(self) -> int:
         """1 for a broken contract or a known defect that is not as listed, 4 when a target was left out or
-        there was none, else 0."""
+        lost, or there was none, else 0."""
         if self.broken or self.not_as_listed:
             return 1
-        ran = self.outcomes and all(outcome.examples for outcome in self.outcomes) and not self.skipped
-        return 0 if ran else 4
+        ran = self.outcomes and all(outcome.examples for outcome in self.outcomes)
+        return 0 if ran and not self.skipped and not self.lost else 4
 
 
 def run_campaign(
@@ -79,8 +81,7 @@ def run_campaign(
     """
     end = None if time_limit is None else time.monotonic() + time_limit
     report = Report(known=replay_known(groups, implementations))
-    contracts = [c for c in CONTRACTS.values() if c.group in groups]
-    wanted = targets(contracts, implementations)
+    wanted = targets_of(groups, implementations)
     for done, target in enumerate(wanted):
         if _is_past(end):
             report.skipped = wanted[done:]
@@ -90,6 +91,11 @@ def run_campaign(
         outcome = search(target, examples=examples, seed=seed, database=database, out_of_time=is_late)
         report.outcomes.append(outcome)
     return report
+
+
+def targets_of(groups: tuple[str, ...], implementations: list[Implementation]) -> list[Target]:
+    """Every contract of the groups on every implementation that promises it."""
+    return targets([c for c in CONTRACTS.values() if c.group in groups], implementations)
 
 
 def _is_past(end: float | None) -> bool:

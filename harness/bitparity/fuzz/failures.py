@@ -45,6 +45,23 @@ class Failures:
         return self._folder / (hashlib.sha256(_text(case).encode()).hexdigest()[:16] + ".json")
 
 
+class FailureList:
+    """The same in memory: the cases of one target, on a machine that does not keep them."""
+
+    def __init__(self, remembered: list[Any]) -> None:
+        self._remembered = remembered
+        self.forgotten: list[Any] = []
+
+    def cases(self) -> list[Any]:
+        return list(self._remembered)
+
+    def remember(self, case: Any) -> None:
+        self._remembered.append(case)
+
+    def forget(self, case: Any) -> None:
+        self.forgotten.append(case)
+
+
 def _text(case: Any) -> str:
     return json.dumps({"case": type(case).__name__, **asdict(case)})
 

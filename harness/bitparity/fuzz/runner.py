@@ -13,7 +13,7 @@ from typing import Any
 import hypothesis
 
 from bitparity.fuzz.contracts.base import Contract
-from bitparity.fuzz.failures import Failures
+from bitparity.fuzz.failures import FailureList, Failures
 from bitparity.fuzz.implementations import Implementation
 from bitparity.fuzz.known_defects import defects_of
 
@@ -80,9 +80,24 @@ def search(
     database: Path | None = None,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Run up to `examples` generated cases, in chunks with seeds of their own, until one fails or time is
-    out."""
-    attempt, failures = _Attempt(target, out_of_time), Failures(database, target.name)
+    """Search, with the failures that are remembered in the database."""
+    failures = Failures(database, target.name)
+    return search_first(target, failures, examples=examples, seed=seed, out_of_time=out_of_time)
+
+
+def search_first(
+    target: Target,
+    failures: Failures | FailureList,
+    *,
+    examples: int,
+    seed: int,
+    out_of_time: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Try the remembered failures, then up to `examples` generated cases, until one fails or time is out.
+
+    Cases are generated in chunks with seeds of their own.
+    """
+    attempt = _Attempt(target, out_of_time)
     for case in failures.cases():
         if not attempt.again(case):
             failures.forget(case)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -88,8 +89,9 @@ class NoiseFloor:
     engine: str
     comparisons: tuple[SelfComparison, ...]
 
-    @property
+    @cached_property
     def levels(self) -> Levels:
+        """The largest over all comparisons, which every position is judged by."""
         return largest(c.levels for c in self.comparisons)
 
     @property

@@ -119,7 +119,7 @@ class History:
 
     run     the one that is reported; `runs` are all up to it, the oldest first
     wanted  cells that the run was to have; None where its matrix is not there
-    cells   those of the run, and those that an earlier run had and this one has not
+    cells   those of the run in the order of its matrix, then those that an earlier run had and it has not
     """
 
     folder: Path
@@ -177,15 +177,17 @@ def read_history(folder: Path, run: str | None = None) -> History:
         if run not in names:
             raise BadInput(f"{folder} has no run {run!r}; there are {', '.join(names[-5:])}")
         runs = tuple(name for name in names if name <= run)
-        cells = tuple(_cells(database, run, runs))
-    return History(folder, run, runs, wanted_cells(folder, run), cells)
+        wanted = wanted_cells(folder, run)
+        place = {cell: index for index, cell in enumerate(wanted or ())}
+        cells = sorted(_cells(database, run, runs), key=lambda cell: place.get(cell.last.cell, len(place)))
+    return History(folder, run, runs, None if wanted is None else len(wanted), tuple(cells))
 
 
-def wanted_cells(folder: Path, run: str) -> int | None:
-    """How many cells the matrix of a run has; None where it is not there."""
+def wanted_cells(folder: Path, run: str) -> list[str] | None:
+    """The cells that a run was to have, in the order of its matrix; None where that is not there."""
     path = folder / run / MATRIX
     try:
-        return len(json.loads(path.read_text(encoding="utf-8"))["cells"])
+        return list(json.loads(path.read_text(encoding="utf-8"))["cells"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -252,11 +254,19 @@ _CAUSES = (
 
 def differences(before: Record, now: Record) -> list[str]:
     """What had changed from one record to the next, a clause each, as far as both records know it."""
-    return [
-        f"{words}: {_short(old)} -> {_short(new)}"
+    changed = (
+        (words, *_parts_that_differ(old, new))
         for name, words in _CAUSES
         if (old := getattr(before, name)) and (new := getattr(now, name)) and old != new
-    ]
+    )
+    return [f"{words}: {_short(old)} -> {_short(new)}" for words, old, new in changed]
+
+
+def _parts_that_differ(before: str, now: str) -> tuple[str, str]:
+    """Of two lists of libraries, those that are not in both; the whole list where none would be left."""
+    old, new = before.split(", "), now.split(", ")
+    only_old, only_new = [x for x in old if x not in new], [x for x in new if x not in old]
+    return ", ".join(only_old or old), ", ".join(only_new or new)
 
 
 def _short(value: str) -> str:

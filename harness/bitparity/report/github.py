@@ -6,10 +6,14 @@ GitHub shows ten of a kind a step, so cells of which the same is told share one.
 from __future__ import annotations
 
 from bitparity.records.history import History
-from bitparity.report.history import Group, groups_of, verdict_of
+from bitparity.report.history import FAILING, Group, groups_of, verdict_of
 from bitparity.report.words import plural
 
-_LEVELS = {"regressed": "error", "fixed": "notice", "stronger": "notice"}  # what is not there is a warning
+_LEVELS = {
+    **dict.fromkeys(FAILING, "error"),
+    "fixed": "notice",
+    "stronger": "notice",
+}  # what is not there is a warning
 
 
 def annotation_lines(history: History) -> list[str]:
@@ -25,7 +29,7 @@ def _annotation(group: Group, history: History) -> str:
     said = [f"{last.name}{more}: {group.outcome}, {group.when(history)}"]
     said += [] if last.passed else [last.sentence]
     said += group.differences
-    said += [f"repeat: {last.command}"] if group.title == "regressed" else []
+    said += [f"repeat: {last.command}"] if group.title in FAILING else []
     return _line(_LEVELS.get(group.title, "warning"), f"{group.title}: {group.candidate}", "\n".join(said))
 
 

@@ -18,6 +18,7 @@ NAMED_CELLS = 5  # of a group; the others are counted
 # What is told of a group of cells, the gravest first, and its colour.
 _STYLES = {
     "regressed": "red",
+    "fails at first": "red",
     "missing": "magenta",
     "weaker": "yellow",
     "never passed": "magenta",
@@ -25,6 +26,7 @@ _STYLES = {
     "stronger": "green",
 }
 _TITLES = tuple(_STYLES)
+FAILING = _TITLES[:2]  # what makes `report` exit with 1
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,9 @@ def title_of(cell: CellHistory) -> str | None:
     if cell.change is Change.MISSING:
         return "missing"
     if not cell.last.passed:
-        return "regressed" if cell.is_regression else "never passed"
+        if not cell.is_regression:
+            return "never passed"
+        return "regressed" if cell.last_good is not None else "fails at first"
     return cell.change.value if cell.change.value in _TITLES else None
 
 
@@ -96,9 +100,14 @@ def print_history(history: History, console: Console | None = None) -> None:
 
 def verdict_of(history: History) -> tuple[str, str]:
     """The answer in a word and a sentence."""
-    if regressions := history.regressions:
-        new = sum(cell.change in (Change.REGRESSED, Change.FAILS_AT_FIRST) for cell in regressions)
-        return "REGRESSED", f"{plural(len(regressions), 'cell')}, {new} of them in this run"
+    regressed = [cell for cell in history.regressions if cell.last_good is not None]
+    at_first = len(history.regressions) - len(regressed)
+    if regressed:
+        new = sum(cell.change is Change.REGRESSED for cell in regressed)
+        more = f"; {plural(at_first, 'cell')} more in the first run" if at_first else ""
+        return "REGRESSED", f"{plural(len(regressed), 'cell')}, {new} of them in this run{more}"
+    if at_first:
+        return "FAILS", f"{plural(at_first, 'cell')} in the first run"
     if not history.is_whole:
         missing = (history.wanted or 0) - len(history.ran)
         return "UNFINISHED", f"{plural(missing, 'cell')} of the run without a record; sweep again to go on"
@@ -133,7 +142,7 @@ def _group(group: Group, history: History) -> Text:
     text += Text("".join(f"  {line}\n" for line in said if line), "")
     for number, difference in enumerate(group.differences):
         text += Text(f"  {'changed then' if number == 0 else '            '}  {difference}\n", "yellow")
-    if group.title == "regressed":
+    if group.title in FAILING:
         text += Text(f"  repeat: {last.command}\n", "dim")
     return text
 
