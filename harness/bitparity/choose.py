@@ -78,6 +78,23 @@ def choose_model(name: str | None, engines: Sequence[Engine]) -> Path:
     raise NotCompared(f"no bundled model runs on these engines ({refusals[0]}); name a model file")
 
 
+def choose_models(name: str | None, engines: Sequence[Engine]) -> list[Path]:
+    """The path that each engine opens: one for all of them, unless the model is a checkpoint.
+
+    An engine that is made for checkpoints opens the folder itself, whatever the others need.
+    Raises as choose_model does.
+    """
+    if bundled_choices(name) is not None or not is_checkpoint(Path(str(name))):
+        return [choose_model(name, engines)] * len(engines)
+    others = [engine for engine in engines if not _is_made_for_checkpoints(engine)]
+    shared = choose_model(name, others)
+    return [Path(str(name)) if _is_made_for_checkpoints(engine) else shared for engine in engines]
+
+
+def _is_made_for_checkpoints(engine: Engine) -> bool:
+    return isinstance(engine, ReadsCheckpoints) and engine.is_made_for_checkpoints
+
+
 def _converted(folder: Path, engines: Sequence[Engine]) -> Path:
     if all(isinstance(engine, ReadsCheckpoints) and engine.reads_checkpoints for engine in engines):
         return folder

@@ -218,9 +218,13 @@ class NamesStages(Protocol):
 
 @runtime_checkable
 class ReadsCheckpoints(Protocol):
-    """What an engine has besides that opens the folder of a checkpoint as well as a GGUF file."""
+    """What an engine has besides that opens the folder of a checkpoint as well as a GGUF file.
+
+    is_made_for_checkpoints  whether it opens the folder even where another engine runs a conversion of it
+    """
 
     reads_checkpoints: bool
+    is_made_for_checkpoints: bool
 
 
 @runtime_checkable

@@ -49,6 +49,7 @@ class NativeEngine:
     name = "native"
     role: Role = "candidate"
     reads_checkpoints = True
+    is_made_for_checkpoints = False
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import prod
 
 from bitparity.blame.causes import in_order
-from bitparity.blame.engines import BlameReport, EngineBlame, Evidence, check_judged, judge_both
+from bitparity.blame.engines import BlameReport, EngineBlame, Evidence, check_judged, judge_all
 from bitparity.compare.chunking import Chunking
 from bitparity.engine import Session
 from bitparity.errors import NotCompared
@@ -21,7 +21,7 @@ from bitparity.stages import POSITIONS_SO_FAR, StageFilter, graph_order, stage_n
 from bitparity.trace import MemoryTrace
 
 Side = tuple[Session, Model]  # with what it should compute
-DEFAULT_BUDGET = 1 << 30  # bytes of recorded values of both engines together
+DEFAULT_BUDGET = 1 << 30  # bytes of recorded values of all engines together
 
 
 @dataclass(frozen=True)
@@ -62,26 +62,39 @@ def blame_sessions(
     Both sessions are rolled back to 0 first, and hold the tokens afterwards.
     Raises NotCompared if nothing could be judged, or one layer alone does not fit the budget.
     """
-    plan = chunking or Chunking("prefill")
-    sides = [
-        (session, in_formats_of(file, model))
-        for session, file in zip((expected, actual), files or (model, model), strict=True)
-    ]
-    reports = [
-        _blame_window(model, sides, tokens, plan, window)
-        for window in windows(model.hyper, len(tokens), budget)
-    ]
-    report = _merge(reports)
+    sides = list(zip((expected, actual), files or (model, model), strict=True))
+    report = blame_all(model, sides, tokens, chunking, budget=budget)[0, 1]
     check_judged(report)
     return report
 
 
-def windows(hyper: HyperParameters, n_tokens: int, budget: int) -> list[Window]:
-    """Cut the layers so that what both engines record of a window fits the budget.
+def blame_all(
+    model: Model,
+    sides: Sequence[Side],
+    tokens: Sequence[int],
+    chunking: Chunking | None = None,
+    *,
+    budget: int = DEFAULT_BUDGET,
+) -> dict[tuple[int, int], BlameReport]:
+    """A report for every two of these sessions, by their numbers; each of them is recorded and judged once.
+
+    Everything as blame_sessions has it, but nothing judged is no error.
+    """
+    plan = chunking or Chunking("prefill")
+    meant = [(session, in_formats_of(file, model)) for session, file in sides]
+    found = [
+        _blame_window(model, meant, tokens, plan, window)
+        for window in windows(model.hyper, len(tokens), budget, len(sides))
+    ]
+    return {pair: _merge([reports[pair] for reports in found]) for pair in found[0]}
+
+
+def windows(hyper: HyperParameters, n_tokens: int, budget: int, engines: int = 2) -> list[Window]:
+    """Cut the layers so that what all engines record of a window fits the budget.
 
     Raises NotCompared if a single layer, or the logits, are larger than it.
     """
-    layer, ends = _layer_bytes(hyper, n_tokens), _end_bytes(hyper, n_tokens)
+    layer, ends = engines * _layer_bytes(hyper, n_tokens), engines * _end_bytes(hyper, n_tokens)
     room = (budget - ends) // layer
     if room < 1:
         raise NotCompared(
@@ -93,25 +106,25 @@ def windows(hyper: HyperParameters, n_tokens: int, budget: int) -> list[Window]:
 
 
 def _layer_bytes(hyper: HyperParameters, n: int) -> int:
-    """Recorded values of a layer at n positions, both engines; attn_probs as a full square."""
+    """Recorded values of a layer at n positions, one engine; attn_probs as a full square."""
 
     def size(axis: str) -> int:
         return n if axis == POSITIONS_SO_FAR else hyper.size(axis)
 
     axes = [stage_named(stage.name).axes for stage in hyper.architecture.block]
-    return 2 * 4 * n * sum(prod(map(size, each)) for each in axes)
+    return 4 * n * sum(prod(map(size, each)) for each in axes)
 
 
 def _end_bytes(hyper: HyperParameters, n: int) -> int:
-    """Logits, final norm and the input of the window, both engines."""
-    return 2 * 4 * n * (hyper.n_vocab + 2 * hyper.n_embd)
+    """Logits, final norm and the input of the window, one engine."""
+    return 4 * n * (hyper.n_vocab + 2 * hyper.n_embd)
 
 
 def _blame_window(
     model: Model, sides: Sequence[Side], tokens: Sequence[int], plan: Chunking, window: Window
-) -> BlameReport:
-    expected, actual = (record_session(*side, tokens, plan, window.recorded()) for side in sides)
-    return judge_both(model, expected, actual, tokens=tokens, stages=window.judged())
+) -> dict[tuple[int, int], BlameReport]:
+    recorded = [record_session(*side, tokens, plan, window.recorded()) for side in sides]
+    return judge_all(model, recorded, tokens=tokens, stages=window.judged())
 
 
 def record_session(

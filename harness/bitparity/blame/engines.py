@@ -10,6 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -200,25 +201,22 @@ def blame(
     tokens   of the sequence; without them embeddings are not judged
     Raises NotCompared if no stage of either trace can be judged.
     """
-    report = judge_both(model, expected, actual, tokens=tokens, stages=stages)
+    report = judge_all(model, (expected, actual), tokens=tokens, stages=stages)[0, 1]
     check_judged(report)
     return report
 
 
-def judge_both(
-    model: Model,
-    expected: Evidence,
-    actual: Evidence,
-    *,
-    tokens: Sequence[int],
-    stages: StageFilter | None,
-) -> BlameReport:
-    """As blame, but nothing judged is no error."""
-    return BlameReport(
-        judge_engine(model, expected, tokens=tokens, stages=stages),
-        judge_engine(model, actual, tokens=tokens, stages=stages),
-        tuple(_differences(expected.trace, actual.trace, stages)),
-    )
+def judge_all(
+    model: Model, evidence: Sequence[Evidence], *, tokens: Sequence[int], stages: StageFilter | None
+) -> dict[tuple[int, int], BlameReport]:
+    """As blame, for every two of these engines, by their numbers; but nothing judged is no error."""
+    judged = [judge_engine(model, each, tokens=tokens, stages=stages) for each in evidence]
+    return {
+        (i, j): BlameReport(
+            judged[i], judged[j], tuple(_differences(evidence[i].trace, evidence[j].trace, stages))
+        )
+        for i, j in combinations(range(len(evidence)), 2)
+    }
 
 
 def check_judged(report: BlameReport) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from bitparity.blame.engines import BlameReport
-from bitparity.choose import choose_model, choose_prompts, choose_tokenizer
+from bitparity.choose import choose_model, choose_models, choose_prompts, choose_tokenizer
 from bitparity.cli.corpus import corpus_options, read_corpus, refuse_with_corpus, run_corpus
 from bitparity.cli.engine import arithmetic_option, kernels_option, stage_map_option, time_limit_option
 from bitparity.cli.model_file import check_file, force_option, open_chosen
@@ -26,6 +26,7 @@ from bitparity.compare.recorder import make_recording
 from bitparity.compare.recording import save_recording
 from bitparity.compare.result import ComparisonResult
 from bitparity.compare.run import compare_engines
+from bitparity.compare.several import SeveralResult, compare_several
 from bitparity.corpus.result import CorpusResult
 from bitparity.engine import Engine
 from bitparity.engines.ways import open_engine
@@ -36,6 +37,7 @@ from bitparity.noise.verdict import PASSES, Verdict
 from bitparity.registry import resolve_reference
 from bitparity.report.blame import print_blame
 from bitparity.report.html import write_page
+from bitparity.report.several import print_several
 from bitparity.report.terminal import print_result
 from bitparity.settings import Settings, read_settings
 from bitparity.stages import StageFilter
@@ -51,6 +53,7 @@ class Options:
     model: str | None
     reference: str
     candidate: str
+    also: tuple[str, ...]
     kernels: str | None
     arithmetic: str | None
     reference_model: Path | None
@@ -90,6 +93,7 @@ class Options:
 @click.option(
     "--candidate", default="native", show_default=True, help="Engine under test, as the reference is named."
 )
+@click.option("--also", multiple=True, help="Another engine, compared with both; may be given several times.")
 @kernels_option("the candidate")
 @arithmetic_option("the candidate", "the reference's")
 @click.option(
@@ -156,6 +160,8 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     reference = open_engine(name, time_limit=options.time_limit)
     if options.record is not None:
         _record(options.record, options, reference, settings)
+    elif options.also:
+        sys.exit(_compare_several(options, reference, settings, command_line(ctx)).exit_code)
     elif options.corpus is not None:
         sys.exit(_compare_corpus(options, reference, settings, command_line(ctx)).exit_code)
     else:
@@ -184,6 +190,23 @@ def _compare(options: Options, reference: Engine, settings: Settings, command: s
     return result
 
 
+def _compare_several(options: Options, reference: Engine, settings: Settings, command: str) -> SeveralResult:
+    """Compare every two of more than two engines, print it and write what was asked for."""
+    if options.corpus is not None or options.html_file is not None:
+        raise BadInput("--corpus and --html are for two engines; leave them out, or --also")
+    comparison, others = _sides(options, reference, settings, command)
+    with progress_bar("comparing") as progress:
+        result = compare_several(
+            comparison, others, limit=options.limit, blame=options.blame, progress=progress
+        )
+    try:
+        if options.json_file is not None:
+            result.save(options.json_file)
+    finally:
+        print_several(result)
+    return result
+
+
 def _compare_corpus(options: Options, reference: Engine, settings: Settings, command: str) -> CorpusResult:
     assert options.corpus is not None
     return run_corpus(
@@ -198,6 +221,13 @@ def _compare_corpus(options: Options, reference: Engine, settings: Settings, com
 
 
 def _comparison(options: Options, reference: Engine, settings: Settings, command: str) -> Comparison:
+    return _sides(options, reference, settings, command)[0]
+
+
+def _sides(
+    options: Options, reference: Engine, settings: Settings, command: str
+) -> tuple[Comparison, list[Side]]:
+    """What to compare: reference and candidate, and the other engines with the files that they run."""
     candidate = open_engine(
         options.candidate,
         time_limit=options.time_limit,
@@ -205,15 +235,18 @@ def _comparison(options: Options, reference: Engine, settings: Settings, command
         kernels=options.kernels,
         arithmetic=options.arithmetic,
     )
-    engines = [reference, candidate]
+    also = [open_engine(name, time_limit=options.time_limit) for name in options.also]
+    engines = [reference, candidate, *also]
     prompts = _prompts(options, engines)
-    model = open_chosen(choose_model(options.model, engines), settings)
-    sides = (
-        Side(reference, _other(options.reference_model, model, settings)),
-        Side(candidate, _other(options.candidate_model, model, settings)),
-    )
-    return Comparison(
-        *sides,
+    model, *opened = _models(options.model, engines, settings)
+    own = [options.reference_model, options.candidate_model, *(None for _ in also)]
+    first, second, *others = [
+        Side(engine, _other(path, file, settings))
+        for engine, path, file in zip(engines, own, opened, strict=True)
+    ]
+    comparison = Comparison(
+        first,
+        second,
         prompts=prompts,
         settings=settings,
         model=model,
@@ -226,8 +259,17 @@ def _comparison(options: Options, reference: Engine, settings: Settings, command
         required=Verdict(options.require),
         trace_filter=StageFilter.parse(options.trace_filter, model.hyper.n_layer).text,
         command=command,
-        findings=_findings(sides, prompts, options.force),
+        findings=_findings([first, second, *others], prompts, options.force),
     )
+    return comparison, others
+
+
+def _models(name: str | None, engines: Sequence[Engine], settings: Settings) -> list[Model]:
+    """The model that is meant, the checkpoint where some engine opens one, then that of each engine."""
+    paths = choose_models(name, engines)
+    opened = {path: open_chosen(path, settings) for path in dict.fromkeys(paths)}
+    meant = next((path for path in paths if path.is_dir()), paths[0])
+    return [opened[path] for path in (meant, *paths)]
 
 
 def _prompts(options: Options, engines: Sequence[Engine]) -> list[Prompt]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 from bitparity.compare.chunking import Chunking
@@ -70,6 +70,25 @@ def open_sides(comparison: Comparison) -> Iterator[Sessions]:
         follower = replace(candidate, engine=follow(candidate.engine, expected.info.fingerprint))
         with _opened(comparison, follower, _context(comparison, candidate)) as actual:
             yield expected, actual
+
+
+@contextmanager
+def open_all(comparison: Comparison, others: Sequence[Side]) -> Iterator[list[Session]]:
+    """Open the reference, the other engines, then the candidate, in the first arithmetic that it can take on
+    of those before it."""
+    with ExitStack() as stack:
+        sessions: list[Session] = []
+        for side in (comparison.reference, *others):
+            for_noise = min(MIN_SAMPLE, side.model.hyper.context_length)
+            context = max(for_noise, _context(comparison, side))
+            sessions.append(stack.enter_context(_opened(comparison, side, context)))
+        candidate = comparison.candidate
+        fingerprints = [session.info.fingerprint for session in sessions]
+        followers = (follow(candidate.engine, fingerprint) for fingerprint in fingerprints)
+        engine = next((e for e in followers if e is not candidate.engine), candidate.engine)
+        follower = replace(candidate, engine=engine)
+        sessions.append(stack.enter_context(_opened(comparison, follower, _context(comparison, candidate))))
+        yield sessions
 
 
 def _context(comparison: Comparison, side: Side) -> int:

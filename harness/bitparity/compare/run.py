@@ -83,9 +83,7 @@ def compare_engines(
     try:
         with opened as (reference, candidate):
             run = Run(comparison, (reference, candidate), limit, started)
-            run.measure(progress)
-            run.explain(on_result or _drop, progress)
-            run.judge_by_noise(on_result or _drop, progress)
+            run.judge_positions(on_result or _drop, progress)
             if blame:
                 run.judge_stages(on_result or _drop)
     except EngineFailed as error:  # once there is a run, only closing the sessions can raise it
@@ -134,6 +132,14 @@ class Run:
             self.failure = _joined(self.failure, said)
         else:
             self.unfinished = _joined(self.unfinished, said)
+
+    def judge_positions(
+        self, on_result: Callable[[ComparisonResult], None], progress: Progress | None = None
+    ) -> None:
+        """Measure every position, and judge it by what explains the difference, else by the noise."""
+        self.measure(progress)
+        self.explain(on_result, progress)
+        self.judge_by_noise(on_result, progress)
 
     def measure(self, progress: Progress | None = None) -> None:
         """Run both engines over every prompt; each position is judged as it comes, as far as it can be."""

@@ -23,6 +23,7 @@ from bitparity.fit.observed import Observed, observe
 from bitparity.fit.options import Options
 from bitparity.fit.sample import with_head_rows
 from bitparity.fit.words import clauses, joined
+from bitparity.formats import ROWS
 from bitparity.model.twin import in_formats_of
 from bitparity.model.types import Model
 from bitparity.noise.criterion import EXACTNESS, MULTIPLE
@@ -183,7 +184,8 @@ def _differ(meant: Sequence[Model], fits: Sequence[Fit]) -> tuple[str, ...]:
     arithmetics = [_canonical(model, f.arithmetic) for model, f in zip(meant, fits, strict=True)]
     said = clauses(arithmetics[1], arithmetics[0])
     formats = [_ternary_formats(model) for model in meant]
-    if formats[0] != formats[1] and "quantises activations" not in " ".join(said):
+    quantised = [{ROWS[name].activations for name in names} for names in formats]
+    if quantised[0] != quantised[1] and "quantises activations" not in " ".join(said):
         said.append(f"quantises activations as {' and '.join(sorted(formats[1])) or 'floats'} says")
     return tuple(said)
 

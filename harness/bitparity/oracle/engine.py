@@ -37,6 +37,7 @@ class OracleEngine:
     name = "oracle"
     role: Role = "oracle"
     reads_checkpoints = True
+    is_made_for_checkpoints = False
 
     def __init__(
         self, arithmetic: Arithmetic = BITNET_CPP, make_definition: MakeDefinition = Definition.of

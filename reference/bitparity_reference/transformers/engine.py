@@ -30,6 +30,7 @@ class TransformersEngine:
     name = "transformers"
     role: Role = "reference"
     reads_checkpoints = True
+    is_made_for_checkpoints = True
 
     def __init__(self, time_limit: float = TIME_LIMIT, seed: int | None = None) -> None:
         self._time_limit, self._seed = time_limit, seed
