@@ -111,11 +111,10 @@ def file_digest(path: Path) -> str:
 
     Of a folder, and of a model in several files, that of their names and digests.
     """
-    is_folder = path.is_dir()
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if is_folder else files_of(path)
+    files = files_of(path)
     if files == [path]:
         return _digest_of_one(path)
-    folder = path if is_folder else path.parent
+    folder = path if path.is_dir() else path.parent
     lines = (f"{file.relative_to(folder).as_posix()} {_digest_of_one(file)}\n" for file in files)
     return blake3("".join(lines).encode()).hexdigest()
 

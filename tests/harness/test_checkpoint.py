@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from bitparity.cli import inspect
 from bitparity.errors import BadInput
 from bitparity.formats import get_format
 from bitparity.model import open_model
+from bitparity.model.convert import convert
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model
 from bitparity.model.verify import verify_weights
@@ -298,3 +301,13 @@ def test_folder_without_a_checkpoint_is_told_so(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(BadInput, match=r"config.json is no JSON"):
         open_model(tmp_path)
+
+
+def test_commands_for_files_say_what_a_checkpoint_is(sources: dict[str, Path], tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "checkpoint", sources["llama"], shards=2)
+    shown = CliRunner().invoke(inspect.command, [str(folder)], catch_exceptions=False).output
+    stored = sum(file.stat().st_size for file in folder.iterdir())
+    assert f"llama, 2 layers, {stored:,} bytes" in shown
+    assert "packed weights, multiplied by weight_scale" in shown
+    with pytest.raises(BadInput, match="`bitparity convert` makes a GGUF file of a checkpoint"):
+        convert(folder, tmp_path / "model.gguf", "F16")

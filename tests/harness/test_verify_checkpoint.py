@@ -350,3 +350,13 @@ def test_checkpoint_without_tokenizer_is_still_verified(made: dict[str, Made], t
     code, output = verify(Made(checkpoint, made["llama"].file), made["llama"].file)
     assert code == 0
     assert "tokenizers were not compared: tokenizer.json cannot be read" in output
+
+
+def test_vocabulary_that_cannot_be_used_is_a_difference(made: dict[str, Made], tmp_path: Path) -> None:
+    """As a converter writes it that asks for an EOS which the vocabulary lacks."""
+    fields = {"tokenizer.ggml.add_eos_token": field_of(True), "tokenizer.ggml.eos_token_id": field_of(9999)}
+    file = rewrite(made["llama"].file, tmp_path / "model.gguf", fields=fields)
+    code, output = verify(made["llama"], file, "--force")
+    assert code == 1
+    assert "tokenizer.ggml.eos_token_id is missing, but the file asks for it in every prompt" in output
+    assert "engines cannot tokenize texts" in output

@@ -74,9 +74,9 @@ def command(
 ) -> None:
     """Time engines side by side on the same tokens.
 
-    MODEL is a GGUF file, or bitnet (the default) or bitnet-b1.58 for a bundled model.  Without --engine,
-    native runs against every reference that is found and runs the model.  Lengths and depths that nobody
-    asked for and that do not fit the model are left out.
+    MODEL is a GGUF file, a checkpoint's folder, or bitnet (the default) or bitnet-b1.58 for a bundled model.
+    Without --engine, native runs against every reference that is found and runs the model.  Lengths and
+    depths that nobody asked for and that do not fit the model are left out.
 
     Before anything is timed, outputs are compared with the reference's as `bitparity compare` does.
     Exits with 1 when they diverge, 4 when nothing could be compared, and 5 when an engine failed.

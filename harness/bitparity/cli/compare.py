@@ -147,7 +147,7 @@ class Options:
 def command(ctx: click.Context, /, **given: Any) -> None:
     """Run two engines on the same tokens and compare every position.
 
-    MODEL is a GGUF file, or bitnet (the default) or bitnet-b1.58 for a bundled model.
+    MODEL is a GGUF file, a checkpoint's folder, or bitnet (the default) or bitnet-b1.58 for a bundled model.
     A file of prompts has one text a line; a .jsonl file has a string, a list of token ids, or an object
     with "text" or "tokens" a line.
 

@@ -43,7 +43,7 @@ def command(
 ) -> None:
     """Print a model's metadata, tensors, formats, weight mapping, and what the checks of the file find.
 
-    MODEL is a GGUF file, or bitnet (the default) or bitnet-b1.58 for a bundled model.
+    MODEL is a GGUF file, a checkpoint's folder, or bitnet (the default) or bitnet-b1.58 for a bundled model.
     With BITNET_DEBUG_LOGITS=1 the values are looked at through the mapping, too.
     """
     model = open_model(model_file(model_name), tilings=tilings)
@@ -81,6 +81,7 @@ def _lines(model: Model, mapping: list[str], show_kv: bool, findings: list[Findi
         f"width {hyper.n_embd}, feed-forward {hyper.n_ff}, {hyper.n_head} heads of {hyper.head_dim}, "
         f"{hyper.n_head_kv} KV heads, {hyper.n_vocab:,} tokens, context {hyper.context_length:,}",
         f"tensors: {len(model.tensors)} ({counts}), {packed:,} bytes",
+        *model.notes,
         *mapping,
         *(f"{finding.severity.value}: {finding.sentence}" for finding in findings),
     ]
@@ -110,6 +111,7 @@ def _plain(value: Any) -> Any:
 def _as_json(model: Model, mapping: list[str], findings: list[Finding]) -> dict[str, Any]:
     return {
         "path": str(model.path),
+        "notes": list(model.notes),
         "hyperparameters": model.hyper.as_dict(),
         "formats": model.format_counts(),
         "tied_head": model.weights.head_is_tied,

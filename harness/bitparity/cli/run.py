@@ -67,7 +67,7 @@ class Options:
 def command(**given: Any) -> None:
     """Generate text with one engine, greedily, and print it as it comes.
 
-    MODEL is a GGUF file, or bitnet (the default) or bitnet-b1.58 for a bundled model.
+    MODEL is a GGUF file, a checkpoint's folder, or bitnet (the default) or bitnet-b1.58 for a bundled model.
     It stops after --max-tokens, or at the end token of the model.  Speed goes to standard error.
     """
     options = Options(**given)

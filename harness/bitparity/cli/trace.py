@@ -84,8 +84,9 @@ class Options:
 def command(json_file: Path | None, **given: Any) -> None:
     """Record an engine's stages into OUT/RUN, one JSON line a record.
 
-    MODEL is a GGUF file, or bitnet (the default) or bitnet-b1.58 for a bundled model.  The folder is --out,
-    or BITNET_TRACE_DIR.  Nothing is overwritten: a run whose name is taken gets a number.
+    MODEL is a GGUF file, a checkpoint's folder, or bitnet (the default) or bitnet-b1.58 for a bundled model.
+    The folder is --out, or BITNET_TRACE_DIR.  Nothing is overwritten: a run whose name is taken gets a
+    number.
     """
     options = Options(**given)
     path = _record(options, read_settings())

@@ -100,10 +100,8 @@ def _lines(expected: Model, found: Found) -> list[str]:
         lines += [_summary(what, found.tokens.differences), *found.tokens.notes]
     amount = f"{found.weights.weights:,} weights in {found.weights.tensors} tensors"
     count = len(found.weights.differences) + len(found.others)
-    return [
-        *lines,
-        f"the same: {amount}" if found.is_same else f"not the same: {count} differences, {amount}",
-    ]
+    different = f"not the same: {_counted(count)}, {amount}"
+    return [*lines, f"the same: {amount}" if found.is_same else different]
 
 
 def _weight_lines(found: Verification) -> list[str]:
@@ -124,4 +122,8 @@ def _with_effect(message: str, effect: str) -> list[str]:
 
 
 def _summary(what: str, differences: Sequence[Difference]) -> str:
-    return f"{what}, {len(differences) or 'no'} difference{'' if len(differences) == 1 else 's'}"
+    return f"{what}, {_counted(len(differences))}"
+
+
+def _counted(count: int) -> str:
+    return f"{count or 'no'} difference{'' if count == 1 else 's'}"

@@ -53,6 +53,8 @@ def convert(
     target that is the source.
     """
     refuse_to_overwrite(target, [source])
+    if source.is_dir():
+        raise BadInput(f"{source}: is a folder; `bitparity convert` makes a GGUF file of a checkpoint")
     model, file = open_model(source, tilings=tilings), GgufFile(source)
     new_format = with_tilings(weight_format, tilings)
     new_head = get_format(head_format) if head_format else None

@@ -48,15 +48,9 @@ def _fingerprint(source: Path) -> str:
     """Hash of the model and of the Python sources that decide what its conversion looks like."""
     code = [path for folder in _DECIDING for path in sorted((_PACKAGE / folder).rglob("*.py"))]
     digest = blake3(max_threads=blake3.AUTO)
-    for path in (*_files_of(source), *code):
+    for path in (*files_of(source), *code):
         digest.update_mmap(path)
     return digest.hexdigest(length=8)
-
-
-def _files_of(source: Path) -> list[Path]:
-    if source.is_dir():
-        return sorted(file for file in source.rglob("*") if file.is_file())
-    return files_of(source)
 
 
 def _convert(source: Path, target: Path, weight_format: str) -> None:

@@ -24,7 +24,12 @@ def is_of_shards(key: str) -> bool:
 
 
 def files_of(path: Path) -> list[Path]:
-    """All files of a model that is named by this one, as far as they are there; told from the name alone."""
+    """All files of a model that is named by this one, as far as they are there; told from the name alone.
+
+    Of a folder, all files in it.
+    """
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
     name = _NAME.fullmatch(path.name)
     if name is None or int(name["number"]) != 1:
         return [path]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from bitparity.formats import is_ternary
 from bitparity.formats.base import Bytes, Codes, Floats, WeightFormat
 from bitparity.formats.blocks import FloatFormat
 from bitparity.formats.table_lookup import TableLookupFormat
+from bitparity.model.mapped import forget
 from bitparity.model.rows import packed_rows
 from bitparity.model.types import Tensor
 
@@ -64,15 +64,11 @@ class RowReader:
 
     def forget(self, first: int, last: int) -> None:
         """Tell the system that these rows of a memory-mapped file will not be read again."""
-        source: object = self.tensor.data
-        while isinstance(source, np.ndarray):
-            source = source.base
-        rows = (1, *self.tensor.shape)[-2]
-        if not isinstance(source, mmap.mmap) or self.is_transposed or not hasattr(source, "madvise"):
+        if self.is_transposed or not self.tensor.offset:
             return
-        stride = self.tensor.data.size // rows
-        start = (self.tensor.offset + first * stride) // mmap.PAGESIZE * mmap.PAGESIZE
-        source.madvise(mmap.MADV_DONTNEED, start, self.tensor.offset + last * stride - start)
+        data, rows = self.tensor.data, (1, *self.tensor.shape)[-2]
+        stride = data.size // rows
+        forget(data, self.tensor.offset + first * stride, (last - first) * stride)
 
     @property
     def is_read_whole(self) -> bool:

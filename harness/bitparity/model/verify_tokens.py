@@ -44,6 +44,7 @@ def compare_tokenizers(expected: Model, actual: Model) -> TokensFound:
         return TokensFound(0, 0, (), (f"tokenizers were not compared: {error}",))
     try:
         ours = Tokenizer.from_gguf(actual.metadata)
+        ours.encode("", add_bos=True, parse_special=True)  # a special token that is missing shows here
     except BadInput as error:
         return TokensFound(0, 0, (Difference("tokenizer", str(error), "engines cannot tokenize texts"),))
     pairs = _Pair(source, theirs, ours, actual.metadata, expected.metadata)

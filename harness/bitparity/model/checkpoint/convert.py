@@ -30,7 +30,7 @@ from bitparity.formats.table_lookup import Tilings
 from bitparity.model.checkpoint import checkpoint_vocabulary, open_checkpoint
 from bitparity.model.checkpoint.config import FILE, read_config
 from bitparity.model.convert import repacked
-from bitparity.model.rows import row_block
+from bitparity.model.row_reader import RowReader
 from bitparity.model.tensor_types import require_storable
 from bitparity.model.types import Model, Tensor
 from bitparity.model.verify_tensor import SMALLEST_F16
@@ -140,8 +140,10 @@ def _rounded(wanted: WeightFormat) -> list[str]:
 
 
 def _dense(tensor: Tensor, wanted: WeightFormat, *, may_round: bool) -> Iterator[Bytes]:
+    reader = RowReader(tensor)
     for first in range(0, tensor.shape[0], _ROWS):
-        values = row_block(tensor, first, min(first + _ROWS, tensor.shape[0]))
+        last = min(first + _ROWS, tensor.shape[0])
+        values = reader.values(first, last)
         packed = wanted.pack(values)
         if not may_round:
             nearest = wanted.unpack(packed, *values.shape)
@@ -153,3 +155,4 @@ def _dense(tensor: Tensor, wanted: WeightFormat, *, may_round: bool) -> Iterator
                     f"at row {first + row}, column {col}"
                 )
         yield packed
+        reader.forget(first, last)

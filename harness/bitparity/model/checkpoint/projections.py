@@ -43,6 +43,8 @@ def decode(projection: Projection, kind: Kind) -> Bytes:
         return CODES.pack_codes(codes, scale)
     except BadInput as error:
         raise type(error)(f"tensor {projection.weight.name}: {error}") from error
+    finally:
+        projection.weight.forget()
 
 
 def rounding_of(kind: Kind) -> float:

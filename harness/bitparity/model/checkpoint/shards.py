@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from bitparity.errors import BadInput
 from bitparity.formats import get_format
 from bitparity.formats.base import Bytes, Floats
+from bitparity.model.mapped import forget
 
 INDEX = "model.safetensors.index.json"
 _SUFFIX = ".safetensors"
@@ -51,6 +52,10 @@ class Stored:
         last = rows if last is None else last
         stride = self.data.size // rows
         return get_format(self.dtype).unpack(self.data[first * stride : last * stride], last - first, cols)
+
+    def forget(self) -> None:
+        """Tell the system that the tensor will not be read soon."""
+        forget(self.data, self.offset, self.data.size)
 
 
 def read_shards(folder: Path) -> dict[str, Stored]:
