@@ -26,21 +26,30 @@ MatMuls joined(const MatMuls& preferred, const MatMuls& others) {
     return all;
 }
 
-// Kernels that a set has not written for its instructions are the portable ones.
-KernelSet with_portable_rest(KernelSet set) {
+// A set has no kernel where its instructions are of no use, or nobody has written it; there it has that of `rest`.
+KernelSet with_rest(KernelSet set, const KernelSet& rest) {
     const auto fill_in = [&](auto KernelSet::* kernel) {
-        if (set.*kernel == nullptr) set.*kernel = portable::kernels.*kernel;
+        if (set.*kernel == nullptr) set.*kernel = rest.*kernel;
     };
+    fill_in(&KernelSet::quantize_i8);
+    fill_in(&KernelSet::quantize_q8_k);
     fill_in(&KernelSet::quantize_q8_k_fused);
     fill_in(&KernelSet::quantize_q8_0);
+    fill_in(&KernelSet::to_f16);
+    fill_in(&KernelSet::from_f16);
+    fill_in(&KernelSet::round_to_f16);
+    fill_in(&KernelSet::round_to_bf16);
+    fill_in(&KernelSet::rms_norm);
+    fill_in(&KernelSet::relu2_mul);
+    fill_in(&KernelSet::add);
+    fill_in(&KernelSet::rotate);
     fill_in(&KernelSet::rotate_in_fours);
-    set.matmuls = joined(set.matmuls, portable::kernels.matmuls);
+    set.matmuls = joined(set.matmuls, rest.matmuls);
     for (int order = 0; order < order_count; ++order) {
         OrderedKernels& ordered = set.orders[order];
-        const OrderedKernels& rest = portable::kernels.orders[order];
-        ordered.matmuls = joined(ordered.matmuls, rest.matmuls);
-        if (ordered.softmax == nullptr) ordered.softmax = rest.softmax;
-        if (ordered.silu_mul == nullptr) ordered.silu_mul = rest.silu_mul;
+        ordered.matmuls = joined(ordered.matmuls, rest.orders[order].matmuls);
+        if (ordered.softmax == nullptr) ordered.softmax = rest.orders[order].softmax;
+        if (ordered.silu_mul == nullptr) ordered.silu_mul = rest.orders[order].silu_mul;
     }
     return set;
 }
@@ -48,29 +57,12 @@ KernelSet with_portable_rest(KernelSet set) {
 #if defined(__x86_64__)
 
 const KernelSet& avx2_kernels() {
-    static const KernelSet set = with_portable_rest(avx2::kernels);
+    static const KernelSet set = with_rest(avx2::kernels, portable::kernels);
     return set;
 }
 
-// Also asks whether the operating system saves the registers.
-bool has_avx512() {
-    return avx2::kernels.runs_here() && __builtin_cpu_supports("avx512f") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
-}
-
 const KernelSet& avx512_kernels() {
-    static const KernelSet set = [] {
-        KernelSet kernels = avx2::kernels;
-        kernels.matmuls = joined(avx512::of_codes, avx2::kernels.matmuls);
-        kernels.name = "avx512";
-        kernels.isa = "avx512f+bw+vl+dq+vnni";
-        kernels.runs_here = has_avx512;
-        OrderedKernels& by_pairs = kernels.orders[int(Order::avx512_bf16)];
-        kernels.orders[int(Order::avx512)] = by_pairs = avx512::in_sixteen;
-        by_pairs.matmuls = joined(avx512::by_pairs, by_pairs.matmuls);
-        return with_portable_rest(kernels);
-    }();
+    static const KernelSet set = with_rest(avx512::kernels, avx2_kernels());
     return set;
 }
 
@@ -95,7 +87,7 @@ const KernelSet& neon_kernels() {
         const MatMuls& in_half = portable::kernels.in(Order::neon_fp16).matmuls;
         for (int sums = 0; sums < sums_count; ++sums)
             ordered.matmuls.of[int(Format::f16)][sums] = in_half.of[int(Format::f16)][sums];
-        return with_portable_rest(kernels);
+        return with_rest(kernels, portable::kernels);
     }();
     return set;
 }

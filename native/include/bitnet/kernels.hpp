@@ -156,16 +156,18 @@ struct OrderedKernels {
     void (*silu_mul)(const float* gate, const float* up, int n, float* out);
 };
 
-// A null here is a kernel that has not been written for a set's instructions; kernel_sets() fills in portable's.
+// A null here is a kernel that has not been written for a set's instructions; kernel_sets() fills in that of the set
+// whose instructions it has too, or portable's.
 struct KernelSet {
     const char* name;
     const char* isa;  // what its file was compiled for
     bool (*runs_here)();
 
     // Per-token int8: scale = 127 / max(|x|max, 1e-5), codes = clamp(round_half_even(x * scale)).
-    void (*quantize_i8)(const float* x, int n, std::int8_t* codes, float* scale, std::int32_t* sum);
+    void (*quantize_i8)(const float* x, int n, std::int8_t* codes, float* scale, std::int32_t* sum) = nullptr;
     // Q8_K: for every 256 values a scale -(first value of largest magnitude) / 127; n is a multiple of 256.
-    void (*quantize_q8_k)(const float* x, int n, std::int8_t* codes, float* scales, std::int16_t* block_sums);
+    void (*quantize_q8_k)(const float* x, int n, std::int8_t* codes, float* scales,
+                          std::int16_t* block_sums) = nullptr;
     // The same, but factor * x is not rounded to float before it is rounded to a code.
     void (*quantize_q8_k_fused)(const float* x, int n, std::int8_t* codes, float* scales,
                                 std::int16_t* block_sums) = nullptr;
@@ -173,21 +175,22 @@ struct KernelSet {
     // scale, and scale * sum of codes, are rounded to F16; n is a multiple of 32.
     void (*quantize_q8_0)(const float* x, int n, std::int8_t* codes, float* scales,
                           float* value_sums) = nullptr;
-    void (*to_f16)(const float* x, int n, std::uint16_t* out);
-    void (*from_f16)(const std::uint16_t* x, int n, float* out);
-    void (*round_to_f16)(const float* x, int n, float* out);
-    void (*round_to_bf16)(const float* x, int n, float* out);
+    void (*to_f16)(const float* x, int n, std::uint16_t* out) = nullptr;
+    void (*from_f16)(const std::uint16_t* x, int n, float* out) = nullptr;
+    void (*round_to_f16)(const float* x, int n, float* out) = nullptr;
+    void (*round_to_bf16)(const float* x, int n, float* out) = nullptr;
 
     MatMuls matmuls;  // of formats whose sums are the same in every order
 
     // out = x / sqrt(mean(x^2) + eps) * weight; squares are rounded to float and summed one by one in double.
-    void (*rms_norm)(const float* x, const float* weight, int n, float eps, float* out);
+    void (*rms_norm)(const float* x, const float* weight, int n, float eps, float* out) = nullptr;
     // out = relu(gate)^2 * up; out may be gate or up.
-    void (*relu2_mul)(const float* gate, const float* up, int n, float* out);
-    void (*add)(const float* x, const float* y, int n, float* out);
+    void (*relu2_mul)(const float* gate, const float* up, int n, float* out) = nullptr;
+    void (*add)(const float* x, const float* y, int n, float* out) = nullptr;
     // Rotates pairs (x[i * step], x[i * step + distance]) in place for i < n_pairs; cos and sin are
     // (n_pairs,).
-    void (*rotate)(float* x, const float* cos, const float* sin, int n_pairs, int step, int distance);
+    void (*rotate)(float* x, const float* cos, const float* sin, int n_pairs, int step,
+                   int distance) = nullptr;
     // The same, but in whole groups of four pairs the other product of x0 cos - x1 sin is rounded, that with cos.
     void (*rotate_in_fours)(float* x, const float* cos, const float* sin, int n_pairs, int step,
                             int distance) = nullptr;

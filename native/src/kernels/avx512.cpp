@@ -5,21 +5,25 @@
 
 #if defined(__x86_64__)
 
+#include "avx2/activations.hpp"
+#include "avx2/elementwise.hpp"
 #include "avx512/dense.hpp"
 #include "avx512/exp.hpp"
 #include "avx512/ternary.hpp"
 
 namespace bitnet::avx512 {
 
-constinit const MatMuls of_codes = matmuls({
-    {Format::i2_s, Sums::whole, multiply<I2S, 4, 4, 4>},
-    {Format::tq1_0, Sums::lanes, multiply<Q8K<Tq1, true>::Tile, 1, 1, 4>},
-    {Format::tq2_0, Sums::lanes, multiply<Q8K<Tq2, true>::Tile, 1, 1, 4>},
-    {Format::tq1_0, Sums::lanes_rounded, multiply<Q8K<Tq1, false>::Tile, 1, 1, 4>},
-    {Format::tq2_0, Sums::lanes_rounded, multiply<Q8K<Tq2, false>::Tile, 1, 1, 4>},
-});
+namespace {
 
-constinit const OrderedKernels in_sixteen{
+// Also asks whether the operating system saves the registers.
+bool runs_here() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("f16c") && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+}
+
+constexpr OrderedKernels in_sixteen{
     .matmuls = matmuls({
         {Format::f32, Sums::dot, multiply<InFour<Sixteen, F32>::Tile, 2, 1, 2>},
         {Format::f32, Sums::dot_gcc, multiply<InFour<Sixteen, F32InGroups<8>>::Tile, 2, 1, 2>},
@@ -33,10 +37,44 @@ constinit const OrderedKernels in_sixteen{
     .silu_mul = silu_mul,
 };
 
-constinit const MatMuls by_pairs = matmuls({
-    {Format::bf16, Sums::dot, multiply<ByPairs<Sixteen, 2>::Tile, 4, 2, 2>},
-    {Format::bf16, Sums::tile, multiply<ByPairs<Sixteen, 1>::Tile, 4, 4, 4>},
-});
+// BF16, in which alone two orders of sixteen lanes differ.
+constexpr OrderedKernels in_sixteen_by_pairs{
+    .matmuls = matmuls(
+        {
+            {Format::bf16, Sums::dot, multiply<ByPairs<Sixteen, 2>::Tile, 4, 2, 2>},
+            {Format::bf16, Sums::tile, multiply<ByPairs<Sixteen, 1>::Tile, 4, 4, 4>},
+        },
+        in_sixteen.matmuls),
+    .softmax = in_sixteen.softmax,
+    .silu_mul = in_sixteen.silu_mul,
+};
+
+}  // namespace
+
+// The kernels that use the instructions; what is null here is that of avx2.
+constinit const KernelSet kernels{
+    .name = "avx512",
+    .isa = "avx512f+bw+vl+dq+vnni",
+    .runs_here = runs_here,
+    .quantize_i8 = avx2::quantize_i8<Sixteen>,
+    .quantize_q8_k = avx2::quantize_q8_k<Sixteen>,
+    .to_f16 = avx2::to_f16<Sixteen>,
+    .from_f16 = avx2::from_f16<Sixteen>,
+    .round_to_f16 = avx2::round_to_f16<Sixteen>,
+    .round_to_bf16 = avx2::round_to_bf16<Sixteen>,
+    .matmuls = matmuls({
+        {Format::i2_s, Sums::whole, multiply<I2S, 4, 4, 4>},
+        {Format::tq1_0, Sums::lanes, multiply<Q8K<Tq1, true>::Tile, 1, 1, 4>},
+        {Format::tq2_0, Sums::lanes, multiply<Q8K<Tq2, true>::Tile, 1, 1, 4>},
+        {Format::tq1_0, Sums::lanes_rounded, multiply<Q8K<Tq1, false>::Tile, 1, 1, 4>},
+        {Format::tq2_0, Sums::lanes_rounded, multiply<Q8K<Tq2, false>::Tile, 1, 1, 4>},
+    }),
+    .rms_norm = avx2::rms_norm<Sixteen>,
+    .relu2_mul = avx2::relu2_mul<Sixteen>,
+    .add = avx2::add<Sixteen>,
+    .rotate = avx2::rotate<Sixteen>,
+    .orders = {{}, in_sixteen, in_sixteen_by_pairs},
+};
 
 }  // namespace bitnet::avx512
 

@@ -10,13 +10,11 @@ namespace bitnet::avx2 {
 extern const KernelSet kernels;
 }
 namespace bitnet::avx512 {
-extern const MatMuls of_codes;  // matmuls of formats that meet int8 activations; the rest is that of avx2
-extern const OrderedKernels in_sixteen;
-extern const MatMuls by_pairs;  // BF16, in which alone two orders of sixteen lanes differ
-}  // namespace bitnet::avx512
+extern const KernelSet kernels;  // the rest is that of avx2
+}
 namespace bitnet::neon {
 extern const KernelSet kernels;
 }
 namespace bitnet::neon_dotprod {
-extern const MatMuls of_codes;  // as in avx512; the rest is that of neon
+extern const MatMuls of_codes;  // matmuls of formats that meet int8 activations; the rest is that of neon
 }

@@ -1,7 +1,9 @@
 // Matmuls of weights in blocks of 32 that meet Q8_0 activations.
 #pragma once
 
+#include "activations.hpp"
 #include "ternary.hpp"
+#include "vectors.hpp"
 
 namespace bitnet::avx2 {
 namespace {
@@ -151,7 +153,7 @@ struct InOneSum {
 
 void quantize_q8_0(const float* x, int n, std::int8_t* codes, float* scales, float* value_sums) {
     for (int b = 0; b < n / block_q8_0; ++b, x += block_q8_0, codes += block_q8_0) {
-        const float largest = largest_magnitude(x, block_q8_0);
+        const float largest = largest_magnitude<Eight>(x, block_q8_0);
         const float scale = largest / 127.0f, inverse = largest == 0.0f ? 0.0f : 127.0f / largest;
         const float factor =
             __builtin_isinf(inverse) ? 0.0f : inverse;  // so tiny a block that its scale is 0

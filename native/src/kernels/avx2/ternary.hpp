@@ -1,7 +1,8 @@
 // Matmuls of packed ternary weights.
 #pragma once
 
-#include "activations.hpp"
+#include "../tiling.hpp"
+#include "rounding.hpp"
 
 namespace bitnet::avx2 {
 namespace {

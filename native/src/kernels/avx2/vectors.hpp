@@ -1,7 +1,7 @@
-// The vector types of dense.hpp in registers of eight floats.
+// The vector types of dense.hpp in registers of eight floats; Eight is also that of elementwise.hpp and activations.hpp.
 #pragma once
 
-#include "activations.hpp"
+#include "rounding.hpp"
 
 namespace bitnet::avx2 {
 namespace {
@@ -21,13 +21,55 @@ struct Eight {
     static constexpr int lanes = 8;
 
     static Value zero() { return _mm256_setzero_ps(); }
+    static Value splat(float x) { return _mm256_set1_ps(x); }
     static Value load(const float* p) { return _mm256_loadu_ps(p); }
+    static void store(float* p, Value v) { _mm256_storeu_ps(p, v); }
+    static void store_f16(std::uint16_t* p, Value v) {
+        const __m128i halves = _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), halves);
+    }
     static Value load_f16(const std::uint8_t* p) { return load_f16_8(p); }
     static Value load_bf16(const std::uint8_t* p) { return load_bf16_8(p); }
     static Value fma(Value a, Value b, Value sum) { return _mm256_fmadd_ps(a, b, sum); }
+    static Value fmsub(Value a, Value b, Value c) { return _mm256_fmsub_ps(a, b, c); }
     static Value add(Value a, Value b) { return _mm256_add_ps(a, b); }
+    static Value mul(Value a, Value b) { return _mm256_mul_ps(a, b); }
+    static Value max(Value a, Value b) { return _mm256_max_ps(a, b); }  // b if one of them is NaN
+    static Value magnitude(Value v) { return avx2::magnitude(v); }
+    static float largest_lane(Value v) { return avx2::largest_lane(v); }
+    static unsigned where_equal(Value a, Value b) {
+        return unsigned(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)));
+    }
+    static Value rounded_to_bf16(Value v) { return avx2::rounded_to_bf16(v); }
     static float add_lanes_of_dot(Value v) { return add_lanes_as_pairs(v); }
     static float add_lanes_by_halves(Value v) { return add_lanes_as_halves(v); }
+
+    struct Doubles {
+        __m256d low, high;
+    };
+    static Doubles no_doubles() { return {_mm256_setzero_pd(), _mm256_setzero_pd()}; }
+    static Doubles add(Doubles sum, Value v) {
+        return {_mm256_add_pd(sum.low, _mm256_cvtps_pd(_mm256_castps256_ps128(v))),
+                _mm256_add_pd(sum.high, _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)))};
+    }
+    static double add_lanes(Doubles sum) {
+        alignas(32) double part[4];
+        _mm256_store_pd(part, _mm256_add_pd(sum.low, sum.high));
+        return (part[0] + part[1]) + (part[2] + part[3]);
+    }
+
+    using Bytes = __m256i;
+    static constexpr int codes = 32;  // in one
+    static Bytes codes_of(const float* x, Value scale) { return codes_of_32(x, scale); }
+    static std::int8_t code_of(float scaled) {
+        const int code = nearest_one(scaled);
+        return std::int8_t(code < -128 ? -128 : code > 127 ? 127 : code);
+    }
+    static void store(std::int8_t* p, Bytes b) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), b); }
+    static __m256i no_sums() { return _mm256_setzero_si256(); }
+    static __m256i add_fours(__m256i sums, Bytes b) { return _mm256_add_epi32(sums, add_bytes_in_fours(b)); }
+    static int add_lanes(__m256i sums) { return avx2::add_lanes(sums); }
+    static void sum_sixteens(Bytes b, std::int16_t* sums) { avx2::sum_sixteens(b, sums); }
 
     template <int n>
     static void add_lanes_of_dots(const Value* lane, float (&sums)[n]) {

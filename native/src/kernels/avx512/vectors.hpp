@@ -1,4 +1,4 @@
-// The vector type of dense.hpp for the sixteen lanes of AVX-512 builds, in one register.
+// The vector type of dense.hpp, elementwise.hpp and activations.hpp for sixteen lanes, in one register.
 #pragma once
 
 #include "../avx2/vectors.hpp"
@@ -11,6 +11,13 @@ float add_lanes_as_halves(__m512 v) {
     return avx2::add_lanes_as_halves(_mm256_add_ps(_mm512_castps512_ps256(v), high));
 }
 
+// As avx2::nearest.
+__m512i nearest(__m512 x) {
+    const __m512i bits = _mm512_castps_si512(_mm512_add_ps(x, _mm512_set1_ps(12582912.0f)));
+    return _mm512_sub_epi32(_mm512_and_si512(bits, _mm512_set1_epi32(0x007fffff)),
+                            _mm512_set1_epi32(0x00400000));
+}
+
 struct Sixteen {
     using Value = __m512;
     struct Pairs {
@@ -20,7 +27,13 @@ struct Sixteen {
     static constexpr int lanes = 16;
 
     static Value zero() { return _mm512_setzero_ps(); }
+    static Value splat(float x) { return _mm512_set1_ps(x); }
     static Value load(const float* p) { return _mm512_loadu_ps(p); }
+    static void store(float* p, Value v) { _mm512_storeu_ps(p, v); }
+    static void store_f16(std::uint16_t* p, Value v) {
+        const __m256i halves = _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), halves);
+    }
     static Value load_f16(const std::uint8_t* p) {
         return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
     }
@@ -29,7 +42,61 @@ struct Sixteen {
         return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
     }
     static Value fma(Value a, Value b, Value sum) { return _mm512_fmadd_ps(a, b, sum); }
+    static Value fmsub(Value a, Value b, Value c) { return _mm512_fmsub_ps(a, b, c); }
     static Value add(Value a, Value b) { return _mm512_add_ps(a, b); }
+    static Value mul(Value a, Value b) { return _mm512_mul_ps(a, b); }
+    static Value max(Value a, Value b) { return _mm512_max_ps(a, b); }  // b if one of them is NaN
+    static Value magnitude(Value v) { return _mm512_abs_ps(v); }
+    static float largest_lane(Value v) {
+        return avx2::largest_lane(_mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)));
+    }
+    static unsigned where_equal(Value a, Value b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+    static Value rounded_to_bf16(Value v) {
+        const __m512i bits = _mm512_castps_si512(v);
+        const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+        const __m512i even = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+        const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(64 << 16));
+        const __m512i chosen = _mm512_mask_mov_epi32(even, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), quiet);
+        return _mm512_castsi512_ps(_mm512_and_si512(chosen, _mm512_set1_epi32(int(0xffff0000u))));
+    }
+
+    struct Doubles {
+        __m512d low, high;
+    };
+    static Doubles no_doubles() { return {_mm512_setzero_pd(), _mm512_setzero_pd()}; }
+    static Doubles add(Doubles sum, Value v) {
+        return {_mm512_add_pd(sum.low, _mm512_cvtps_pd(_mm512_castps512_ps256(v))),
+                _mm512_add_pd(sum.high, _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)))};
+    }
+    static double add_lanes(Doubles sum) { return _mm512_reduce_add_pd(_mm512_add_pd(sum.low, sum.high)); }
+
+    using Bytes = __m512i;
+    static constexpr int codes = 64;  // in one
+    static Bytes codes_of(const float* x, Value scale) {
+        Bytes bytes = _mm512_setzero_si512();
+        bytes = _mm512_inserti32x4(bytes, codes_of_16(x, scale), 0);
+        bytes = _mm512_inserti32x4(bytes, codes_of_16(x + 16, scale), 1);
+        bytes = _mm512_inserti32x4(bytes, codes_of_16(x + 32, scale), 2);
+        return _mm512_inserti32x4(bytes, codes_of_16(x + 48, scale), 3);
+    }
+    static __m128i codes_of_16(const float* x, Value scale) {
+        return _mm512_cvtsepi32_epi8(nearest(_mm512_mul_ps(_mm512_loadu_ps(x), scale)));
+    }
+    static std::int8_t code_of(float scaled) { return avx2::Eight::code_of(scaled); }
+    static void store(std::int8_t* p, Bytes b) { _mm512_storeu_si512(p, b); }
+    static __m512i no_sums() { return _mm512_setzero_si512(); }
+    static __m512i add_fours(__m512i sums, Bytes b) {
+        return _mm512_dpbusd_epi32(sums, _mm512_set1_epi8(1), b);
+    }
+    static int add_lanes(__m512i sums) { return _mm512_reduce_add_epi32(sums); }
+    // The instruction sums eight unsigned bytes, hence the bias.
+    static void sum_sixteens(Bytes b, std::int16_t* sums) {
+        const __m512i biased = _mm512_xor_si512(b, _mm512_set1_epi8(-128));
+        alignas(64) std::int64_t part[8];
+        _mm512_store_si512(part, _mm512_sad_epu8(biased, _mm512_setzero_si512()));
+        for (int i = 0; i < 4; ++i) sums[i] = std::int16_t(part[2 * i] + part[2 * i + 1] - 16 * 128);
+    }
+
     static float add_lanes_by_halves(Value v) { return add_lanes_as_halves(v); }
     static float add_lanes_of_dot(Value v) { return add_lanes_by_halves(v); }
 
