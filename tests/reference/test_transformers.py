@@ -12,21 +12,27 @@ from bitparity.architectures import ARCHITECTURES
 from bitparity.blame.bisect import record_session
 from bitparity.blame.engines import judge_engine
 from bitparity.compare.chunking import Chunking
+from bitparity.compare.comparison import Comparison, Side
+from bitparity.compare.prompts import Prompt
+from bitparity.compare.run import compare_engines
+from bitparity.conformance.optional import TEXTS
 from bitparity.conformance.run import run_checks
 from bitparity.conformance.subject import Subject
 from bitparity.engine import Fingerprint, ModelInfo, Session
-from bitparity.errors import BadInput
+from bitparity.errors import BadInput, CannotTokenize, TokenMismatch
 from bitparity.model import open_model
 from bitparity.model.types import Model
 from bitparity.oracle.arithmetic import arithmetic_of
 from bitparity.oracle.decoder import Decoder
 from bitparity.oracle.definition import Definition
+from bitparity.oracle.engine import OracleEngine
 from bitparity.settings import read_settings
 from bitparity.stages import StageFilter
+from bitparity.tokenizer import Tokenizer
 from bitparity_reference.transformers.classes import class_of
 from bitparity_reference.transformers.engine import TransformersEngine
 from bitparity_reference.transformers.session import open_transformers
-from checkpoint_files import Style, write_checkpoint
+from checkpoint_files import Style, write_checkpoint, write_tokenizer
 
 pytest.importorskip("torch", reason="transformers runs on torch, which is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
@@ -108,6 +114,34 @@ def test_a_checkpoint_whose_norms_it_does_not_know_is_given_to_it(
     evidence = record_session(session, model, TOKENS, Chunking.parse("prefill"), EVERYTHING)
     assert session.info.fingerprint.details["weights read by"] == "bitparity"
     assert not judge_engine(model, evidence, tokens=TOKENS).sentence()
+
+
+def test_a_checkpoint_is_tokenized_by_transformers(model_file: ModelFile, tmp_path: Path) -> None:
+    source = model_file(arch="bitnet", weight_format="I2_S", n_vocab=512)
+    folder = write_checkpoint(tmp_path / "checkpoint", source)
+    (folder / "tokenizer.json").unlink(missing_ok=True)
+    with pytest.raises(CannotTokenize):
+        opened_here(open_model(folder)).tokenize("Hello", add_bos=True, parse_special=True)
+    write_tokenizer(folder, open_model(source).metadata)
+    session, expected = opened_here(open_model(folder)), Tokenizer.from_gguf(open_model(source).metadata)
+    for text in (*TEXTS, "<|begin_of_text|>Hello"):
+        for add_bos in (True, False):
+            for special in (True, False):
+                ids = session.tokenize(text, add_bos=add_bos, parse_special=special)
+                assert ids == expected.encode(text, add_bos=add_bos, parse_special=special)
+        assert session.detokenize(ids) == expected.decode(ids)
+
+
+def test_a_checkpoint_that_adds_no_bos_where_the_file_does_is_a_mismatch(
+    model_file: ModelFile, tmp_path: Path
+) -> None:
+    source = open_model(model_file(arch="bitnet", weight_format="I2_S", n_vocab=512))
+    folder = write_checkpoint(tmp_path / "checkpoint", source.path)
+    write_tokenizer(folder, source.metadata | {"tokenizer.ggml.add_bos_token": False})
+    sides = Side(TransformersEngine(), open_model(folder)), Side(OracleEngine(), source)
+    asked = Comparison(*sides, [Prompt(text="Hello")], read_settings({}))
+    with pytest.raises(TokenMismatch):
+        compare_engines(asked)
 
 
 def test_a_checkpoint_of_which_it_leaves_tensors_out_is_refused(

@@ -7,6 +7,7 @@ arithmetic.py     what such an object computes in
 state.py          weights of a GGUF file under the names that the class has for them
 build.py          the model object, made of those
 attention.py      the attention function that is run, with an onlooker
+tokens.py         the tokenizer of a checkpoint
 session.py        a sequence in it; runs in a worker process
 taps.py           where the values of stages are seen, and the hooks that see them
 devices.py        CUDA devices

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from bitparity.engine import Floats, ModelInfo
 from bitparity.engines.forward import ForwardSession
 from bitparity.model import Model, open_model
 from bitparity.model.checkpoint import is_checkpoint
 from bitparity.model.checkpoint.config import read_config
-from bitparity.oracle.arithmetic import Arithmetic
 from bitparity_reference.transformers.arithmetic import arithmetic_of_model
 from bitparity_reference.transformers.attention import Attention
 from bitparity_reference.transformers.classes import class_of, has_norms_in_projections
@@ -21,7 +20,12 @@ from bitparity_reference.transformers.devices import torch_device
 from bitparity_reference.transformers.taps import Hear, Taps, move_norms
 
 # The compiler of PyTorch rounds otherwise than the source says, needs a C++ compiler and takes a minute.
-_SETTINGS = {"TORCHDYNAMO_DISABLE": "1", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+_SETTINGS = {
+    "TORCHDYNAMO_DISABLE": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+}
 
 
 def open_transformers(
@@ -35,24 +39,33 @@ def open_transformers(
     os.environ.update(_SETTINGS)
     import torch
 
-    from bitparity_reference.transformers.build import build_model, has_quantising_projections
-    from bitparity_reference.transformers.load import load_checkpoint
+    from bitparity_reference.transformers.build import has_quantising_projections
+    from bitparity_reference.transformers.tokens import tokens_of
 
     torch.set_num_threads(threads)
     device = torch_device(torch, info.fingerprint.engine, device_id)
     opened = open_model(model)
     attention = Attention()
-    reads_itself = is_read_by_transformers(opened)
-    built = (
-        load_checkpoint(model, class_of(opened.hyper.architecture)) if reads_itself else build_model(opened)
-    )
-    built = built.to(device)
+    built = _made(opened).to(device)
     if seed is not None:
         move_norms(built, opened.hyper, seed)
     taps = Taps(built, opened.hyper, attention)
     arithmetic = arithmetic_of_model(opened, quantises=has_quantising_projections(built))
-    read_by = "transformers" if reads_itself else "bitparity"
-    return ForwardSession(TransformersForward(taps, arithmetic, read_by), info)
+    read_by = "transformers" if is_read_by_transformers(opened) else "bitparity"
+    core = TransformersForward(taps, {"arithmetic": arithmetic.name, "weights read by": read_by})
+    if is_checkpoint(model) and (tokens := tokens_of(model)) is not None:
+        core.tokenize, core.detokenize = tokens.tokenize, tokens.detokenize
+    return ForwardSession(core, info)
+
+
+def _made(opened: Model) -> Any:
+    """The model object, of weights that transformers reads itself where it can."""
+    from bitparity_reference.transformers.build import build_model
+    from bitparity_reference.transformers.load import load_checkpoint
+
+    if is_read_by_transformers(opened):
+        return load_checkpoint(opened.path, class_of(opened.hyper.architecture))
+    return build_model(opened)
 
 
 def is_read_by_transformers(model: Model) -> bool:
@@ -74,15 +87,20 @@ def _compiler(built: str) -> str:
 
 
 class TransformersForward:
-    """A bitparity.engines.forward.Forward."""
+    """A bitparity.engines.forward.Forward.
 
-    def __init__(self, taps: Taps, arithmetic: Arithmetic, read_by: str) -> None:
+    stated  what is known of the model object, for its fingerprint
+    """
+
+    tokenize: Callable[[str, bool, bool], list[int]] | None = None
+    detokenize: Callable[[Sequence[int]], str] | None = None
+
+    def __init__(self, taps: Taps, stated: Mapping[str, str]) -> None:
         import torch
         from transformers import DynamicCache
 
         self._torch, self._new_cache = torch, DynamicCache
-        self._built, self._taps, self._arithmetic = taps.built, taps, arithmetic
-        self._read_by = read_by
+        self._built, self._taps, self._stated = taps.built, taps, dict(stated)
         self._cache = DynamicCache()
         self.n_vocab = int(taps.built.config.vocab_size)
 
@@ -102,8 +120,7 @@ class TransformersForward:
             "compiler": _compiler(torch.__config__.show()),
             "torch": torch.__version__,
             "class": type(self._built).__name__,
-            "weights read by": self._read_by,
-            "arithmetic": self._arithmetic.name,
+            **self._stated,
             **({} if self._built.device.type == "cpu" else {"device": self._device_name()}),
         }
 
