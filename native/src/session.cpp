@@ -199,7 +199,7 @@ void Session::rotate_and_store(int layer, const Chunk& chunk) {
 }
 
 void Session::divide_queries(const Chunk& chunk) {
-    const float inverse = 1.0f / std::sqrt(float(hyper().head_dim));
+    const float inverse = 1.0f / std::sqrt(float(hyper().query_width()));
     const int width = hyper().n_embd_q();
     pool_.run(chunk.rows, [&](int row, int) {
         multiply_by(inverse, width, q_.data() + std::size_t(row) * std::size_t(width));

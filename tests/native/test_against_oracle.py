@@ -111,6 +111,7 @@ def test_every_stage_of_every_arch_and_format(
         {"arch": "qwen3", "key_length": 128},
         {"arch": "qwen3-bitnet", "pooling_type": 3},
         {"arch": "gemma3", "key_length": 128, "n_layer": 7, "sliding_window": 16},
+        {"arch": "gemma3", "key_length": 128, "n_layer": 62, "n_ff": 256},
         {"rope_scaling": "linear", "rope_factor": 8.0},
         {"arch": "qwen3", "rope_scaling": "yarn", "rope_factor": 4.0, "original_context": 16},
     ],

@@ -35,6 +35,10 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("llama.cpp", {"arch": "qwen3", "weight_format": "TQ2_0", "key_length": 128}),
     ("llama.cpp", {"arch": "gemma3", "weight_format": "TQ2_0", "key_length": 128, "n_head_kv": 1}),
     ("llama.cpp", {"arch": "gemma3", "weight_format": "TQ2_0", "n_layer": 7, "sliding_window": 16}),
+    (
+        "llama.cpp",
+        {"arch": "gemma3", "weight_format": "TQ2_0", "n_layer": 62, "n_ff": 256, "key_length": 128},
+    ),
     *(
         (reference, {"arch": "llama", "weight_format": "TQ2_0", "rope_factor": 4.0, **fields})
         for reference in ("bitnet.cpp", "llama.cpp")

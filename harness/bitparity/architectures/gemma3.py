@@ -2,7 +2,7 @@
 
 Besides Qwen3's norms of heads it has a norm after each branch, GELU, embeddings x sqrt(n_embd), and queries
 that are divided before the product with the keys.  With a sliding window, five of six blocks see only that
-many positions and have a base of RoPE of their own.  (The model with 62 blocks divides by another root.)
+many positions and have a base of RoPE of their own.
 """
 
 from __future__ import annotations

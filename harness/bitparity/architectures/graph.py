@@ -102,7 +102,7 @@ class Architecture:
     nodes       by the name of each reference that runs it: which node of its graph is which stage
     shares_name_with   the architecture whose name its files bear, if it is not its own
     scales_embeddings  embeddings are rows of the matrix x sqrt(n_embd)
-    divides_queries    by sqrt(head_dim), before the product with the keys instead of after it
+    divides_queries    by sqrt(HyperParameters.query_width), before the product with the keys and not after it
     """
 
     name: str

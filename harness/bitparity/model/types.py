@@ -15,6 +15,7 @@ from bitparity.formats.base import WeightFormat
 from bitparity.formats.table_lookup import Tilings
 from bitparity.model.rope_scaling import RopeScaling
 
+_BLOCKS_OF_GEMMA3_27B = 62  # which its files say by nothing else; llama.cpp src/models/gemma3.cpp
 BLOCKS_A_WINDOW_PATTERN = 6  # Gemma 3: five windowed blocks, then one that sees all positions
 
 
@@ -63,6 +64,15 @@ class HyperParameters:
     @property
     def n_embd_kv(self) -> int:
         return self.n_head_kv * self.head_dim
+
+    @property
+    def query_width(self) -> int:
+        """Queries are divided by the square root of it where the architecture divides them (Gemma 3).
+
+        It is the width of a head, but of the model with 62 blocks a head's share of the stream.
+        """
+        is_largest = self.architecture.divides_queries and self.n_layer == _BLOCKS_OF_GEMMA3_27B
+        return self.n_embd // self.n_head if is_largest else self.head_dim
 
     def is_windowed(self, layer: int) -> bool:
         """Whether a block sees a window of positions only: with a window, all but every sixth."""

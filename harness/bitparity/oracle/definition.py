@@ -161,7 +161,7 @@ class Definition:
     def heads_of_product(self, place: Place, q: Doubles) -> Doubles:
         """Queries as they are multiplied with the keys, (n, n_head, head_dim)."""
         if self.hyper.architecture.divides_queries:
-            inverse = np.float64(np.float32(1) / np.sqrt(np.float32(self.hyper.head_dim)))
+            inverse = np.float64(np.float32(1) / np.sqrt(np.float32(self.hyper.query_width)))
             q = (q * inverse).astype(np.float32).astype(np.float64)
         return self.split_heads(self.round_q(place, q))
 

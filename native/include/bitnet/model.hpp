@@ -27,12 +27,15 @@ struct HyperParameters {
     RopeScaling rope_scaling;
     Activation activation;
     bool scales_embeddings = false;  // by sqrt(n_embd)
-    bool divides_queries = false;  // by sqrt(head_dim), before the product with the keys instead of after it
-    int sliding_window = 0;        // positions that windowed blocks see; 0 for no window
+    bool divides_queries =
+        false;               // by sqrt(query_width), before the product with the keys instead of after it
+    int sliding_window = 0;  // positions that windowed blocks see; 0 for no window
     float windowed_rope_base = 0;
     bool pools_last_token =
         false;  // an embedding model: records the direction of every position's final norm
 
+    // The width of a head, but of Gemma 3 with 62 blocks a head's share of the stream.
+    int query_width() const { return divides_queries && n_layer == 62 ? n_embd / n_head : head_dim; }
     int n_embd_q() const { return n_head * head_dim; }
     int n_embd_kv() const { return n_head_kv * head_dim; }
 

@@ -23,7 +23,7 @@ _CHANGES_THE_FUNCTION: dict[str, tuple[str, _Neutral]] = {
     ),
     "attention.scale": (
         "the scale of attention scores",
-        lambda value, hyper: not value or isclose(value, 1 / sqrt(hyper.head_dim), rel_tol=1e-6),
+        lambda value, hyper: not value or isclose(value, 1 / sqrt(hyper.query_width), rel_tol=1e-6),
     ),
     "attention.clamp_kqv": ("Q, K and V", lambda value, hyper: not value),
     "attention.max_alibi_bias": ("attention scores", lambda value, hyper: not value),
