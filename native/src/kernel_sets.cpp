@@ -61,8 +61,19 @@ const KernelSet& avx2_kernels() {
     return set;
 }
 
+// Also asks whether the operating system saves the registers.
+bool has_avx512() {
+    return avx2::kernels.runs_here() && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+}
+
 const KernelSet& avx512_kernels() {
-    static const KernelSet set = with_rest(avx512::kernels, avx2_kernels());
+    static const KernelSet set = [] {
+        KernelSet kernels = with_rest(avx512::kernels, avx2_kernels());
+        kernels.runs_here = has_avx512;
+        return kernels;
+    }();
     return set;
 }
 

@@ -15,14 +15,6 @@ namespace bitnet::avx512 {
 
 namespace {
 
-// Also asks whether the operating system saves the registers.
-bool runs_here() {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c") && __builtin_cpu_supports("avx512f") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
-}
-
 constexpr OrderedKernels in_sixteen{
     .matmuls = matmuls({
         {Format::f32, Sums::dot, multiply<InFour<Sixteen, F32>::Tile, 2, 1, 2>},
@@ -51,11 +43,10 @@ constexpr OrderedKernels in_sixteen_by_pairs{
 
 }  // namespace
 
-// The kernels that use the instructions; what is null here is that of avx2.
+// The kernels that use the instructions; kernel_sets.cpp knows where they run, and takes the rest from avx2.
 constinit const KernelSet kernels{
     .name = "avx512",
     .isa = "avx512f+bw+vl+dq+vnni",
-    .runs_here = runs_here,
     .quantize_i8 = avx2::quantize_i8<Sixteen>,
     .quantize_q8_k = avx2::quantize_q8_k<Sixteen>,
     .to_f16 = avx2::to_f16<Sixteen>,

@@ -10,7 +10,7 @@ namespace bitnet::avx2 {
 extern const KernelSet kernels;
 }
 namespace bitnet::avx512 {
-extern const KernelSet kernels;  // the rest is that of avx2
+extern const KernelSet kernels;  // of the instructions that avx2 does not have; the rest is avx2's
 }
 namespace bitnet::neon {
 extern const KernelSet kernels;
