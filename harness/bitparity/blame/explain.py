@@ -93,7 +93,7 @@ def _left_out(judge: Judge, need: str, found: Evaluation) -> Iterator[Candidate]
         (before,) = stage.inputs
         handed_on = judge.recorded(found.place, before)
         if handed_on is not None:
-            mistake = Mistake(f"leaves out {need}", judge.definition)
+            mistake = Mistake(f"leaves out {need}", judge.definition, judge.definition)
             yield mistake, found.inputs.values | {need: handed_on}
 
 

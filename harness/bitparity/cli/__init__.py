@@ -33,6 +33,7 @@ COMMANDS = {
     "check-engine": "Check that an engine keeps the contract of a session.",
     "sweep": "Compare everything in a matrix, on many workers, and keep a record of each.",
     "report": "Say what changed in a sweep's records, since when, and which build did it.",
+    "probe": "Read an engine's arithmetic and mistakes from its logits.",
     "fuzz": "Search formats, kernels and sessions for inputs that break them.",
     "selftest": "Plant deliberate faults and see the harness find them.",
     "bench": "Time engines side by side.",

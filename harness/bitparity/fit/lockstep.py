@@ -62,11 +62,15 @@ class Shared:
 
 
 class Lockstep:
-    """Sequences that grow together, one for each way; all have the same tokens."""
+    """Sequences that grow together, one for each way; all have the same tokens.
 
-    def __init__(self, ways: Sequence[Way]) -> None:
+    layers  as in the decoder
+    """
+
+    def __init__(self, ways: Sequence[Way], layers: Sequence[int] | None = None) -> None:
         self._ways = ways
         self._hyper = ways[0].definition.hyper
+        self._layers = range(self._hyper.n_layer) if layers is None else layers
         self._position = 0
         self._came = np.zeros(len(ways), np.int64)  # ways with the same number have computed all alike so far
         self._caches: list[dict[str, list[Shared]]] = [
@@ -79,7 +83,7 @@ class Lockstep:
         """Logits after one more token, of n_vocab elements; rows of the batch that the engine computed."""
         tokens = Shared(np.array([token]), np.zeros(len(self._ways), np.int64))
         x = self._stage("embeddings", -1, rows, {"tokens": tokens})
-        for layer in range(self._hyper.n_layer):
+        for layer in self._layers:
             x = self._block(layer, rows, x)
         x = self._stage("final_norm", -1, rows, {"block_input": x})
         logits = self._stage("logits", -1, rows, {"final_norm": x})
@@ -218,12 +222,18 @@ def _key(definition: Definition, stage: GraphStage, rows: int) -> Any:
     return common
 
 
-def residuals(ways: Sequence[Way], observed: Observed, positions: int | None = None) -> Doubles:
+def residuals(
+    ways: Sequence[Way],
+    observed: Observed,
+    positions: int | None = None,
+    layers: Sequence[int] | None = None,
+) -> Doubles:
     """Relative L2 of what was observed from what each way gives, (ways, positions).
 
     positions  how many of the first to compute; None is all
+    layers     as in the decoder
     """
-    lockstep = Lockstep(ways)
+    lockstep = Lockstep(ways, layers)
     columns = sample_columns(ways[0].definition.hyper.n_vocab)
     out = []
     for token, actual in list(zip(observed.tokens, observed.logits, strict=True))[:positions]:

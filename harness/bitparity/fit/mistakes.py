@@ -96,7 +96,7 @@ def _some(level: Sequence[Named]) -> Iterator[Sequence[Named]]:
 
 def _levels(definition: Definition, length: int) -> list[list[Named]]:
     """Mistakes made everywhere, and in all layers of one stage."""
-    single = list(_single(definition, length))
+    single = list(single_mistakes(definition, length, _all_stages(definition)))
     everywhere: dict[str, Changed] = {}
     in_stage: dict[tuple[str, str], Changed] = {}
     for words, place, changed in single:
@@ -110,12 +110,21 @@ def _levels(definition: Definition, length: int) -> list[list[Named]]:
     return [[Named(words, changed) for words, changed in everywhere.items()], of_stages]
 
 
-def _single(definition: Definition, length: int) -> Iterator[tuple[str, tuple[int, str], Definition]]:
-    """Every mistake at every stage; a rounding is an arithmetic."""
+def single_mistakes(
+    definition: Definition, length: int, stages: Sequence[tuple[int, str]]
+) -> Iterator[tuple[str, tuple[int, str], Definition]]:
+    """Every mistake at each of these (layer, stage), in words and as what computes it; a rounding is none.
+
+    length  positions that are run
+    """
+    for layer, name in stages:
+        inputs = {need: np.empty((length, 1)) for need in definition.stages[name].inputs}
+        for mistake in mistakes_of(definition, name, inputs):
+            if not mistake.is_rounding:
+                yield mistake.words, (layer, name), mistake.in_a_run
+
+
+def _all_stages(definition: Definition) -> list[tuple[int, str]]:
     block = {stage.name for stage in definition.hyper.architecture.block}
-    for name, stage in definition.stages.items():
-        inputs = {need: np.empty((length, 1)) for need in stage.inputs}
-        for layer in range(definition.hyper.n_layer) if name in block else (-1,):
-            for mistake in mistakes_of(definition, name, inputs):
-                if not mistake.is_rounding:
-                    yield mistake.words, (layer, name), mistake.definition
+    layers = range(definition.hyper.n_layer)
+    return [(layer, name) for name in definition.stages for layer in (layers if name in block else (-1,))]

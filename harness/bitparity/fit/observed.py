@@ -37,15 +37,18 @@ def observe(session: Session, tokens: Sequence[int]) -> list[Observed]:
 
     Raises as the session does.
     """
-    observed = []
+    sequences = _sequences(tokens, session.info.n_vocab)
+    return [observed for ids in sequences for observed in observe_sequence(session, ids)]
+
+
+def observe_sequence(session: Session, ids: tuple[int, ...]) -> Iterator[Observed]:
+    """Run one sequence by decode and by prefill; the session is rolled back to 0."""
     columns = sample_columns(session.info.n_vocab)
-    for ids in _sequences(tokens, session.info.n_vocab):
-        session.rollback(0)
-        observed.append(Observed(ids, 1, np.stack([session.decode(token)[columns] for token in ids])))
-        session.rollback(0)
-        observed.append(Observed(ids, len(ids), session.prefill(ids)[:, columns]))
     session.rollback(0)
-    return observed
+    yield Observed(ids, 1, np.stack([session.decode(token)[columns] for token in ids]))
+    session.rollback(0)
+    yield Observed(ids, len(ids), session.prefill(ids)[:, columns])
+    session.rollback(0)
 
 
 def _sequences(tokens: Sequence[int], n_vocab: int) -> Iterator[tuple[int, ...]]:

@@ -45,7 +45,11 @@ class Options:
         """
         for changed in combinations(axes, changes):
             others = [
-                [o for o in self.of(axis) if o != base.option(axis) and o != "away" and IN_ONE_ROW not in o]
+                [
+                    o
+                    for o in self.of(axis)
+                    if o != base.option(axis) and not o.endswith("away") and IN_ONE_ROW not in o
+                ]
                 for axis in changed
             ]
             for options in product(*others):
@@ -110,7 +114,7 @@ class Options:
     def _is_idle(self, a: Arithmetic, axis: str) -> bool:
         if axis in ("largest", "rounding"):
             return a.activations == "none"
-        if axis in ("f16_inputs", "bf16_inputs") and a.head in ("int8", "q8_0"):
+        if axis in ("f16_inputs", "bf16_inputs") and a.rounds_head_input:
             return self._ternary is not None  # such a head rounds its input itself
         if axis == "block_inputs":
             return a.activations == "none"

@@ -16,10 +16,11 @@ gives exactly, and it is only ruled out by positions that another gives.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitparity.compare.sample import sample_columns
 from bitparity.fit.lockstep import of_arithmetics, residuals
@@ -48,24 +49,31 @@ class Candidate:
     """An arithmetic and its residuals at observed positions, in the order of the observations.
 
     They are fewer than the observed positions where another arithmetic ruled it out before.
+    A position is given exactly where the residual is within `limit`.
     """
 
     arithmetic: Arithmetic
     residuals: Doubles
+    limit: float = EXACTNESS
 
     def extended(self, residuals: Doubles) -> Candidate:
         """The same with the residuals of further positions."""
-        return Candidate(self.arithmetic, np.concatenate((self.residuals, residuals)))
+        return replace(self, residuals=np.concatenate((self.residuals, residuals)))
+
+    @property
+    def is_given(self) -> NDArray[np.bool_]:
+        """Whether each position is given, to the rounding of float32 sums."""
+        return np.asarray(self.residuals <= self.limit)
 
     @property
     def exact(self) -> int:
-        """Positions that it gives to the rounding of float32 sums."""
-        return int(np.sum(self.residuals <= EXACTNESS))
+        """Positions that it gives."""
+        return int(np.sum(self.is_given))
 
     @property
     def typical(self) -> float:
         """Median residual of the positions that it gives; of all when it gives none."""
-        given = self.residuals[self.residuals <= EXACTNESS]
+        given = self.residuals[self.is_given]
         return float(np.median(given if len(given) else self.residuals))
 
     @property
@@ -82,7 +90,7 @@ def _beats(better: Candidate, worse: Candidate) -> int:
     """At how many of the positions that both were tried at."""
     both = min(len(better.residuals), len(worse.residuals))
     own, others = better.residuals[:both], worse.residuals[:both]
-    return int(np.sum((own <= EXACTNESS) & (others > TIMES * np.maximum(own, SMALLEST))))
+    return int(np.sum((own <= better.limit) & (others > TIMES * np.maximum(own, SMALLEST))))
 
 
 class Search:

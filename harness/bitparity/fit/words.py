@@ -53,6 +53,13 @@ def clause(axis: str, option: str) -> str:
             return f"rounds the output of every stage to {_TYPES[option]}"
 
 
+def option_words(axis: str, option: str) -> str:
+    """An option of an axis beside the others, without a verb: "F16"."""
+    kind = option.removesuffix(IN_ONE_ROW)
+    named = _TYPES.get(kind) or (_ROUNDINGS.get(kind) if axis == "rounding" else None) or kind
+    return f"{named}{IN_ONE_ROW}" if option.endswith(IN_ONE_ROW) else named
+
+
 def clauses(arithmetic: Arithmetic, other: Arithmetic) -> list[str]:
     """What an arithmetic does where it differs from another one."""
     differing = [a.name for a in AXES if arithmetic.option(a.name) != other.option(a.name)]
@@ -79,5 +86,6 @@ def _activations(option: str) -> str:
 
 
 def _kept_in(what: str, kind: str, only: list[str]) -> str:
-    too = " and rounds its input so, too" if what == "the head" and not only else ""
-    return f"has {what} in {_TYPES[kind]}{too}"
+    too = " and rounds its input so, too" if what == "the head" and only != ["weights"] else ""
+    away = ", both half away from zero" if only == ["away"] else ""
+    return f"has {what} in {_TYPES[kind]}{too}{away}"

@@ -67,7 +67,7 @@ AXES = (
     Axis("activations", (BY_FORMAT, "token", "block 256", "block 128", "block 64", "block 32", "none")),
     Axis("largest", ("127", "128")),
     Axis("rounding", ("even", "away", "zero", "down")),
-    Axis("head", (AS_STORED, "int8", "q8_0", "int8 weights", "q8_0 weights")),
+    Axis("head", (AS_STORED, "int8", "q8_0", "int8 weights", "q8_0 weights", "int8 away")),
     Axis("embeddings", (AS_STORED, "f16", "bf16", "int8", "q8_0")),
     Axis("gelu", ("f32", "f16")),
     Axis("stages", ("f32", "bf16", "f16")),
@@ -92,7 +92,8 @@ class Arithmetic:
                  none: the product takes floats
     largest      code that the largest of them gets
     rounding     to an integer: half to even, half away from zero, towards zero, or down
-    head         type in which the head is multiplied, and its input with it unless it says "weights"
+    head         type in which the head is multiplied, and its input with it unless it says "weights"; int8
+                 codes are rounded half to even, or half away from zero where it says "away"
     embeddings   type from which embeddings are read
     gelu         computed in float32, or looked up in a table with an entry for every F16 number
     stages       type to which the output of every stage is rounded
@@ -139,6 +140,11 @@ class Arithmetic:
         return ", ".join(
             (base, *(f"{a} {getattr(self, a)}" for a in _AXES if self.option(a) != named.option(a)))
         )
+
+    @property
+    def rounds_head_input(self) -> bool:
+        """Whether the head's input has the head's own type."""
+        return self.head != AS_STORED and not self.head.endswith(" weights")
 
     @property
     def is_a_ggml_build(self) -> bool:

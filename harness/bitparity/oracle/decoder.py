@@ -19,12 +19,16 @@ Record = Callable[[str, Place, Singles], None]
 
 
 class Decoder:
-    """A sequence that grows: `forward` continues at `position`."""
+    """A sequence that grows: `forward` continues at `position`.
 
-    def __init__(self, definition: Definition) -> None:
+    layers  blocks that are run, in order; None is all.  Others add nothing to the residual stream
+    """
+
+    def __init__(self, definition: Definition, layers: Sequence[int] | None = None) -> None:
         hyper = definition.hyper
         self.definition = definition
         self.position = 0
+        self._layers = range(hyper.n_layer) if layers is None else layers
         self._block = hyper.architecture.block
         self._caches = [
             {name: np.empty((0, hyper.n_embd_kv)) for name in CACHES} for _ in range(hyper.n_layer)
@@ -41,9 +45,8 @@ class Decoder:
         positions = np.arange(self.position, self.position + rows)
         run = _Run(self.definition, record)
         x = run.stage("embeddings", Place(-1, positions, rows), {"tokens": list(tokens)})
-        n_layer = self.definition.hyper.n_layer
-        for layer in range(n_layer):
-            reduce = last_only and layer == n_layer - 1
+        for layer in self._layers:
+            reduce = last_only and layer == self._layers[-1]
             x = self._run_block(run, Place(layer, positions, rows), x, reduce=reduce)
         end = Place(-1, positions[-len(x) :], len(x))
         x = run.stage("final_norm", end, {"block_input": x})

@@ -130,7 +130,7 @@ class Definition:
 
     def _has_int8_head(self, stage: GraphStage) -> bool:
         is_dense = stage.weight == "head" and isinstance(self.weights.head, Dense)
-        return is_dense and self.arithmetic.head in ("int8", "q8_0")
+        return is_dense and self.arithmetic.rounds_head_input
 
     def rotate(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
         scaling = None if self.hyper.is_windowed(place.layer) else self.hyper.rope_scaling

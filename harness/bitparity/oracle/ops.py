@@ -178,7 +178,7 @@ def round_to(x: Doubles, precision: str) -> Doubles:
     f32, f16, bf16   rounded half to even
     q8_0             int8 codes and an F16 scale for every 32 values of a row: ggml quantize_row_q8_0 (SIMD)
     q8_k             int8 codes and a float32 scale for every 256 values of a row: ggml quantize_row_q8_K_ref
-    int8             int8 codes and a float32 scale a row
+    int8             int8 codes and a float32 scale a row; half away from zero as "int8 away"
     """
     if precision == "f32":
         return x
@@ -190,9 +190,12 @@ def round_to(x: Doubles, precision: str) -> Doubles:
         return v.reshape(x.shape) * d.repeat(Q8_K_BLOCK, axis=-1).astype(np.float64).reshape(x.shape)
     if precision in ("f16", "bf16"):
         return to_f16(x) if precision == "f16" else to_bf16(x)
-    absmax = np.max(np.abs(x), axis=-1, keepdims=True)
-    codes = np.rint(x * np.divide(127.0, absmax, out=np.zeros_like(absmax), where=absmax > 0))
-    rounded: Doubles = codes * absmax / 127
+    rounded_by = half_away if precision == "int8 away" else np.rint
+    singles = x.astype(np.float32)
+    absmax = np.max(np.abs(singles), axis=-1, keepdims=True)
+    inverse = np.divide(np.float32(127), absmax, out=np.zeros_like(absmax), where=absmax > 0)
+    codes = rounded_by((singles * inverse).astype(np.float64))
+    rounded: Doubles = codes * (absmax / np.float32(127)).astype(np.float64)
     return rounded
 
 

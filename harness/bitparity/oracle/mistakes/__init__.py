@@ -28,11 +28,14 @@ MISTAKES: tuple[Row, ...] = (*norms.ROWS, *rotations.ROWS, *attention.ROWS, *pro
 @dataclass(frozen=True)
 class Mistake:
     """words        a clause with the engine as its subject: "computes SiLU where ReLU² is defined"
+    definition   what computes the stage so, from what a trace holds
+    in_a_run     what computes it so in a run, where more is at hand
     is_rounding  the function is the same in another arithmetic
     """
 
     words: str
     definition: Definition
+    in_a_run: Definition
     is_rounding: bool = False
 
 
@@ -44,4 +47,6 @@ def mistakes_of(definition: Definition, name: str, inputs: dict[str, Any]) -> It
         if need in stage.inputs:
             rows += attention.stale_rows(stage, len(inputs[need]))
     for row in rows:
-        yield Mistake(row.clause(definition, stage), row.make(definition), row.is_rounding)
+        made = row.make(definition)
+        in_a_run = made if row.in_a_run is None else row.in_a_run(definition)
+        yield Mistake(row.clause(definition, stage), made, in_a_run, row.is_rounding)

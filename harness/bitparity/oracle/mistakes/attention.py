@@ -111,6 +111,10 @@ def _sees_all(scores: Doubles, place: Place) -> Doubles:
     return np.where(later, 0, ops.causal_softmax(scores, last))
 
 
+def _sees_the_whole_call(scores: Doubles, place: Place) -> Doubles:
+    return ops.causal_softmax(scores, np.full_like(place.positions, scores.shape[-1] - 1))
+
+
 def _one_more_in_the_sum(scores: Doubles, place: Place) -> Doubles:
     probs = ops.causal_softmax(scores, place.positions)
     later = np.arange(scores.shape[-1]) > place.positions[:, None, None]
@@ -240,7 +244,12 @@ ROWS = (
     *_of_rows("softmax"),
     *_of_rows("context"),
     *(Row("softmax", words, _changed(OtherScores, factor=factor)) for words, factor in _SCALES.items()),
-    Row("softmax", "lets positions see later ones", _softmax(_sees_all)),
+    Row(
+        "softmax",
+        "lets positions see later ones",
+        _softmax(_sees_all),
+        in_a_run=_softmax(_sees_the_whole_call),
+    ),
     Row(
         "softmax",
         "hides a position from itself",

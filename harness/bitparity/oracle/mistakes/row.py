@@ -27,6 +27,7 @@ class Row:
     applies      whether a stage of a model can have it
     planted_at   the stage that the fault catalogue plants it at; None is the usual one of the kind
     is_rounding  the function is the same in another arithmetic
+    in_a_run     the same where a run is computed and not a stage judged; None is as `make` says
     """
 
     kind: Kind
@@ -35,6 +36,7 @@ class Row:
     applies: Callable[[Definition, GraphStage], bool] = always
     planted_at: str | None = None
     is_rounding: bool = False
+    in_a_run: Callable[[Definition], Definition] | None = None
 
     def clause(self, definition: Definition, stage: GraphStage) -> str:
         return self.words.format(**_names(definition, stage))

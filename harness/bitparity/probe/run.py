@@ -1,0 +1,158 @@
+"""Run an engine on a chart and read what it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bitparity.engine import Engine, Fingerprint
+from bitparity.errors import BadInput, EngineFailed, NotCompared
+from bitparity.fit.observed import Observed, observe_sequence
+from bitparity.model import open_model
+from bitparity.model.types import Model
+from bitparity.model.writer import Progress
+from bitparity.oracle.arithmetic import Arithmetic, arithmetic_named
+from bitparity.probe.chart import CHARTS, SEQUENCES, chart_like, make_chart
+from bitparity.probe.parts import (
+    ATTENTION,
+    FEED_FORWARD,
+    Part,
+    branch_part,
+    ends_part,
+    whole_part,
+    write_part,
+)
+from bitparity.probe.reading import Reader
+from bitparity.probe.sheet import Findings, Sheet
+from bitparity.runs import open_session, refusal_of, require_available
+from bitparity.settings import Settings
+
+CONTEXT = 64
+
+
+def probe(
+    engine: Engine,
+    settings: Settings,
+    *,
+    like: Model | None = None,
+    threads: int | None = None,
+    device_id: int | None = None,
+    progress: Progress | None = None,
+) -> Sheet:
+    """Read what an engine computes from its logits on models that are written for it.
+
+    like  a model whose architecture, shapes and formats they have; None takes those that the engine opens
+
+    Raises NotCompared when it opens none of them, and EngineFailed when it fails on one that it opened.
+    """
+    require_available(engine)
+    sessions = Sessions(engine, settings, threads, device_id)
+    with TemporaryDirectory(prefix="bitparity-probe-") as folder:
+        chart = _chart(sessions, Path(folder), like)
+        parts = _parts(chart)
+        readers = []
+        for number, part in enumerate(parts):
+            if progress is not None:
+                progress(number, len(parts))
+            path = Path(folder) / f"part-{number}.gguf"
+            write_part(chart, path, part, chart.hyper.n_layer)
+            model = open_model(path)
+            readers.append(Reader(part, model, sessions.observed(model, SEQUENCES[part.kind])))
+        return _sheet(sessions, chart, readers)
+
+
+class Sessions:
+    """Sessions of one engine with one model after the other.
+
+    fingerprint  of the last one
+    """
+
+    def __init__(
+        self, engine: Engine, settings: Settings, threads: int | None, device_id: int | None
+    ) -> None:
+        self.engine, self._settings = engine, settings
+        self._threads, self._device_id = threads, device_id
+        self.fingerprint: Fingerprint | None = None
+
+    def observed(self, model: Model, sequences: Sequence[tuple[int, ...]]) -> list[Observed]:
+        """What the engine gives for sequences, token by token and all at once."""
+        opened = open_session(
+            self.engine,
+            model,
+            context=CONTEXT,
+            settings=self._settings,
+            threads=self._threads,
+            device_id=self._device_id,
+        )
+        with opened as session:
+            if session.info.most_probable is not None:
+                raise NotCompared(
+                    f"{self.engine.name} gives its most probable tokens only; a probe needs logits"
+                )
+            self.fingerprint = session.info.fingerprint
+            return [observed for ids in sequences for observed in observe_sequence(session, ids)]
+
+
+def _chart(sessions: Sessions, folder: Path, like: Model | None) -> Model:
+    """The first chart that the engine opens and runs."""
+    specs = CHARTS if like is None else (chart_like(like),)
+    refused = []
+    for number, spec in enumerate(specs):
+        reason = refusal_of(sessions.engine, spec.arch, {spec.weight_format, spec.head_format, "F32"})
+        if reason is not None:
+            refused.append(reason)
+            continue
+        chart = make_chart(folder / f"chart-{number}.gguf", spec)
+        try:
+            sessions.observed(chart, SEQUENCES["ends"][:1])
+        except (BadInput, EngineFailed) as error:
+            refused.append(str(error))
+        else:
+            return chart
+    raise NotCompared(
+        f"{sessions.engine.name} ran none of {len(specs)} probe models ({refused[0]}); "
+        "name a model that it runs"
+    )
+
+
+def _parts(chart: Model) -> list[Part]:
+    graph, n_layer = chart.hyper.architecture, chart.hyper.n_layer
+    each = [
+        branch_part(graph, layer, branch) for layer in range(n_layer) for branch in (FEED_FORWARD, ATTENTION)
+    ]
+    return [ends_part(), *each, whole_part(graph, n_layer)]
+
+
+def _sheet(sessions: Sessions, chart: Model, readers: Sequence[Reader]) -> Sheet:
+    ends, *each, whole = readers
+    findings = Findings(ends.options)
+    findings.read([ends])
+    if findings.readings[ends.part.name].fits:
+        findings.read(each)
+        findings.read_together(whole)
+    assert sessions.fingerprint is not None
+    return Sheet(
+        engine=sessions.engine.name,
+        fingerprint=asdict(sessions.fingerprint),
+        chart=_described(chart),
+        stated=_stated(sessions.fingerprint),
+        arithmetic=findings.arithmetic,
+        lines=findings.lines(),
+        readings=tuple(findings.readings.values()),
+    )
+
+
+def _described(chart: Model) -> str:
+    hyper, formats = chart.hyper, chart.format_counts()
+    named = ", ".join(sorted(formats, key=lambda name: -formats[name]))
+    return f"{hyper.arch}, {hyper.n_layer} blocks of width {hyper.n_embd}; {named}"
+
+
+def _stated(fingerprint: Fingerprint) -> Arithmetic | None:
+    name = fingerprint.details.get("arithmetic")
+    try:
+        return None if name is None else arithmetic_named(name)
+    except BadInput:
+        return None

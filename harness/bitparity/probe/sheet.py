@@ -1,0 +1,214 @@
+"""What an engine computes, all parts put together, with what proves each line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bitparity.fit.options import Options
+from bitparity.fit.words import clause, option_words
+from bitparity.oracle.arithmetic import AXES, PLAIN, Arithmetic
+from bitparity.output import without_nan
+from bitparity.probe.reading import GIVEN, Known, Reader, Reading
+
+
+@dataclass(frozen=True)
+class Line:
+    """One axis of the engine's arithmetic.
+
+    said       what the engine does, as a clause; empty where nothing decided it
+    others     what it may do instead: options that gave all that was observed as well
+    shown_by   the part that decided
+    residual   what is left there
+    nearest    the nearest option that does not give it, in words, and what that leaves
+    """
+
+    axis: str
+    option: str
+    said: str
+    others: tuple[str, ...]
+    shown_by: str
+    residual: float
+    nearest: tuple[str, float] | None
+
+    @property
+    def is_decided(self) -> bool:
+        return bool(self.said) and not self.others
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """An engine's arithmetic and its mistakes.
+
+    chart     the models that it was read on
+    stated    what it says of its arithmetic; None if it says nothing that is known
+    lines     one for each axis that the chart can show
+    readings  of the parts, the last one of all blocks together
+    """
+
+    engine: str
+    fingerprint: Mapping[str, Any]
+    chart: str
+    stated: Arithmetic | None
+    arithmetic: Arithmetic
+    lines: tuple[Line, ...]
+    readings: tuple[Reading, ...]
+
+    @property
+    def wrong(self) -> list[Reading]:
+        """Parts that are not as they are defined."""
+        return [reading for reading in self.readings if reading.mistake or not reading.fits]
+
+    @property
+    def statement_holds(self) -> bool:
+        """Whether what the engine states is what was found, as far as the chart shows it."""
+        stated = self.stated
+        return stated is not None and all(
+            stated.option(line.axis) in (line.option, *line.others) for line in self.lines if line.said
+        )
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.wrong else 0
+
+    @property
+    def sentence(self) -> str:
+        """The answer in one line."""
+        if not self.wrong:
+            return f"{self.engine} computes what is defined, in the arithmetic {self.arithmetic.name}"
+        return f"{self.engine} is wrong: {'; '.join(_together(self.wrong, self.readings))}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        data = {
+            "engine": self.engine,
+            "sentence": self.sentence,
+            "fingerprint": dict(self.fingerprint),
+            "chart": self.chart,
+            "stated": None if self.stated is None else self.stated.name,
+            "statement_holds": self.statement_holds,
+            "arithmetic": self.arithmetic.name,
+            "axes": [vars(line) for line in self.lines],
+            "parts": [_part_as_dict(reading) for reading in self.readings],
+        }
+        plain: dict[str, Any] = without_nan(data)
+        return plain
+
+
+def words_of(reading: Reading) -> str:
+    """What a part says of the engine, as a clause with the place before it."""
+    part = reading.part.name
+    if reading.mistake:
+        stages = ", ".join(dict.fromkeys(stage for _, stage in reading.at))
+        others = f", or {' or '.join(reading.others)}" if reading.others else ""
+        return f"{part}, {stages}: it {reading.mistake}{others}"
+    if reading.fits:
+        return f"{part}: as defined{', but for activations at a tie' if reading.has_flips else ''}"
+    where = " where several tokens are run at once" if reading.only_together else ""
+    return f"{part}: nothing known gives its logits from position {reading.first_wrong}{where}"
+
+
+def _together(wrong: Sequence[Reading], readings: Sequence[Reading]) -> Iterator[str]:
+    """What is wrong, in a clause for each mistake: one that every block makes is said once."""
+    by_mistake: dict[tuple[str, tuple[str, ...]], list[Reading]] = {}
+    for reading in wrong:
+        stages = tuple(dict.fromkeys(stage for _, stage in reading.at))
+        key = (reading.mistake, stages) if reading.mistake else (words_of(reading), ())
+        by_mistake.setdefault(key, []).append(reading)
+    for alike in by_mistake.values():
+        first = alike[0]
+        same = [r for r in readings if r.part.kind == first.part.kind]
+        in_all = len(alike) == len(same) > 1
+        yield (
+            words_of(first).replace(f"layer {first.part.layers[0]}", "every layer", 1)
+            if in_all
+            else "; ".join(map(words_of, alike))
+        )
+
+
+def _part_as_dict(reading: Reading) -> dict[str, Any]:
+    return {
+        "part": reading.part.name,
+        "fits": reading.fits,
+        "mistake": reading.mistake,
+        "at": [list(place) for place in reading.at],
+        "or": list(reading.others),
+        "residual": reading.residual,
+        "as_defined": reading.as_defined,
+        "given": reading.given,
+        "positions": reading.positions,
+        "arithmetics": [a.name for a in reading.arithmetics],
+        "sentence": words_of(reading),
+    }
+
+
+class Findings:
+    """What is known so far, part by part."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self.known = Known({axis.name: options.of(axis.name) for axis in AXES})
+        self.readings: dict[str, Reading] = {}
+        self._decided_by: dict[str, Reading] = {}
+
+    def read(self, readers: Sequence[Reader]) -> None:
+        """Read parts: first those that are as defined, whose arithmetic is then known in the others."""
+        for reader in readers:
+            self._take(reader, reader.read(self.known))
+        for reader in readers:
+            if not self.readings[reader.part.name].fits:
+                wrong = reader.read_wrong(self.known)
+                if wrong is not None:
+                    self._take(reader, wrong)
+
+    def read_together(self, reader: Reader) -> None:
+        """Read a part of which every branch was read before."""
+        self._take(reader, reader.read_together(self.known))
+
+    def _take(self, reader: Reader, reading: Reading) -> None:
+        self.readings[reader.part.name] = reading
+        if not reading.fits:
+            return
+        possible = dict(self.known.possible)
+        for axis in reader.axes:
+            left = tuple(dict.fromkeys(a.option(axis) for a in reading.arithmetics))
+            if set(left) <= set(possible[axis]):
+                possible[axis] = left
+            if reading.next_best.get(axis):
+                self._decided_by.setdefault(axis, reading)
+        wrong = {*self.known.wrong, *((*place, reading.mistake) for place in reading.at)}
+        self.known = replace(self.known, possible=possible, wrong=tuple(sorted(wrong)))
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """The one that was found, by its shortest name."""
+        chosen = {axis: options[0] for axis, options in self.known.possible.items()}
+        return self._options.canonical(PLAIN.having(**chosen))
+
+    def lines(self) -> tuple[Line, ...]:
+        """One for each axis that has alternatives in these models, and an effect in this arithmetic."""
+        return tuple(self._line(axis.name) for axis in AXES if self._has_an_effect(axis.name))
+
+    def _has_an_effect(self, axis: str) -> bool:
+        found = self.arithmetic
+        others = (found.having(**{axis: option}) for option in self._options.of(axis))
+        return len({self._options.canonical(other) for other in others}) > 1
+
+    def _line(self, axis: str) -> Line:
+        option, *others = self.known.possible[axis]
+        reading = self._decided_by.get(axis)
+        if reading is None:
+            return Line(axis, option, "", tuple(others), "", 0.0, None)
+        nearest = reading.next_best.get(axis)
+        if nearest is not None and (nearest[0] == option or nearest[1] <= GIVEN):
+            nearest = None  # another part told these apart
+        return Line(
+            axis,
+            option,
+            clause(axis, option),
+            tuple(others),
+            reading.part.name,
+            reading.residual,
+            nearest and (option_words(axis, nearest[0]), nearest[1]),
+        )

@@ -1,0 +1,192 @@
+"""Engines read from outside: their arithmetic and their mistakes, from logits on models written for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from bitparity.cli.probe import command
+from bitparity.errors import EngineFailed, NotCompared
+from bitparity.model import open_model
+from bitparity.model.bundled import bundled_model
+from bitparity.model.types import Model
+from bitparity.oracle.arithmetic import PLAIN, arithmetic_named
+from bitparity.oracle.composed import Composed
+from bitparity.oracle.decoder import Decoder
+from bitparity.oracle.definition import Definition
+from bitparity.oracle.engine import OracleEngine
+from bitparity.oracle.mistakes import mistakes_of
+from bitparity.oracle.ops import Doubles
+from bitparity.probe.chart import CHARTS, EPSILON, make_chart
+from bitparity.probe.parts import FEED_FORWARD, branch_part, ends_part, left_of, whole_part, write_part
+from bitparity.probe.run import probe
+from bitparity.probe.sheet import Sheet
+from bitparity.settings import read_settings
+from harness.float32_engine import Float32Engine
+
+PLANTED = [
+    "plain, kv bf16, q bf16 in one row, rounding zero",
+    "plain, probs f16, rounding away, head q8_0 weights",
+    "plain, q f16, probs f16 in one row, activations block 64, largest 128, rounding away, head int8 away",
+    "plain, kv q8_0, f16_inputs bf16 in one row, activations none, embeddings int8",
+    "plain, stages f16, kv bf16, activations block 32, rounding down",
+]
+
+
+class Stating(Definition):
+    """Computes K and V in float32, whatever it states."""
+
+    def cached(self, kv: Doubles) -> Doubles:
+        return self.split_heads(kv)
+
+
+@pytest.fixture(scope="module")
+def chart(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return make_chart(tmp_path_factory.mktemp("probe") / "chart.gguf", CHARTS[0])
+
+
+def with_mistake(words: str, *at: tuple[int, str]) -> Callable[[Definition], Definition]:
+    """A definition that makes the mistake with these words at these stages, or wherever it can be made."""
+
+    def change(sound: Definition) -> Definition:
+        changed: dict[tuple[int, str], Definition] = {}
+        block = {stage.name for stage in sound.hyper.architecture.block}
+        for name, stage in sound.stages.items():
+            inputs = {need: np.empty((4, 1)) for need in stage.inputs}
+            made = [m.in_a_run for m in mistakes_of(sound, name, inputs) if m.words == words]
+            layers = range(sound.hyper.n_layer) if name in block else (-1,)
+            changed |= {(layer, name): made[0] for layer in layers if made}
+        assert changed, f"no stage can make the mistake {words!r}"
+        return Composed.make(sound, {place: changed[place] for place in (at or changed)})
+
+    return change
+
+
+def sheet_of(engine: OracleEngine, like: Model | None = None) -> Sheet:
+    return probe(engine, read_settings({}), like=like)
+
+
+def test_codes_of_chosen_tokens_are_exact_ties_in_any_order_of_sums(chart: Model) -> None:
+    rows = chart.weights.token_embd.values()
+    assert chart.hyper.norm_eps == EPSILON
+    for token, largest in ((0, 127), (4, 127), (1, 128), (5, 128)):
+        squares = rows[token] * rows[token]
+        for order in (squares, squares[::-1], squares.reshape(-1, 16).T.reshape(-1)):
+            mean = np.add.accumulate(order, dtype=np.float32)[-1] / np.float32(len(order))
+            assert mean + np.float32(EPSILON) == 1
+        steps = rows[token].astype(np.float64) / np.abs(rows[token]).max() * largest
+        assert np.mean(steps % 1 == 0.5) > 0.9
+
+
+def test_silenced_branches_leave_the_residual_stream_as_it_was(chart: Model, tmp_path: Path) -> None:
+    write_part(chart, tmp_path / "ends.gguf", ends_part(), chart.hyper.n_layer)
+    definition = Definition.of(open_model(tmp_path / "ends.gguf"))
+    recorded = {}
+    Decoder(definition).forward(
+        [2, 0, 7], record=lambda name, place, out: recorded.update({(place.layer, name): out})
+    )
+    np.testing.assert_array_equal(recorded[1, "layer_out"], recorded[-1, "embeddings"])
+
+
+def test_part_with_one_branch_gives_what_its_few_stages_give(chart: Model, tmp_path: Path) -> None:
+    part = branch_part(chart.hyper.architecture, 1, FEED_FORWARD)
+    write_part(chart, tmp_path / "part.gguf", part, chart.hyper.n_layer)
+    whole, tokens = open_model(tmp_path / "part.gguf"), [2, 0, 7]
+
+    few = Decoder(Definition.of(left_of(whole, part)), part.layers).forward(tokens)
+    np.testing.assert_array_equal(few, Decoder(Definition.of(whole)).forward(tokens))
+    write_part(chart, tmp_path / "all.gguf", whole_part(chart.hyper.architecture, 2), 2)
+    assert np.abs(few - Decoder(Definition.of(open_model(tmp_path / "all.gguf"))).forward(tokens)).max() > 0.1
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_arithmetic_is_found_with_every_axis_decided(name: str) -> None:
+    sheet = sheet_of(Float32Engine(arithmetic_named(name)))
+    assert sheet.arithmetic == arithmetic_named(name)
+    assert sheet.wrong == []
+    assert sheet.exit_code == 0
+    assert [line.axis for line in sheet.lines if not line.is_decided] == []
+    assert all(line.nearest is None or line.nearest[1] > 1e-4 for line in sheet.lines)
+
+
+def test_roundings_without_effect_are_not_told_apart() -> None:
+    sheet = sheet_of(Float32Engine(arithmetic_named("plain, stages bf16")))
+    undecided = {line.axis: {line.option, *line.others} for line in sheet.lines if not line.is_decided}
+    assert undecided["kv"] == {"f32", "f16"}  # every BF16 value of this size is an F16 value
+    assert undecided.keys() == {"kv", "q", "probs", "f16_inputs"}
+
+
+def test_statement_that_does_not_hold_is_told() -> None:
+    stated = arithmetic_named("plain, kv f16")
+    boasting = OracleEngine(stated, lambda model, _: Stating.of(model, stated))
+    sheet = sheet_of(boasting)
+    assert (sheet.stated, sheet.arithmetic) == (stated, PLAIN)
+    assert not sheet.statement_holds
+
+
+def test_wrong_activation_under_two_foreign_axes_is_named() -> None:
+    planted = arithmetic_named("plain, activations token, rounding away")
+    tq2_0 = open_model(bundled_model("bitnet", "TQ2_0"))
+    engine = Float32Engine(planted, with_mistake("computes ReLU² where SiLU is defined"))
+    sheet = sheet_of(engine, tq2_0)
+    assert sheet.arithmetic == planted
+    assert sheet.sentence == (
+        "my-engine is wrong: every layer, feed-forward, ffn_act: it computes ReLU² where SiLU is defined"
+    )
+    assert sheet.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        ("lets positions see later ones", (0, "attn_probs")),
+        ("takes the norm's weight of the layer before", (1, "ffn_norm")),
+        ("takes the activation scale of the first row for all rows", (1, "q_proj")),
+        ("caps logits at 30 by tanh", (-1, "logits")),
+    ],
+)
+def test_mistake_at_one_stage_of_one_layer_is_named_with_its_place(
+    words: str, place: tuple[int, str]
+) -> None:
+    sheet = sheet_of(Float32Engine(arithmetic_named("plain, kv f16"), with_mistake(words, place)))
+    (wrong,) = sheet.wrong
+    assert (wrong.mistake, wrong.at) == (words, (place,))
+    assert sheet.arithmetic == arithmetic_named("plain, kv f16")
+
+
+def test_what_no_known_mistake_gives_is_told_by_its_part_and_position() -> None:
+    class Odd(Definition):
+        """Later positions attend with a query that is 1 % too long."""
+
+        def scores(self, place, q, keys):  # type: ignore[no-untyped-def]
+            return super().scores(place, q * (1 + 0.01 * (place.positions[:, None] > 1)), keys)
+
+    odd = lambda d: Composed.make(d, {(1, "attn_probs"): Odd(d.hyper, d.weights, d.arithmetic)})  # noqa: E731
+    sheet = sheet_of(Float32Engine(PLAIN, odd))
+    assert "layer 1, attention: nothing known gives its logits from position 2" in sheet.sentence
+    assert sheet.exit_code == 1
+
+
+def test_engine_that_runs_no_probe_model_is_not_compared() -> None:
+    class Picky(OracleEngine):
+        def open(self, *arguments, **options):  # type: ignore[no-untyped-def]
+            raise EngineFailed("picky", "takes no model of width 256")
+
+    with pytest.raises(NotCompared, match=r"ran none of 8 probe models .*width 256"):
+        sheet_of(Picky())
+
+
+def test_command_prints_a_sheet_and_writes_it(tmp_path: Path) -> None:
+    file = tmp_path / "sheet.json"
+    done = CliRunner().invoke(command, ["native", "bitnet", "--arithmetic", "llama.cpp", "--json", str(file)])
+    assert done.exit_code == 0, done.output
+    assert "stated     llama.cpp/avx2/gcc, which holds" in done.output
+    assert "keeps K and V in F16 (layer 0, attention: residual" in done.output
+    written = json.loads(file.read_text())
+    assert written["arithmetic"] == "plain, kv f16, q f16, probs f16, f16_inputs f16"
+    assert [part["mistake"] for part in written["parts"]] == [""] * 6
