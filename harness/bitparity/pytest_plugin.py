@@ -50,6 +50,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="seconds after which an engine that gives no sign of life counts as hung (default: 600)",
     )
     group.addoption(
+        "--parity-require",
+        choices=["agree", "explained", "noise"],
+        default="noise",
+        help="the least verdict that passes (default: noise)",
+    )
+    group.addoption(
         "--require-reference",
         action="append",
         default=[],
@@ -154,12 +160,18 @@ def parity(
 
     model = open_model(parity_model)
     kernels = request.config.getoption("--parity-kernels")
-    return Parity(model, reference_engine, candidate_engine, reference_session, candidate_session, kernels)
+    required = request.config.getoption("--parity-require")
+    sessions = reference_session, candidate_session
+    return Parity(model, reference_engine, candidate_engine, *sessions, kernels, required)
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Two engines with one model open in both; `kernels` is the candidate's kernel set, if one was named."""
+    """Two engines with one model open in both.
+
+    kernels   the candidate's kernel set, if one was named
+    required  the least verdict that passes: agree, explained or noise
+    """
 
     model: Model
     reference_engine: Engine
@@ -167,6 +179,7 @@ class Parity:
     reference: Session
     candidate: Session
     kernels: str | None = None
+    required: str = "noise"
 
     def compare(
         self,
@@ -187,6 +200,7 @@ class Parity:
         from bitparity.compare.prompts import Prompt, text_prompt, tokenize
         from bitparity.compare.run import compare_engines
         from bitparity.engine import typed_name
+        from bitparity.noise.verdict import Verdict
         from bitparity.report.failure import repeat_command
         from bitparity.settings import read_settings
 
@@ -195,6 +209,7 @@ class Parity:
         options = ["--steps", str(steps)] if steps else []
         options += ["--limit", f"{limit:g}"] if limit is not None else []
         options += ["--blame"] if blame else []
+        options += ["--require", self.required] if self.required != Verdict.NOISE.value else []
         options += ["--kernels", self.kernels] if self.kernels is not None else []
         names = (typed_name(self.reference_engine), typed_name(self.candidate_engine))
         comparison = Comparison(
@@ -205,6 +220,7 @@ class Parity:
             chunking=Chunking.parse(chunks),
             steps=steps,
             threads=self.reference.info.fingerprint.threads,
+            required=Verdict(self.required),
             command=repeat_command(str(self.model.path), names, tokens, chunks, options),
         )
         return compare_engines(

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from bitparity.architectures.graph import GraphStage
 from bitparity.cli.probe import command
+from bitparity.compare.chunking import Chunking
+from bitparity.compare.comparison import Comparison, Side
+from bitparity.compare.prompts import Prompt
+from bitparity.compare.run import compare_engines
 from bitparity.errors import EngineFailed, NotCompared
 from bitparity.model import open_model
 from bitparity.model.bundled import bundled_model
+from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model
 from bitparity.oracle.arithmetic import PLAIN, arithmetic_named
 from bitparity.oracle.composed import Composed
 from bitparity.oracle.decoder import Decoder
-from bitparity.oracle.definition import Definition
+from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.engine import OracleEngine
 from bitparity.oracle.mistakes import mistakes_of
 from bitparity.oracle.ops import Doubles
@@ -26,6 +34,7 @@ from bitparity.probe.chart import CHARTS, EPSILON, make_chart
 from bitparity.probe.parts import FEED_FORWARD, branch_part, ends_part, left_of, whole_part, write_part
 from bitparity.probe.run import probe
 from bitparity.probe.sheet import Sheet
+from bitparity.probe.surgery import operate
 from bitparity.settings import read_settings
 from harness.float32_engine import Float32Engine
 
@@ -36,6 +45,24 @@ PLANTED = [
     "plain, kv q8_0, f16_inputs bf16 in one row, activations none, embeddings int8",
     "plain, stages f16, kv bf16, activations block 32, rounding down",
 ]
+
+
+TOKENS = (34, 44, 106, 67, 315, 90, 12, 77, 5, 18)
+
+
+class Untapped:
+    """An engine of which nothing but logits can be had."""
+
+    def __init__(self, engine: OracleEngine) -> None:
+        self._engine, self.name, self.role = engine, engine.name, engine.role
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def open(self, *arguments: Any, **options: Any) -> Any:
+        session: Any = self._engine.open(*arguments, **options)
+        session.tap = lambda stages, sink: nullcontext()
+        return session
 
 
 class Stating(Definition):
@@ -190,3 +217,51 @@ def test_command_prints_a_sheet_and_writes_it(tmp_path: Path) -> None:
     written = json.loads(file.read_text())
     assert written["arithmetic"] == "plain, kv f16, q f16, probs f16, f16_inputs f16"
     assert [part["mistake"] for part in written["parts"]] == [""] * 6
+
+
+@pytest.fixture(scope="module")
+def at_hand(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    path = tmp_path_factory.mktemp("surgery") / "model.gguf"
+    make_model(path, ModelSpec(n_layer=3, n_ff=512, n_vocab=320, seed=5))
+    return open_model(path)
+
+
+def test_fault_in_one_layer_of_a_model_at_hand_is_found_there(at_hand: Model) -> None:
+    words, place = "leaves out the norm's weight", (1, "attn_sub_norm")
+    engine = Float32Engine(arithmetic_named("plain, kv f16"), with_mistake(words, place))
+    sheet = operate(engine, read_settings({}), at_hand, TOKENS)
+    assert [(reading.mistake, reading.at) for reading in sheet.wrong] == [(words, (place,))]
+
+
+def test_unknown_fault_leaves_the_stages_of_its_position_under_suspicion(at_hand: Model) -> None:
+    class Odd(Definition):
+        """Keys are 3 % too long, which position 0 does not show."""
+
+        def rotate(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
+            return super().rotate(stage, place, x) * 1.03
+
+    def change(sound: Definition) -> Definition:
+        return Composed.make(sound, {(2, "k_rope"): Odd(sound.hyper, sound.weights, sound.arithmetic)})
+
+    sheet = operate(Float32Engine(PLAIN, change), read_settings({}), at_hand, TOKENS)
+    (wrong,) = sheet.wrong
+    assert wrong.part.name == "layer 2, attention"
+    assert wrong.suspects == ("q_proj", "k_proj", "q_rope", "k_rope", "attn_probs")
+
+
+def test_blame_reads_an_engine_without_a_tap_from_outside(at_hand: Model) -> None:
+    engine = Untapped(Float32Engine(PLAIN, with_mistake("applies no activation", (2, "ffn_act"))))
+    comparison = Comparison(
+        Side(OracleEngine(PLAIN), at_hand),
+        Side(engine, at_hand),
+        prompts=[Prompt(tokens=TOKENS)],
+        settings=read_settings({}),
+        chunking=Chunking.parse("prefill"),
+    )
+    result = compare_engines(comparison, limit=1e-4, blame=True)
+    assert result.exit_code == 1
+    said = (
+        "my-engine is wrong: layer 2, feed-forward, ffn_act: it applies no activation; it records no stages"
+    )
+    assert result.blame is not None
+    assert str(result.blame["sentence"]).startswith(said)

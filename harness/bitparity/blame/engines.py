@@ -81,6 +81,22 @@ class StageSummary:
 
 
 @dataclass(frozen=True)
+class Outside:
+    """What an engine without a tap was found to compute, from its logits on copies of the model (probe/).
+
+    said        what was found, with the engine as its subject
+    is_guilty   whether some part is not as it is defined
+    arithmetic  that the others are computed in
+    parts       for each copy what it said, and the stages that it leaves under suspicion
+    """
+
+    said: str
+    is_guilty: bool
+    arithmetic: str
+    parts: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
 class EngineBlame:
     """One engine, judged.
 
@@ -90,6 +106,7 @@ class EngineBlame:
     not_judged   what was recorded but cannot be judged
     absent       stages that the architecture has and the engine recorded nowhere
     positions    that the engine recorded
+    outside      what its logits say on copies of the model, where it records nothing
     """
 
     engine: str
@@ -99,6 +116,12 @@ class EngineBlame:
     not_judged: tuple[NotJudged, ...]
     absent: tuple[str, ...]
     positions: tuple[int, ...] = ()
+    outside: Outside | None = None
+
+    @property
+    def is_guilty(self) -> bool:
+        """Whether a stage that was recorded, or what was read from outside, is wrong."""
+        return bool(self.causes) or (self.outside is not None and self.outside.is_guilty)
 
     def guilty_stages(self) -> list[StageSummary]:
         return [s for s in self.stages if s.guilty_positions]
@@ -110,6 +133,8 @@ class EngineBlame:
             return f"no stage of {self.engine} is wrong"
         if self.not_judged:
             return f"{self.engine} was not judged: {self.not_judged[0].reason}"
+        if self.outside is not None:
+            return f"{self.outside.said}; it records no stages and was read from outside"
         return f"{self.engine} records no stages: it was not judged"
 
     @property
@@ -119,6 +144,8 @@ class EngineBlame:
 
     def sentence(self) -> str:
         """What is wrong, with its evidence; empty when nothing is."""
+        if self.cause is None and self.outside is not None and self.outside.is_guilty:
+            return f"{self.outside.said}; it records no stages and was read from outside"
         if self.cause is None:
             return ""
         cause = self.cause
@@ -156,7 +183,7 @@ class BlameReport:
 
     @property
     def is_guilty(self) -> bool:
-        return bool(self.expected.causes or self.actual.causes)
+        return self.expected.is_guilty or self.actual.is_guilty
 
     @property
     def exit_code(self) -> int:
@@ -166,9 +193,9 @@ class BlameReport:
     def sentence(self) -> str:
         """The answer in one line."""
         both = (self.actual, self.expected)
-        guilty = [b.sentence() for b in both if b.causes]
+        guilty = [b.sentence() for b in both if b.is_guilty]
         if guilty:
-            return "; ".join([*guilty, *(b.acquittal for b in both if not b.stages)])
+            return "; ".join([*guilty, *(b.acquittal for b in both if not (b.stages or b.is_guilty))])
         if not (self.expected.stages and self.actual.stages):
             return "; ".join(side.acquittal for side in (self.expected, self.actual))
         return (
@@ -221,7 +248,8 @@ def judge_all(
 
 def check_judged(report: BlameReport) -> None:
     """Raise NotCompared if nothing was judged: that is never a pass."""
-    if report.expected.stages or report.actual.stages:
+    sides = (report.expected, report.actual)
+    if any(side.stages or side.outside is not None for side in sides):
         return
     reasons = {n.reason for b in (report.expected, report.actual) for n in b.not_judged}
     raise NotCompared(

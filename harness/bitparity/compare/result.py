@@ -71,6 +71,8 @@ class ComparisonResult:
     command                the command that repeats the run
     compared               what of each position was compared, in a clause; empty for the logits of all tokens
     findings               of the checks of the model files, as dicts (model/checks/finding.py)
+    resolution             what the run could not have seen (fit/resolution.py); None where all that passes
+                           agrees, or the oracle was not asked
     pieces                 the text of every token id that the result names, by the id in decimal digits;
                            empty where the vocabulary is not known
     """
@@ -96,6 +98,7 @@ class ComparisonResult:
     command: str = ""
     findings: tuple[Mapping[str, Any], ...] = ()
     compared: str = ""
+    resolution: Mapping[str, Any] | None = None
     pieces: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -179,6 +182,7 @@ class ComparisonResult:
             "compared": self.counts(),
             "failure": self.failure,
             "unfinished": self.unfinished,
+            "resolution": None if self.resolution is None else dict(self.resolution),
             "blame": None if self.blame is None else dict(self.blame),
             "seconds": self.seconds,
             "command": self.command,
@@ -249,6 +253,7 @@ def _from_dict(data: dict[str, Any]) -> ComparisonResult:
         findings=tuple(data.get("findings", ())),
         compared=data.get("compared_part", ""),
         pieces=dict(data.get("pieces", {})),
+        resolution=data.get("resolution"),
         **same,
     )
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Protocol
 
-from bitparity.blame.bisect import blame_sessions
-from bitparity.blame.engines import BlameReport
-from bitparity.compare.comparison import Comparison, Sessions, open_sides
+from bitparity.blame.bisect import blame_all
+from bitparity.blame.engines import BlameReport, EngineBlame, Outside, check_judged
+from bitparity.compare.comparison import Comparison, Sessions, Side, open_sides
 from bitparity.compare.most_probable import what_is_compared
 from bitparity.compare.pieces import pieces_of
 from bitparity.compare.positions import check_tokens, compare_positions
@@ -28,9 +28,12 @@ from bitparity.compare.sample import Sample
 from bitparity.errors import BadInput, BitparityError, EngineFailed, NotCompared
 from bitparity.fit.explanation import Explanation, explain, why_not
 from bitparity.fit.explanation import Side as Explained
+from bitparity.fit.resolution import Resolution, find_resolution
 from bitparity.guard import guard
 from bitparity.model.types import Model
 from bitparity.noise.criterion import (
+    EXACTNESS,
+    MULTIPLE,
     Criterion,
     Exactness,
     ExplainedDifference,
@@ -41,6 +44,10 @@ from bitparity.noise.criterion import (
 from bitparity.noise.floor import Levels, NoiseFloor, largest
 from bitparity.noise.measure import measure_noise
 from bitparity.noise.verdict import PositionVerdict, Verdict, exit_code, judge_position, judge_run
+from bitparity.oracle.arithmetic import arithmetic_of
+from bitparity.probe.sheet import words_of
+from bitparity.probe.surgery import operate
+from bitparity.probe.surgery import why_not as why_not_operate
 from bitparity.runs import file_digest, tracing
 from bitparity.streaming import Decoder
 from bitparity.tokenizer import Tokenizer
@@ -85,7 +92,7 @@ def compare_engines(
             run = Run(comparison, (reference, candidate), limit, started)
             run.judge_positions(on_result or _drop, progress)
             if blame:
-                run.judge_stages(on_result or _drop)
+                run.judge_stages(on_result or _drop, progress)
     except EngineFailed as error:  # once there is a run, only closing the sessions can raise it
         if run is None:
             raise
@@ -121,6 +128,7 @@ class Run:
         self.sample = Sample()
         self.explanation: Explanation | None = None
         self.noise: NoiseFloor | None = None
+        self.resolution: Resolution | None = None
         self.blame: BlameReport | None = None
         self.failure: str | None = None
         self.unfinished: str | None = None
@@ -140,6 +148,7 @@ class Run:
         self.measure(progress)
         self.explain(on_result, progress)
         self.judge_by_noise(on_result, progress)
+        self.find_resolution()
 
     def measure(self, progress: Progress | None = None) -> None:
         """Run both engines over every prompt; each position is judged as it comes, as far as it can be."""
@@ -243,7 +252,26 @@ class Run:
             self._judged(row) if row.judged.verdict is Verdict.NOT_COMPARED else row for row in self.rows
         ]
 
-    def judge_stages(self, on_result: Callable[[ComparisonResult], None]) -> None:
+    def find_resolution(self) -> None:
+        """Ask the oracle what could not have been seen, where something passed that does not agree."""
+        limit = self._largest_that_passes()
+        if limit is None or why_not(self.comparison.meant, self.candidate.info) is not None:
+            return
+        found = None if self.explanation is None else self.explanation.actual.arithmetic
+        arithmetic = found or arithmetic_of(self.candidate.info.fingerprint)
+        tokens = self._tokens_run(0)
+        self.resolution = find_resolution(self.comparison.meant, arithmetic, tokens, limit)
+
+    def _largest_that_passes(self) -> float | None:
+        """Relative L2 of a position; None where all agree, or something does not pass."""
+        verdict = self.result().verdict
+        if verdict is Verdict.NOISE and self.noise is not None:
+            return MULTIPLE * self.noise.relative_l2
+        return EXACTNESS if verdict is Verdict.EXPLAINED else None  # of what explains it
+
+    def judge_stages(
+        self, on_result: Callable[[ComparisonResult], None], progress: Progress | None = None
+    ) -> None:
         """Judge the stages of the prompt that diverged first, or of the first one, if both engines live."""
         if self.failure is not None:
             return
@@ -252,16 +280,44 @@ class Run:
         prompt = prompt_to_judge(self.rows)
         comparison = self.comparison
         try:
-            self.blame = blame_sessions(
-                comparison.meant,
-                self.reference,
-                self.candidate,
-                self._tokens_run(prompt),
-                comparison.chunking,
-                files=self._files(),
+            tokens = self._tokens_run(prompt)
+            sides = list(zip((self.reference, self.candidate), self._files(), strict=True))
+            report = blame_all(comparison.meant, sides, tokens, comparison.chunking)[0, 1]
+            if progress is not None:
+                progress(0, 1, "reading from outside what records no stages")
+            self.blame = replace(
+                report,
+                expected=self._read_from_outside(report.expected, comparison.reference, tokens),
+                actual=self._read_from_outside(report.actual, comparison.candidate, tokens),
             )
+            check_judged(self.blame)
         except (BitparityError, OSError) as error:
             self.ended_by(error, missing)
+
+    def _read_from_outside(self, judged: EngineBlame, side: Side, tokens: Sequence[int]) -> EngineBlame:
+        """What copies of the model say of an engine that records no stages, if positions are left open."""
+        comparison = self.comparison
+        runs_nothing_else = isinstance(side.engine, RecordedEngine)
+        agrees = all(row.judged.verdict is Verdict.AGREE for row in self.rows)
+        if judged.stages or judged.not_judged or runs_nothing_else or agrees:
+            return judged
+        if why_not_operate(side.model) is not None or self.candidate.info.most_probable is not None:
+            return judged
+        try:
+            sheet = operate(
+                side.engine,
+                comparison.settings,
+                side.model,
+                tokens,
+                meant=None if side.model.path == comparison.meant.path else comparison.meant,
+                threads=comparison.threads,
+                device_id=comparison.device_id,
+            )
+        except BitparityError:  # it does not take the copies, which says nothing of the run
+            return judged
+        parts = tuple((words_of(reading), reading.suspects) for reading in sheet.readings)
+        outside = Outside(sheet.sentence, bool(sheet.wrong), sheet.arithmetic.name, parts)
+        return replace(judged, outside=outside)
 
     def result(self, missing: str | None = None) -> ComparisonResult:
         """The result so far; `missing` says in a clause what is still to be done."""
@@ -293,6 +349,7 @@ class Run:
             failure=self.failure,
             unfinished=unfinished,
             blame=None if self.blame is None else self.blame.as_dict(),
+            resolution=None if self.resolution is None else self.resolution.as_dict(),
             seconds=round(time.perf_counter() - self.started, 3),
             command=comparison.command,
             findings=tuple(finding.as_dict() for finding in comparison.findings),

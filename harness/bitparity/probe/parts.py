@@ -6,13 +6,13 @@ that is made in one layer only is still made there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from bitparity.architectures.graph import Architecture, GraphStage
+from bitparity.architectures.graph import CACHES, Architecture, GraphStage
 from bitparity.formats import is_ternary
 from bitparity.formats.base import Bytes
 from bitparity.model.gguf_file import GgufFile
@@ -30,12 +30,14 @@ class Part:
     live    branches that add to the stream, as (layer, ATTENTION or FEED_FORWARD)
     stages  (layer, stage) that this part is there to show
     kind    "ends", ATTENTION, FEED_FORWARD or "whole"
+    at_position_0  stages that act where a position sees itself only: its softmax row is 1, whatever made it
     """
 
     name: str
     kind: str
     live: frozenset[tuple[int, str]]
     stages: tuple[tuple[int, str], ...]
+    at_position_0: frozenset[str] = frozenset()
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -61,8 +63,23 @@ def ends_part() -> Part:
 
 def branch_part(architecture: Architecture, layer: int, branch: str) -> Part:
     """One branch of one block."""
-    stages = tuple((layer, stage.name) for stage in branches(architecture)[branch])
-    return Part(f"layer {layer}, {branch}", branch, frozenset({(layer, branch)}), stages)
+    graph = branches(architecture)[branch]
+    stages = tuple((layer, stage.name) for stage in graph)
+    return Part(f"layer {layer}, {branch}", branch, frozenset({(layer, branch)}), stages, _acting_at_0(graph))
+
+
+def _acting_at_0(graph: Sequence[GraphStage]) -> frozenset[str]:
+    by_name = {stage.name: stage for stage in graph}
+    found: set[str] = set()
+    waiting = [graph[-1].name]
+    while waiting:
+        name = waiting.pop()
+        name = CACHES.get(name, name)
+        stage = by_name.get(name)
+        if stage is not None and stage.kind != "softmax" and name not in found:
+            found.add(name)
+            waiting += stage.inputs
+    return frozenset(found)
 
 
 def whole_part(architecture: Architecture, n_layer: int) -> Part:

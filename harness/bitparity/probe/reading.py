@@ -88,6 +88,15 @@ class Reading:
     only_together: bool = False
     has_flips: bool = False
 
+    @property
+    def suspects(self) -> tuple[str, ...]:
+        """Stages that can be wrong where nothing known is."""
+        names = [name for _, name in self.part.stages]
+        if not self.part.has_attention:
+            return tuple(names)
+        wrong_at_0 = self.first_wrong == 0
+        return tuple(name for name in names if (name in self.part.at_position_0) == wrong_at_0)
+
 
 class Reader:
     """One part of a model, and what an engine gave on it."""
@@ -163,6 +172,14 @@ class Reader:
     def _composed(self, model: Model, arithmetic: Arithmetic, known: Known) -> Definition:
         definition = Definition.of(model, arithmetic)
         return Composed.make(definition, self._changed_of(definition, known))
+
+    def read_truncating(self, known: Known) -> Reading | None:
+        """As read_together where codes are cut off: then the largest value of every row is at a tie.
+
+        It is 127 steps or a rounding less, so its code is 127 or 126.  None where codes are not cut off.
+        """
+        roundings = set(known.possible["rounding"])
+        return self.read_together(known) if roundings <= {"zero", "down"} else None
 
     @property
     def axes(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +11,7 @@ from bitparity.engine import Engine, Fingerprint
 from bitparity.errors import BadInput, EngineFailed, NotCompared
 from bitparity.fit.observed import Observed, observe_sequence
 from bitparity.model import open_model
+from bitparity.model.twin import in_formats_of
 from bitparity.model.types import Model
 from bitparity.model.writer import Progress
 from bitparity.oracle.arithmetic import Arithmetic, arithmetic_named
@@ -51,16 +52,12 @@ def probe(
     sessions = Sessions(engine, settings, threads, device_id)
     with TemporaryDirectory(prefix="bitparity-probe-") as folder:
         chart = _chart(sessions, Path(folder), like)
-        parts = _parts(chart)
-        readers = []
-        for number, part in enumerate(parts):
-            if progress is not None:
-                progress(number, len(parts))
-            path = Path(folder) / f"part-{number}.gguf"
-            write_part(chart, path, part, chart.hyper.n_layer)
-            model = open_model(path)
-            readers.append(Reader(part, model, sessions.observed(model, SEQUENCES[part.kind])))
-        return _sheet(sessions, chart, readers)
+        ends, *each, whole = _parts(chart)
+        readers = sessions.read(Path(folder), chart, [ends, *each, whole], SEQUENCES, progress)
+        findings = read_branches(readers[0], readers[1:-1])
+        if findings.readings[ends.name].fits:
+            findings.read_together(readers[-1])
+        return sheet_of(sessions, chart, findings)
 
 
 class Sessions:
@@ -94,6 +91,34 @@ class Sessions:
             self.fingerprint = session.info.fingerprint
             return [observed for ids in sequences for observed in observe_sequence(session, ids)]
 
+    def read(
+        self,
+        folder: Path,
+        model: Model,
+        parts: Sequence[Part],
+        sequences: Mapping[str, Sequence[tuple[int, ...]]],
+        progress: Progress | None = None,
+        meant: Model | None = None,
+    ) -> list[Reader]:
+        """Run what is left of a model for each part.
+
+        sequences  of token ids, by kind of part
+        meant      what the model was meant to be, where it is a twin in other formats
+        """
+        readers = []
+        for number, part in enumerate(parts):
+            if progress is not None:
+                progress(number, len(parts))
+            path = folder / f"part-{number}.gguf"
+            write_part(model, path, part, model.hyper.n_layer)
+            left = open_model(path)
+            observed = self.observed(left, sequences[part.kind])
+            if meant is not None:
+                write_part(meant, folder / "meant.gguf", part, meant.hyper.n_layer)
+                left = in_formats_of(left, open_model(folder / "meant.gguf"))
+            readers.append(Reader(part, left, observed))
+        return readers
+
 
 def _chart(sessions: Sessions, folder: Path, like: Model | None) -> Model:
     """The first chart that the engine opens and runs."""
@@ -117,26 +142,34 @@ def _chart(sessions: Sessions, folder: Path, like: Model | None) -> Model:
     )
 
 
-def _parts(chart: Model) -> list[Part]:
-    graph, n_layer = chart.hyper.architecture, chart.hyper.n_layer
-    each = [
-        branch_part(graph, layer, branch) for layer in range(n_layer) for branch in (FEED_FORWARD, ATTENTION)
-    ]
-    return [ends_part(), *each, whole_part(graph, n_layer)]
+def _parts(model: Model) -> list[Part]:
+    return [*single_parts(model), whole_part(model.hyper.architecture, model.hyper.n_layer)]
 
 
-def _sheet(sessions: Sessions, chart: Model, readers: Sequence[Reader]) -> Sheet:
-    ends, *each, whole = readers
+def single_parts(model: Model) -> list[Part]:
+    """The ends, then every branch of every block."""
+    graph = model.hyper.architecture
+    kinds = (FEED_FORWARD, ATTENTION)
+    each = (branch_part(graph, layer, branch) for layer in range(model.hyper.n_layer) for branch in kinds)
+    return [ends_part(), *each]
+
+
+def read_branches(ends: Reader, each: Sequence[Reader]) -> Findings:
+    """What parts say; when nothing gives the ends, which all parts have, no branch can be read."""
     findings = Findings(ends.options)
     findings.read([ends])
     if findings.readings[ends.part.name].fits:
         findings.read(each)
-        findings.read_together(whole)
+    return findings
+
+
+def sheet_of(sessions: Sessions, model: Model, findings: Findings) -> Sheet:
+    """All that was found."""
     assert sessions.fingerprint is not None
     return Sheet(
         engine=sessions.engine.name,
         fingerprint=asdict(sessions.fingerprint),
-        chart=_described(chart),
+        chart=_described(model),
         stated=_stated(sessions.fingerprint),
         arithmetic=findings.arithmetic,
         lines=findings.lines(),

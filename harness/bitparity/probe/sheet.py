@@ -106,7 +106,9 @@ def words_of(reading: Reading) -> str:
     if reading.fits:
         return f"{part}: as defined{', but for activations at a tie' if reading.has_flips else ''}"
     where = " where several tokens are run at once" if reading.only_together else ""
-    return f"{part}: nothing known gives its logits from position {reading.first_wrong}{where}"
+    suspects = reading.suspects
+    said = f" ({', '.join(suspects[:-1])} or {suspects[-1]})" if suspects else ""
+    return f"{part}{said}: nothing known gives its logits from position {reading.first_wrong}{where}"
 
 
 def _together(wrong: Sequence[Reading], readings: Sequence[Reading]) -> Iterator[str]:
@@ -158,9 +160,9 @@ class Findings:
             self._take(reader, reader.read(self.known))
         for reader in readers:
             if not self.readings[reader.part.name].fits:
-                wrong = reader.read_wrong(self.known)
-                if wrong is not None:
-                    self._take(reader, wrong)
+                otherwise = reader.read_wrong(self.known) or reader.read_truncating(self.known)
+                if otherwise is not None:
+                    self._take(reader, otherwise)
 
     def read_together(self, reader: Reader) -> None:
         """Read a part of which every branch was read before."""

@@ -67,6 +67,7 @@ def remarks(result: ComparisonResult) -> list[str]:
         near_ties(result),
         fixed_limit(result),
         systematic_shift(result),
+        resolution(result),
         unfinished(result),
         blame_line(result),
         suggestion(result),
@@ -168,6 +169,11 @@ def systematic_shift(result: ComparisonResult) -> str | None:
         f"the median difference of {len(result.positions)} positions is {actual:.2g}, the reference's own "
         f"{own:.2g}: noise makes no such shift, look for a small mistake everywhere with --blame"
     )
+
+
+def resolution(result: ComparisonResult) -> str | None:
+    """What the run could not have seen."""
+    return None if result.resolution is None else str(result.resolution["sentence"])
 
 
 def unfinished(result: ComparisonResult) -> str | None:
