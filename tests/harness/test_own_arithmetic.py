@@ -21,6 +21,8 @@ from bitparity.oracle.engine import OracleEngine
 from bitparity.oracle.mistakes.row import hyper
 from bitparity.oracle.ops import Doubles
 from bitparity.oracle.weights import Ternary
+from bitparity.probe.chart import CHARTS, make_chart
+from bitparity.probe.parts import write_changed, zeros_of
 from bitparity.trace import MemoryTrace
 from harness.blame_cases import TOKENS, edit, record
 
@@ -124,3 +126,22 @@ def test_engine_that_records_nothing_is_not_acquitted(path: Path) -> None:
     assert report.sentence == ("no stage of oracle is wrong; silent records no stages: it was not judged")
     with pytest.raises(NotCompared):
         blame(model, silent, silent, tokens=TOKENS)
+
+
+def test_rounding_that_only_a_later_layer_shows_is_no_guilt(tmp_path: Path) -> None:
+    """Layer 0 adds nothing and has no ties; the codes of layer 1 are ties."""
+    chart = make_chart(tmp_path / "chart.gguf", CHARTS[0])
+    norms = {
+        tensor.name: np.linspace(0.9, 1.1, tensor.shape[0], dtype=np.float32).view(np.uint8)
+        for role, tensor in chart.weights.layers[0].items()
+        if role in ("attn_norm", "ffn_norm")
+    }
+    silent = {
+        t.name: zeros_of(t) for role, t in chart.weights.layers[0].items() if role in ("attn_out", "down")
+    }
+    path = tmp_path / "later.gguf"
+    write_changed(chart, path, 2, norms | silent)
+    trace = record(path, OracleEngine(PLAIN.having(rounding="away")), tokens=(0, 4, 8))
+    judged = judge_engine(open_model(path), unstated(trace), tokens=(0, 4, 8))
+    assert not judged.causes, judged.sentence()
+    assert "rounding away" in judged.arithmetic

@@ -265,3 +265,20 @@ def test_blame_reads_an_engine_without_a_tap_from_outside(at_hand: Model) -> Non
     )
     assert result.blame is not None
     assert str(result.blame["sentence"]).startswith(said)
+
+
+def test_engines_are_probed_where_a_model_is_too_large_for_the_oracle(
+    at_hand: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bitparity.fit.explanation.LARGEST", 0)
+    comparison = Comparison(
+        Side(OracleEngine(arithmetic_named("plain, kv f16, q f16")), at_hand),
+        Side(Float32Engine(arithmetic_named("plain, kv bf16")), at_hand),
+        prompts=[Prompt(tokens=TOKENS)],
+        settings=read_settings({}),
+        chunking=Chunking.parse("prefill"),
+    )
+    result = compare_engines(comparison)
+    assert result.explanation is not None
+    assert result.explanation["differ"] == ["keeps K and V in BF16", "does not round Q"]
+    assert result.explanation["sampled"] == 0

@@ -189,21 +189,14 @@ def test_engine_that_dies_while_stages_are_judged_keeps_the_positions(
     assert "stages were not judged: candidate raised ValueError" in headline(result)
 
 
-def test_engines_that_record_no_stages_are_read_from_outside_where_they_part(
-    fake_engine: Make, model: Model
+@pytest.mark.parametrize(("size", "verdict"), [(0.0, Verdict.NOT_COMPARED), (LARGE, Verdict.DIVERGED)])
+def test_stages_that_cannot_be_judged_are_no_pass_and_no_acquittal(
+    size: float, verdict: Verdict, fake_engine: Make, model: Model
 ) -> None:
-    """The fakes compute no model at all."""
-    result = run(fake_engine(), fake_engine(alter=moved({1: LARGE})), model, limit=1e-4, blame=True)
-    assert result.verdict is Verdict.DIVERGED
-    assert result.blame is not None
-    assert "ends: nothing known gives its logits from position 0" in str(result.blame["sentence"])
-
-
-def test_stages_that_cannot_be_judged_are_no_pass_and_no_acquittal(fake_engine: Make, model: Model) -> None:
     """The fakes record no stage at all."""
-    result = run(fake_engine(), fake_engine(alter=moved({1: 0.0})), model, limit=1e-4, blame=True)
+    result = run(fake_engine(), fake_engine(alter=moved({1: size})), model, limit=1e-4, blame=True)
     assert result.counts()["compared"] == 5
-    assert result.verdict is Verdict.NOT_COMPARED
+    assert result.verdict is verdict
     assert "stages were not judged: no stage can be judged" in (result.unfinished or "")
 
 

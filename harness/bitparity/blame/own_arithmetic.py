@@ -41,11 +41,14 @@ def find_arithmetic(model: Model, trace: TraceValues, start: Arithmetic, tokens:
     """
     search = _Search(model, trace, tokens)
     found = replace(start, generation=PLAIN.generation, order="", compiler="")
-    if not search.guilty(found):
-        return found
-    found = found.having(stages=search.type_of_outputs())
-    for stage in search.guilty(found):
-        found = search.improved(found, stage)
+    if search.guilty(found):
+        found = found.having(stages=search.type_of_outputs())
+        for stage in search.guilty(found):
+            found = search.improved(found, stage)
+    for stage in search.guilty_later(found):  # a tie may come in a later layer only
+        other = search.improved(found, stage)
+        if not search.guilty(other):
+            found = other
     return found
 
 
@@ -58,7 +61,9 @@ class _Search:
         first = min((layer for layer, _ in trace.stages() if layer >= 0), default=0)
         stages = StageFilter.parse(f"{first}:*,-1:*")
         known = self._hyper.architecture.by_name
-        self._pairs = [pair for pair in trace.stages() if stages.matches(*pair) and pair[1] in known]
+        recorded = [pair for pair in trace.stages() if pair[1] in known]
+        self._pairs = [pair for pair in recorded if stages.matches(*pair)]
+        self._later = [pair for pair in recorded if not stages.matches(*pair)]
 
     def type_of_outputs(self) -> str:
         """The coarsest type that holds all values: what an engine rounds its outputs to."""
@@ -74,7 +79,14 @@ class _Search:
 
     def guilty(self, arithmetic: Arithmetic) -> list[tuple[int, str]]:
         """(layer, stage) of what is guilty by an arithmetic."""
-        excesses = [(pair, self._excess(arithmetic, pair)) for pair in self._pairs]
+        return self._guilty_of(self._pairs, arithmetic)
+
+    def guilty_later(self, arithmetic: Arithmetic) -> list[tuple[int, str]]:
+        """Those of later layers that an axis can change."""
+        return self._guilty_of([p for p in self._later if self._axes(arithmetic, p)], arithmetic)
+
+    def _guilty_of(self, pairs: Sequence[tuple[int, str]], arithmetic: Arithmetic) -> list[tuple[int, str]]:
+        excesses = [(pair, self._excess(arithmetic, pair)) for pair in pairs]
         return [pair for pair, excess in excesses if excess is not None and not excess <= 1]
 
     def improved(self, arithmetic: Arithmetic, pair: tuple[int, str]) -> Arithmetic:

@@ -12,6 +12,7 @@ from typing import Protocol
 from bitparity.blame.bisect import blame_all
 from bitparity.blame.engines import BlameReport, EngineBlame, Outside, check_judged
 from bitparity.compare.comparison import Comparison, Sessions, Side, open_sides
+from bitparity.compare.large import explain_large
 from bitparity.compare.most_probable import what_is_compared
 from bitparity.compare.pieces import pieces_of
 from bitparity.compare.positions import check_tokens, compare_positions
@@ -26,7 +27,7 @@ from bitparity.compare.result import (
 )
 from bitparity.compare.sample import Sample
 from bitparity.errors import BadInput, BitparityError, EngineFailed, NotCompared
-from bitparity.fit.explanation import Explanation, explain, why_not
+from bitparity.fit.explanation import Explanation, explain, is_too_large, median_distance, why_not
 from bitparity.fit.explanation import Side as Explained
 from bitparity.fit.resolution import Resolution, find_resolution
 from bitparity.guard import guard
@@ -177,12 +178,28 @@ class Run:
         if progress is not None:
             progress(0, 1, "finding what the difference is")
         try:
-            self.explanation = explain(self._sides(), self._files(), self.sample)
+            self.explanation = self._explained()
         except (BitparityError, OSError) as error:
             self.ended_by(error, missing)
             return
-        if self.explanation.holds:
+        if self.explanation is not None and self.explanation.sampled:
             self._judge_explained(self.explanation)
+
+    def _explained(self) -> Explanation | None:
+        """By the run itself; by probes of its shapes where the oracle cannot compute it."""
+        comparison = self.comparison
+        if not is_too_large(comparison.meant):
+            return explain(self._sides(), self._files(), self.sample)
+        sides = comparison.reference, comparison.candidate
+        if any(isinstance(side.engine, RecordedEngine) for side in sides):
+            return None
+        return explain_large(
+            sides,
+            comparison.settings,
+            median_distance(self.sample),
+            threads=comparison.threads,
+            device_id=comparison.device_id,
+        )
 
     def _judge_explained(self, explanation: Explanation) -> None:
         """Positions that the oracle gives for both engines, and others that are no farther than those."""
@@ -255,7 +272,8 @@ class Run:
     def find_resolution(self) -> None:
         """Ask the oracle what could not have been seen, where something passed that does not agree."""
         limit = self._largest_that_passes()
-        if limit is None or why_not(self.comparison.meant, self.candidate.info) is not None:
+        meant = self.comparison.meant
+        if limit is None or is_too_large(meant) or why_not(meant, self.candidate.info) is not None:
             return
         found = None if self.explanation is None else self.explanation.actual.arithmetic
         arithmetic = found or arithmetic_of(self.candidate.info.fingerprint)

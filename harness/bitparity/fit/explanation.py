@@ -134,12 +134,13 @@ def why_not(model: Model, info: ModelInfo) -> str | None:
     refused = OracleEngine().refusal(model.hyper.arch, set(model.format_counts()))
     if refused:
         return refused
-    count = sum(int(np.prod(tensor.shape)) for layer in model.weights.layers for tensor in layer.values())
-    if count > LARGEST:
-        return (
-            f"the model has {count / 1e6:,.0f} million weights, and the oracle computes {LARGEST / 1e6:,.0f}"
-        )
     return None
+
+
+def is_too_large(model: Model) -> bool:
+    """Whether the oracle would take minutes for the positions of a run."""
+    count = sum(int(np.prod(tensor.shape)) for layer in model.weights.layers for tensor in layer.values())
+    return count > LARGEST
 
 
 def explain(sides: tuple[Side, Side], files: tuple[Model, Model], sample: Sample) -> Explanation:
@@ -159,7 +160,7 @@ def explain(sides: tuple[Side, Side], files: tuple[Model, Model], sample: Sample
         expected=expected,
         actual=actual,
         differ=_differ(meant, fits),
-        apart=_apart(sample),
+        apart=median_distance(sample),
         **(_places(meant, fits, sample) if expected.fits and actual.fits else _nowhere()),
     )
 
@@ -203,7 +204,8 @@ def _nowhere() -> dict[str, frozenset[Place]]:
     return {"exact": frozenset(), "flipped": frozenset(), "sampled": frozenset()}
 
 
-def _apart(sample: Sample) -> float:
+def median_distance(sample: Sample) -> float:
+    """Median relative L2 of the two engines over the sample."""
     pairs = [(np.stack(p.expected).astype(np.float64), np.stack(p.actual)) for p in sample.prompts.values()]
     return float(np.median(np.concatenate([relative_l2(*pair) for pair in pairs])))
 

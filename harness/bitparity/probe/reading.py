@@ -137,7 +137,7 @@ class Reader:
         found = list(self._mistaken(known, best))
         if not found:
             return None
-        found.sort(key=lambda pair: pair[0].rank)
+        found.sort(key=lambda pair: (pair[0].rank, len(pair[1].changed)))  # one stage before several
         winner, named = found[0]
         level = [pair for pair in found if not pair[0].is_ruled_out_by(winner)]
         return Reading(

@@ -88,6 +88,9 @@ class Sessions:
                 raise NotCompared(
                     f"{self.engine.name} gives its most probable tokens only; a probe needs logits"
                 )
+            if session.info.n_vocab != model.hyper.n_vocab:
+                counts = f"{session.info.n_vocab} logits, the model has {model.hyper.n_vocab}"
+                raise NotCompared(f"{self.engine.name} gives {counts}")
             self.fingerprint = session.info.fingerprint
             return [observed for ids in sequences for observed in observe_sequence(session, ids)]
 
@@ -132,7 +135,7 @@ def _chart(sessions: Sessions, folder: Path, like: Model | None) -> Model:
         chart = make_chart(folder / f"chart-{number}.gguf", spec)
         try:
             sessions.observed(chart, SEQUENCES["ends"][:1])
-        except (BadInput, EngineFailed) as error:
+        except (BadInput, EngineFailed, NotCompared) as error:
             refused.append(str(error))
         else:
             return chart

@@ -1,0 +1,64 @@
+"""Why two engines differ on a model that is too large for the oracle: each is probed on models of its shapes.
+
+The oracle cannot compute the run itself, so no position of it is explained; but what each engine computes is
+known, and how they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bitparity.compare.comparison import Side
+from bitparity.errors import EngineFailed, NotCompared
+from bitparity.fit.explanation import Explanation
+from bitparity.fit.found import Fit
+from bitparity.fit.words import clauses
+from bitparity.probe.run import probe
+from bitparity.probe.sheet import Sheet
+from bitparity.settings import Settings
+
+
+def explain_large(
+    sides: Sequence[Side], settings: Settings, apart: float, *, threads: int | None, device_id: int | None
+) -> Explanation | None:
+    """What reference and candidate compute, on two blocks of the shapes of the model that each runs.
+
+    apart  median relative L2 of the two engines on the run itself
+    Returns None when one of them does not run such small models: then nothing was learnt.
+    """
+    try:
+        expected, actual = (
+            _fit_of(probe(side.engine, settings, like=side.model, threads=threads, device_id=device_id))
+            for side in sides
+        )
+    except (NotCompared, EngineFailed):
+        return None
+    return Explanation(
+        expected=expected,
+        actual=actual,
+        differ=tuple(clauses(actual.arithmetic, expected.arithmetic)),
+        apart=apart,
+        exact=frozenset(),
+        flipped=frozenset(),
+        sampled=frozenset(),
+    )
+
+
+def _fit_of(sheet: Sheet) -> Fit:
+    """What a sheet says, as a fit of the engine's logits."""
+    worst = max((r.residual for r in sheet.readings if r.fits or r.mistake), default=0.0)
+    wrong = [reading for reading in sheet.wrong if reading.mistake]
+    return Fit(
+        engine=sheet.engine,
+        arithmetic=sheet.arithmetic,
+        fits=not sheet.wrong,
+        is_stated=sheet.statement_holds,
+        exact=sum(reading.given for reading in sheet.readings),
+        positions=sum(reading.positions for reading in sheet.readings),
+        residual=worst if not sheet.wrong or wrong else max(r.residual for r in sheet.wrong),
+        undecided=tuple(
+            sheet.arithmetic.having(**{line.axis: option}) for line in sheet.lines for option in line.others
+        ),
+        mistake=wrong[0].mistake if wrong else "",
+        as_defined=wrong[0].as_defined if wrong else 0.0,
+    )
