@@ -201,9 +201,18 @@ class ComparisonResult:
 def read_result(path: Path) -> ComparisonResult:
     """Read what `save` wrote; raises BadInput for anything else."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise BadInput(f"{path} is not JSON; it must come from `bitparity compare --json`") from None
+    return parse_result(text, str(path))
+
+
+def parse_result(text: str, path: str) -> ComparisonResult:
+    """The result that a JSON text holds; `path` says in errors where it comes from.  Raises BadInput."""
+    try:
+        data = json.loads(text)
     except ValueError:
         raise BadInput(f"{path} is not JSON; it must come from `bitparity compare --json`") from None
     found = data.get("format") if isinstance(data, dict) else None
