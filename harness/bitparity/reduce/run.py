@@ -22,6 +22,7 @@ from bitparity.reduce.layers import write_layers
 from bitparity.reduce.shrink import shrink
 from bitparity.reduce.symptom import Symptom, find_symptom, tokens_of
 from bitparity.report.words import headline
+from bitparity.tokenizer import Tokenizer
 
 Tell = Callable[[str], None]  # takes what is being done, a clause
 
@@ -90,11 +91,8 @@ def _shown_alone(symptom: Symptom, comparison: Comparison, result: ComparisonRes
     """The comparison of the prompt on which it shows alone, as the tokens that were run."""
     say("running the prompt alone")
     ids = [row.token for row in result.positions if row.prompt == symptom.prompt]
-    prompt = comparison.prompts[symptom.prompt]
-    if len(ids) < result.prompts[symptom.prompt].asked and prompt.tokens is not None:
-        ids = list(prompt.tokens)  # an engine failed before they were all compared
-    if not ids:
-        raise NotCompared("an engine failed before the first position; give the prompt as --tokens")
+    if len(ids) < result.prompts[symptom.prompt].asked:  # an engine failed before they were all compared
+        ids = _ids(comparison, symptom.prompt)
     for chunks in dict.fromkeys((comparison.chunking.name, "prefill", "decode")):
         alone = replace(
             comparison, prompts=[Prompt(tokens=tuple(ids))], steps=0, chunking=Chunking.parse(chunks)
@@ -105,6 +103,15 @@ def _shown_alone(symptom: Symptom, comparison: Comparison, result: ComparisonRes
         f"what diverged does not show again in a run of prompt {symptom.prompt} alone, "
         f"so nothing can be left out: {symptom.sentence}"
     )
+
+
+def _ids(comparison: Comparison, number: int) -> list[int]:
+    """The ids of a prompt that was not run to its end, by the tokenizer of the model's own vocabulary."""
+    prompt = comparison.prompts[number]
+    if prompt.tokens is not None:
+        return list(prompt.tokens)
+    tokenizer = comparison.tokenizer or Tokenizer.from_gguf(comparison.meant.metadata)
+    return tokenizer.encode(prompt.text or "", add_bos=True, parse_special=True)
 
 
 @dataclass

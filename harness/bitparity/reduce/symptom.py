@@ -18,6 +18,7 @@ from bitparity.errors import BitparityError, EngineFailed
 from bitparity.model.twin import in_formats_of
 from bitparity.noise.criterion import DEFAULT_LIMIT, FixedLimit
 from bitparity.noise.verdict import EXIT_CODES, Verdict, judge_position
+from bitparity.report.words import headline
 from bitparity.stages import StageFilter
 
 
@@ -87,7 +88,7 @@ class WrongStage:
         return () if self.layer < 0 else (self.layer,)
 
     def likely_prompts(self, tokens: Sequence[int]) -> list[tuple[int, ...]]:
-        return [(tokens[self.position],), tuple(tokens[: self.position + 1])]
+        return _up_to(self.position, tokens)
 
     def shows(self, comparison: Comparison) -> bool:
         try:
@@ -151,7 +152,7 @@ class FarLogits:
         return ("--limit", f"{self.limit:.3g}")
 
     def likely_prompts(self, tokens: Sequence[int]) -> list[tuple[int, ...]]:
-        return [(tokens[self.position],), tuple(tokens[: self.position + 1])]
+        return _up_to(self.position, tokens)
 
     def shows(self, comparison: Comparison) -> bool:
         criterion = FixedLimit(float(f"{self.limit:.3g}"))
@@ -208,13 +209,15 @@ def find_symptom(result: ComparisonResult, report: BlameReport | None) -> Sympto
         prompt = result.positions[-1].prompt if result.positions else 0
         return Failure(prompt, without_numbers(result.failure), result.failure)
     row = result.first_divergence
+    if row is None and result.verdict is Verdict.DIVERGED:  # its logits, though near, are those of a mistake
+        row = max(result.positions, key=lambda r: r.metrics.one_minus_cosine)
     if row is None:
         return None
     limit = result.limits.get("one_minus_cosine")
     measured = row.metrics.one_minus_cosine
     if limit is None or measured <= limit:
         limit = measured / 2 if measured > 0 else DEFAULT_LIMIT
-    return FarLogits(row.prompt, row.position, limit, row.judged.reason)
+    return FarLogits(row.prompt, row.position, limit, row.judged.reason or headline(result))
 
 
 def _wrong_stage(result: ComparisonResult, report: BlameReport) -> WrongStage:
@@ -229,6 +232,13 @@ def _wrong_stage(result: ComparisonResult, report: BlameReport) -> WrongStage:
         cause.local.position,
         side.sentence(),
     )
+
+
+def _up_to(position: int, tokens: Sequence[int]) -> list[tuple[int, ...]]:
+    """The token at a position, and all up to it; nothing where the tokens end before."""
+    if position >= len(tokens):
+        return []
+    return [(tokens[position],), tuple(tokens[: position + 1])]
 
 
 def tokens_of(comparison: Comparison) -> list[int]:
