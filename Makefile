@@ -1,6 +1,7 @@
 # make parity   set everything up in .venv/ and run the main job on the bundled model
 # make test     set everything up and run the linters and all tests
 # make lint     ruff, mypy and clang-format alone
+# make docs     the site, into build/site, with warnings as errors
 # make sanitize the native core and its bindings under AddressSanitizer with UBSan, and under ThreadSanitizer
 # make nightly  search deep for inputs that break formats, kernels and sessions (NIGHT=3600 seconds a group), and
 #               make sanitize
@@ -20,7 +21,7 @@ INSTALLED := pyproject.toml CMakeLists.txt harness/bitparity/tokenizer/pre_token
   $(wildcard harness/bitparity/architectures/*.py native/generate/*.py) \
   $(shell find native reference/bridge -type f ! -name '*.py*')
 
-.PHONY: parity test lint sanitize nightly clean always
+.PHONY: parity test lint docs sanitize nightly clean always
 .DELETE_ON_ERROR:
 
 parity: $(READY)
@@ -30,6 +31,10 @@ parity: $(READY)
 REQUIRED := --require-reference llama.cpp $(if $(BITNET_CPP_DIR),--require-reference bitnet.cpp)
 test: lint
 	@begin=$$(date +%s); $(BIN)/python -m pytest $(REQUIRED) --durations=10 && echo "tests passed in $$(($$(date +%s) - begin)) s"
+
+# NO_MKDOCS_2_WARNING keeps an advertisement of mkdocs-material out of the log.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 CPP := $(shell find examples harness native reference tests -name '*.[ch]' -o -name '*.[ch]pp')
 lint: $(READY)
@@ -70,7 +75,7 @@ $(SANITIZED): sanitize-%: $(READY)
 
 # Without build isolation the compiler sees the same paths each time, and only what changed is compiled.
 $(READY): $(VENV)/tools $(VENV)/modules $(INSTALLED)
-	$(PIP) install --no-build-isolation --editable '.[llama-cpp,sweep,report,lint]'
+	$(PIP) install --no-build-isolation --editable '.[llama-cpp,sweep,report,lint,docs]'
 	@touch $@
 
 $(VENV)/tools:
