@@ -1,4 +1,4 @@
-"""Checkpoints from their folder to a verdict: a reference runs the file that `convert` writes, native the folder.
+"""Checkpoints from folder to verdict: a reference runs the file that `convert` writes, native the folder.
 
 Both have the head as the checkpoint stores it, BF16, whose type decides how its input is rounded.
 """
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkpoint_files import Style, write_checkpoint
 
 from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.prompts import Prompt
@@ -23,6 +22,7 @@ from bitparity.noise.verdict import Verdict
 from bitparity.pytest_plugin import require_engine
 from bitparity.registry import get_engine
 from bitparity.settings import read_settings
+from checkpoint_files import Style, write_checkpoint
 
 _LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 _LLAMA3["original_max_position_embeddings"] = 64

@@ -88,6 +88,17 @@ def test_scale_one_float_away_is_found(model: Model) -> None:
     assert found.kind == "scale"
 
 
+def test_scale_rounded_to_bf16_is_named(model: Model) -> None:
+    """As of weights that transformers quantised while it computed in BF16."""
+    name = "blk.0.ffn_up.weight"
+    exact = _recoded(model, name, lambda c: c, float(np.float32(0.0123)))
+    rounded = _recoded(model, name, lambda c: c, 0.01232910156250)
+    (found,) = verify_weights(exact, rounded).differences
+    assert found.kind == "scale in BF16"
+    assert "that of the second file is the other rounded to BF16" in found.message
+    assert found.effect.startswith("its outputs are 1.00237 times")
+
+
 def test_inverted_scale_is_named(model: Model) -> None:
     name = "blk.0.ffn_up.weight"
     scale = float(np.float32(1) / model.tensors[name].data[-32:-28].view("<f4")[0])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bitparity.errors import BadInput
 from bitparity.formats import I2_S_LAYOUTS, get_format, is_ternary
+from bitparity.formats.bf16 import BF16
 from bitparity.formats.i2_s import I2_S
 from bitparity.model.rope_order import rope_pairs_to_halves
 from bitparity.model.row_reader import RowReader, row_ranges
@@ -22,6 +23,7 @@ from bitparity.model.types import HyperParameters
 
 ROUNDED = 2.0**-9  # relative: two scales and their ratio, each rounded to F16 or a little better
 _MOST_SHIFTED = 8  # rows
+_LEAST_OF_BF16 = 2.0**-14  # relative: what rounding to BF16 changes by less may have another cause
 Rows = NDArray[Any]  # codes or values of some rows
 _Rows = Callable[[int, int], Rows]
 _Read = Callable[[RowReader, int, int], Rows]
@@ -91,7 +93,16 @@ def reason_for_scales(
             f"their product {one * other:.4g} is the share of weights that are not zero, or its inverse: "
             "one file has the inverse of the mean magnitude for the magnitude itself"
         )
+    for which, exact, coarse in (("second", one, other), ("first", other, one)):
+        if _as_bf16(exact) == np.float32(coarse) and abs(coarse - exact) > abs(exact) * _LEAST_OF_BF16:
+            words = "is the other rounded to BF16, as transformers rounds weights when it computes in BF16"
+            return "scale in BF16", f"that of the {which} file {words}; their ratio is {other / one:.6g}"
     return "scale", f"their ratio is {other / one:.6g}" if one else None
+
+
+def _as_bf16(value: float) -> np.float32:
+    packed = BF16.pack(np.array([[value]], dtype=np.float32))
+    return np.float32(BF16.unpack(packed, 1, 1)[0, 0])
 
 
 def not_ternary(expected: RowReader, actual: RowReader) -> str | None:
