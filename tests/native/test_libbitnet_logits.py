@@ -29,6 +29,7 @@ from native.bitnet_library import (
     open_session,
 )
 from rewrite import rewrite
+from shards import split_into
 
 ENGINE_FUNCTIONS = "open n_vocab forward forward_last close version error about tokenize detokenize tap"
 ENGINE_H = {f"bitparity_{name}" for name in ENGINE_FUNCTIONS.split()}
@@ -124,6 +125,12 @@ def test_ternary_embedding_is_unpacked_and_multiplied_as_it_is(weight_format: st
     ]
     write_gguf(tmp_path / "packed.gguf", {key: file.raw_field(key) for key in file.metadata}, plans)
     same_as_front(tmp_path / "packed.gguf")
+
+
+def test_shard_of_a_model_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    first, *_ = split_into(bundled_model(), 2, tmp_path)
+    with pytest.raises(AssertionError, match="is shard 1 of 2, and libbitnet reads models in one file"):
+        load_model(first)
 
 
 def test_q2_0_in_blocks_of_128_is_refused_with_what_to_do(tmp_path: Path) -> None:
