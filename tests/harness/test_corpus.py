@@ -23,6 +23,7 @@ from bitparity.compare.prompts import Prompt
 from bitparity.corpus import measure
 from bitparity.corpus.estimate import Blocks, Estimate
 from bitparity.corpus.layers import LayerDifference, grows_most
+from bitparity.corpus.noise import sampled_windows
 from bitparity.corpus.result import CorpusResult
 from bitparity.corpus.rows import ROW, RowFile
 from bitparity.corpus.run import Corpus, compare_corpus
@@ -243,6 +244,40 @@ def test_crash_keeps_the_windows_before_it(run: Make, fake_engine: Make, setting
     assert "what was compared is kept: the same command goes on where it was" in corpus_remarks(result)
     mended: CorpusResult = run(fake_engine(), fake_engine("other"))
     assert mended.counts["compared"] == 49
+
+
+@pytest.mark.parametrize(
+    ("size", "verdict", "shifted"),
+    [(1.0, Verdict.NOISE, False), (2.5, Verdict.NOISE, True), (40.0, Verdict.DIVERGED, True)],
+)
+def test_positions_are_judged_by_the_noise_along_the_corpus(
+    run: Make, fake_engine: Make, size: float, verdict: Verdict, shifted: bool
+) -> None:
+    """Rounding moves this reference by 1e-3 a logit, and the candidate is `size` times as far from it."""
+    reference = fake_engine()
+    reference.perturbed = lambda seed: fake_engine("fake", moved(1e-3, seed))
+    candidate = fake_engine("other", moved(size * 1e-3, 7))
+    result: CorpusResult = run(reference, candidate, limit=None)
+    assert (result.verdict, result.exit_code) == (verdict, int(verdict is Verdict.DIVERGED))
+    assert result.noise_floor is not None
+    assert len(result.noise_floor["comparisons"][-1]["positions"]) == 16, "those of one window"
+    (line,) = (line for line in corpus_remarks(result) if line.startswith("rounding alone moves fake"))
+    assert ("noise makes no such shift" in line) == shifted
+
+
+def moved(size: float, seed: int) -> Callable[[int, Floats], Floats]:
+    def alter(position: int, row: Floats) -> Floats:
+        rng = np.random.default_rng([seed, position])
+        return row + rng.normal(0, size, row.size).astype(np.float32)
+
+    return alter
+
+
+@pytest.mark.parametrize(("windows", "sampled"), [(1, [0]), (16, [0]), (40, [0, 20, 39])])
+def test_noise_is_measured_at_a_sixteenth_of_the_windows(windows: int, sampled: list[int]) -> None:
+    plan = Plan(as_ids(range(9 + 4 * (windows - 1))), as_ids([]), 8, 4)
+    assert len(plan.starts) == windows
+    assert sampled_windows(plan) == sampled
 
 
 def test_engine_that_hides_logits_is_refused(run: Make, fake_engine: Make) -> None:

@@ -6,6 +6,7 @@ measure.py     both engines over the windows
 estimate.py    means, ratios and percentiles with standard errors, blocks of text as the unit
 figures.py     the table of figures
 layers.py      the layers in which the engines part
+noise.py       how far rounding alone moves the reference along the corpus
 verdict.py     each position judged, as `compare` judges it
 result.py      what was found, as data
 run.py         a run from beginning to end

@@ -25,6 +25,7 @@ from bitparity.compare.run import Progress, Run
 from bitparity.corpus.figures import figures_of
 from bitparity.corpus.layers import LayerDifference, layer_differences
 from bitparity.corpus.measure import measure_corpus
+from bitparity.corpus.noise import noise_along
 from bitparity.corpus.result import CorpusResult, CorpusText, WorstPosition
 from bitparity.corpus.rows import RowFile, Rows, metrics_of
 from bitparity.corpus.verdict import Judged, judge_rows
@@ -33,7 +34,15 @@ from bitparity.engine import Session
 from bitparity.errors import BadInput, BitparityError, CannotTokenize, EngineFailed, NotCompared
 from bitparity.guard import guard
 from bitparity.model.types import Model
-from bitparity.noise.criterion import Criterion, Exactness, FixedLimit, UnknownNoise
+from bitparity.noise.criterion import (
+    Criterion,
+    Exactness,
+    ExplainedDifference,
+    FixedLimit,
+    MeasuredNoise,
+    UnknownNoise,
+)
+from bitparity.noise.floor import NoiseFloor
 from bitparity.noise.verdict import exit_code, judge_run
 from bitparity.output import to_json
 from bitparity.provenance import Provenance
@@ -95,6 +104,7 @@ class CorpusRun:
     """Two open sessions and the rows of a corpus; `result` tells what was found so far.
 
     window_run  the run of the window with the worst position; None until it was made, or where all agree
+    noise       of the reference, in that window and along the corpus; None where it was not needed
     """
 
     def __init__(
@@ -116,6 +126,7 @@ class CorpusRun:
         self.unfinished: str | None = None
         self.window_run: Run | None = None
         self.layers: list[LayerDifference] = []
+        self.noise: NoiseFloor | None = None
 
     @property
     def rows(self) -> Rows:
@@ -157,14 +168,35 @@ class CorpusRun:
         run.judge_by_noise(lambda result: None, progress)
         try:
             self.layers = layer_differences(*sessions, run.tokens[0], comparison.chunking)
-        except EngineFailed as error:
-            run.ended_by(error, "layers were not compared")
+            if self.limit is None and not self._is_explained(run):
+                self.noise = self._noise_along(run)
+        except (BitparityError, OSError) as error:
+            run.ended_by(error, "layers and noise of the corpus were not measured")
+
+    def _is_explained(self, run: Run) -> bool:
+        """Whether what explains the window lets every position of the corpus pass."""
+        judged = judge_rows(self.rows, run.criterion, explains=True)
+        return run.explains and judged.first is None
+
+    def _noise_along(self, run: Run) -> NoiseFloor:
+        """The noise of the window, and of windows from the whole corpus."""
+        comparison = self.comparison
+        along = noise_along(
+            self.reference,
+            comparison.reference,
+            self.plan,
+            comparison.chunking,
+            settings=comparison.settings,
+            device_id=comparison.device_id,
+        )
+        known = () if run.noise is None else run.noise.comparisons
+        return NoiseFloor(comparison.reference.engine.name, (*known, along))
 
     def result(self) -> CorpusResult:
         """All that was found so far."""
         comparison, rows, run = self.comparison, self.rows, self.window_run
         criterion = self._criterion()
-        judged = judge_rows(rows, criterion, explains=run is not None and run.explains)
+        judged = judge_rows(rows, criterion, explains=isinstance(criterion, ExplainedDifference))
         failure = self.failure or (None if run is None else run.failure)
         unfinished = self.unfinished or (None if run is None else run.unfinished)
         verdict = judge_run(
@@ -193,7 +225,7 @@ class CorpusRun:
             first_divergence=None if judged.first is None else self._told(judged, judged.first),
             layers=tuple(self.layers),
             explanation=None if run is None or run.explanation is None else run.explanation.as_dict(),
-            noise_floor=None if run is None or run.noise is None else run.noise.as_dict(),
+            noise_floor=None if self.noise is None else self.noise.as_dict(),
             blame=None if run is None or run.blame is None else run.blame.as_dict(),
             failure=failure,
             unfinished=unfinished,
@@ -208,7 +240,7 @@ class CorpusRun:
             return FixedLimit(self.limit)
         if self.window_run is None:
             return Exactness() if Judged.agreement(self.rows).all() else UnknownNoise()
-        return self.window_run.criterion
+        return self.window_run.criterion if self.noise is None else MeasuredNoise(self.noise)
 
     def _worst(self) -> list[int]:
         """Rows with the largest KL, the worst first; what is not finite is worse than all."""

@@ -17,8 +17,9 @@ from bitparity.corpus.result import CorpusResult, WorstPosition
 from bitparity.noise.verdict import Verdict
 from bitparity.report.console import labelled, plain_table, standard_output
 from bitparity.report.terminal import STYLES
-from bitparity.report.words import describe_fingerprint, plural
+from bitparity.report.words import SHIFT, describe_fingerprint, plural
 
+MANY_ERRORS = 3.0  # standard errors by which a mean must exceed what noise explains
 FEW_BLOCKS = 8  # of which a standard error is itself too uncertain to say much
 
 
@@ -80,6 +81,8 @@ def corpus_remarks(result: CorpusResult) -> list[str]:
         said.append(f"the errors are of {blocks} only: take a longer corpus, or a smaller window")
     if result.layers:
         said.append(layers_line(result.layers, result.worst[0].window))
+    if shift := noise_line(result):
+        said.append(shift)
     if result.counts.get("near_ties"):
         said.append(f"{plural(result.counts['near_ties'], 'near tie')} of the best token, not counted")
     if result.explanation is not None and result.verdict is not Verdict.EXPLAINED:
@@ -89,6 +92,21 @@ def corpus_remarks(result: CorpusResult) -> list[str]:
     if result.failure is not None or result.counts["compared"] < result.counts["asked"]:
         said.append("what was compared is kept: the same command goes on where it was")
     return said
+
+
+def noise_line(result: CorpusResult) -> str | None:
+    """How the mean KL compares with that of the reference's own noise, which no single position shows."""
+    if result.noise_floor is None:
+        return None
+    along = result.noise_floor["comparisons"][-1]["positions"]
+    own = sum(levels["kl"] or 0.0 for levels in along) / len(along)
+    kl = result.figures["kl_mean"]
+    engine = result.reference["engine"]
+    told = f"rounding alone moves {engine} by a mean KL of {own:.1e} at {len(along):,} positions"
+    if not kl.value - MANY_ERRORS * kl.error > SHIFT**2 * own:
+        return told
+    found = f"far less than {kl.value:.1e}: noise makes no such shift"
+    return f"{told}, {found}, look for a small mistake everywhere with --blame"
 
 
 def layers_line(layers: Sequence[LayerDifference], window: int) -> str:
