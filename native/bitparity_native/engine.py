@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from bitparity.architectures import ARCHITECTURES
 from bitparity.architectures.graph import Architecture
 from bitparity.architectures.llama import LLAMA
 from bitparity.engine import Availability, Fingerprint, Floats, ModelInfo, Role, Sink, StageValue
+from bitparity.engines.loaded import digests
 from bitparity.errors import BadInput, EngineUnavailable
 from bitparity.formats import ROWS
 from bitparity.model import open_model
@@ -312,6 +313,12 @@ def _kernel_sets() -> list[str]:
     return [name for name, _, runs_here in _core.kernels.kernel_sets() if runs_here]
 
 
+@cache
+def _core_digest() -> str:
+    """What tells one build of the core from another."""
+    return digests([Path(str(_core.__file__))])
+
+
 def _describe(model: Model, core: _core.Session, arithmetic: Arithmetic, threads: int) -> ModelInfo:
     fingerprint = Fingerprint(
         engine=NativeEngine.name,
@@ -321,6 +328,6 @@ def _describe(model: Model, core: _core.Session, arithmetic: Arithmetic, threads
         kernels=core.kernels,
         threads=threads,
         kv_type="f16",
-        details={"arithmetic": arithmetic.name},
+        details={"arithmetic": arithmetic.name, "libraries": _core_digest()},
     )
     return ModelInfo.of(model, core.context, fingerprint)

@@ -75,6 +75,7 @@ def test_equal_engines_agree(fake_engine: Make, model: Model) -> None:
     assert (result.verdict, result.exit_code) == (Verdict.AGREE, 0)
     assert result.counts()["compared"] == result.asked == 5
     assert result.first_divergence is None
+    assert {"date", "host", "cpu", "version", "commit"} <= set(result.made)
 
 
 def test_planted_difference_is_diverged_at_its_position(fake_engine: Make, model: Model) -> None:

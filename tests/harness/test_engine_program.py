@@ -50,6 +50,8 @@ def test_program_is_an_engine_like_any_other(
     candidate = json.loads(result.read_text())["candidate"]
     assert (candidate["engine"], candidate["version"]) == ("played-back", "5")
     assert candidate["details"]["command"].endswith("replay_program.py --about")
+    digests = candidate["details"]["libraries"]
+    assert re.fullmatch(r"python\S* [0-9a-f]{16}, replay_program.py [0-9a-f]{16}", digests)
 
 
 def test_program_gives_the_rows_of_their_positions(session: Session, model: Path) -> None:

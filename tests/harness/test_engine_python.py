@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def test_class_with_open_alone_is_an_engine_like_any_other(
     name = announce_replay(monkeypatch)
     words = ["--reference", "oracle", "--candidate", name, "--tokens", TOKENS_TYPED]
     assert bitparity(monkeypatch, "compare", model, *words) == 0
-    assert "replay-class and oracle agree at all 24 positions" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "replay-class and oracle agree at all 24 positions" in said
+    assert re.search(r"libraries replay\.py [0-9a-f]{16}", said), "the file of the class"
     assert "replay" not in sys.modules  # nor is it imported here
     assert bitparity(monkeypatch, "doctor") in (0, 4)
     assert f"{name} found replay:Replay" in " ".join(capsys.readouterr().out.split())

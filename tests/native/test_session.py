@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import shutil
 from dataclasses import replace
@@ -173,7 +174,8 @@ def test_info_describes_the_model_and_the_engine(model_of: ModelOf) -> None:
     assert not info.tied_head
     fingerprint = info.fingerprint
     assert (fingerprint.engine, fingerprint.threads, fingerprint.kv_type) == ("native", 2, "f16")
-    assert fingerprint.details == {"arithmetic": "bitnet.cpp/avx2/clang"}
+    assert fingerprint.details["arithmetic"] == "bitnet.cpp/avx2/clang"
+    assert re.fullmatch(r"_core\S*\.so [0-9a-f]{16}", fingerprint.details["libraries"])
 
 
 @pytest.mark.parametrize(

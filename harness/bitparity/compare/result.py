@@ -73,6 +73,7 @@ class ComparisonResult:
     findings               of the checks of the model files, as dicts (model/checks/finding.py)
     resolution             what the run could not have seen (fit/resolution.py); None where all that passes
                            agrees, or the oracle was not asked
+    made                   where, when and by which bitparity, as a dict (provenance.py)
     pieces                 the text of every token id that the result names, by the id in decimal digits;
                            empty where the vocabulary is not known
     """
@@ -100,6 +101,7 @@ class ComparisonResult:
     compared: str = ""
     resolution: Mapping[str, Any] | None = None
     pieces: Mapping[str, str] = field(default_factory=dict)
+    made: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def asked(self) -> int:
@@ -189,6 +191,7 @@ class ComparisonResult:
             "compared_part": self.compared,
             "findings": [dict(finding) for finding in self.findings],
             "pieces": dict(self.pieces),
+            "made": dict(self.made),
         }
         plain: dict[str, Any] = without_nan(data)
         return plain
@@ -263,6 +266,7 @@ def _from_dict(data: dict[str, Any]) -> ComparisonResult:
         compared=data.get("compared_part", ""),
         pieces=dict(data.get("pieces", {})),
         resolution=data.get("resolution"),
+        made=dict(data.get("made", {})),
         **same,
     )
 

@@ -49,6 +49,7 @@ from bitparity.oracle.arithmetic import arithmetic_of
 from bitparity.probe.sheet import words_of
 from bitparity.probe.surgery import operate
 from bitparity.probe.surgery import why_not as why_not_operate
+from bitparity.provenance import Provenance
 from bitparity.runs import file_digest, tracing
 from bitparity.streaming import Decoder
 from bitparity.tokenizer import Tokenizer
@@ -372,6 +373,7 @@ class Run:
             command=comparison.command,
             findings=tuple(finding.as_dict() for finding in comparison.findings),
             compared=self._compared(),
+            made=Provenance.now().as_dict(),
             pieces={} if self._decoder is None else pieces_of(self._ids(), self._decoder),
         )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -15,6 +17,7 @@ import numpy as np
 
 from bitparity.engine import Availability, Fingerprint, Floats, Role
 from bitparity.engines.forward import ForwardSession
+from bitparity.engines.loaded import digests
 from bitparity.engines.model_facts import model_facts
 from bitparity.engines.pipes import Pipes
 from bitparity.errors import BadInput, EngineFailed
@@ -77,9 +80,8 @@ class ProgramEngine:
     def open(
         self, model: Path, *, context: int, threads: int, device_id: int | None = None
     ) -> ProgramSession:
-        fingerprint = Fingerprint(
-            self.name, "", "", "", "", threads, "", {"command": shlex.join(self._command)}
-        )
+        details = {"command": shlex.join(self._command), "libraries": _digests(self._command)}
+        fingerprint = Fingerprint(self.name, "", "", "", "", threads, "", details)
         info = model_facts(model, self._model, context, fingerprint)
         program = Program(self.name, self._command, self._time_limit)
         request = {"open": str(model), "context": context, "threads": threads, "device": device_id}
@@ -256,3 +258,10 @@ class _PipedProcess(EngineProcess):
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self.pipes = Pipes(self._process.stdin, self._process.stdout, self.end)
+
+
+def _digests(command: Sequence[str]) -> str:
+    """Of the program and of the files that its words name, which tell one build from another."""
+    program = shutil.which(command[0])
+    named = [*([] if program is None else [program]), *command[1:]]
+    return digests({Path(word) for word in named if os.path.isfile(word)})

@@ -6,6 +6,7 @@ it when it ends.
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -25,6 +26,7 @@ from bitparity.engine import (
     role_of,
 )
 from bitparity.engines.forward import ForwardSession
+from bitparity.engines.loaded import digests
 from bitparity.engines.model_facts import model_facts
 from bitparity.errors import BitparityError, EngineUnavailable
 from bitparity.model.types import Model
@@ -175,10 +177,13 @@ def _open(
     announced: Announced, model: Path, options: dict[str, Any], info: ModelInfo, stage_map: StageMap
 ) -> Session:
     """Open a session; called in the worker.  The info is for one that says nothing of its model."""
-    session = announced.make().open(model, **options)
+    engine = announced.make()
+    session = engine.open(model, **options)
     if hasattr(session, "prefill"):
         return cast(Session, _Named(session, announced.name))
-    return ForwardSession(session, info, stage_map)
+    details = {"libraries": digests([Path(inspect.getfile(type(engine)))])}
+    fingerprint = replace(info.fingerprint, details=details)
+    return ForwardSession(session, replace(info, fingerprint=fingerprint), stage_map)
 
 
 class _Named:
