@@ -109,5 +109,12 @@ def test_commands_of_a_page_end_as_it_says(
         assert run(command, folder, monkeypatch) == command.exit_code, f"{page.name}: {command.line}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_command_stands_where_it_is_not_found(page: Path) -> None:
+    """A command in a block of another kind would not be run."""
+    indented = [line for line in page.read_text(encoding="utf-8").splitlines() if re.match(r" {4,}\$ ", line)]
+    assert indented == []
+
+
 def test_readme_and_tutorial_have_commands() -> None:
     assert {"README.md", "tutorial.md", "a-divergence.md"} <= {page.name for page in pages_with_commands()}
