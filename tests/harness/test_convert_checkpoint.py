@@ -208,6 +208,17 @@ def test_unknown_key_of_config_is_refused_unless_forced(sources: dict[str, Path]
     assert verify_weights(open_model(folder), open_model(tmp_path / "model.gguf")).is_same
 
 
+def test_file_of_the_checkpoint_is_not_overwritten(sources: dict[str, Path], tmp_path: Path) -> None:
+    folder = write_checkpoint(tmp_path / "checkpoint", sources["llama"])
+    weights = folder / "model.safetensors"
+    before = weights.read_bytes()
+    with pytest.raises(BadInput, match="would overwrite"):
+        convert_checkpoint(folder, weights, "I2_S")
+    with pytest.raises(BadInput, match=r"checkpoint: no weight format is named 'I3'"):
+        convert_checkpoint(folder, tmp_path / "model.gguf", "I3")
+    assert weights.read_bytes() == before
+
+
 def test_dense_weights_are_kept_or_refused(sources: dict[str, Path], tmp_path: Path) -> None:
     folder, target = (
         write_checkpoint(tmp_path / "checkpoint", sources["llama"], "dense"),

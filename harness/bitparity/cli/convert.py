@@ -10,7 +10,6 @@ from bitparity.cli.kernel_config import kernel_config_option
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.quantize import report_written
-from bitparity.errors import BadInput
 from bitparity.formats import DENSE, WRITTEN
 from bitparity.formats.table_lookup import Tilings
 from bitparity.model import open_model
@@ -48,18 +47,15 @@ def command(
     the result, and `quantize` converts it to other formats.
     """
     with progress_bar(f"converting to {weight_format}") as progress:
-        try:
-            done = convert_checkpoint(
-                checkpoint,
-                target,
-                weight_format,
-                head_format=head_format,
-                tilings=tilings,
-                force=force,
-                progress=progress,
-            )
-        except BadInput as error:
-            raise type(error)(f"{checkpoint.name}: {error}") from error
+        done = convert_checkpoint(
+            checkpoint,
+            target,
+            weight_format,
+            head_format=head_format,
+            tilings=tilings,
+            force=force,
+            progress=progress,
+        )
     for note in done.notes:
         click.echo(note)
     report_written(target, open_model(target, tilings=tilings).format_counts(), json_file)

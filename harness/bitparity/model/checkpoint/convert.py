@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from bitparity.errors import BadInput
+from bitparity.files import refuse_to_overwrite
 from bitparity.formats import DENSE, FLOATS, ROWS, get_format, is_ternary, with_tilings
 from bitparity.formats.base import Bytes, WeightFormat
 from bitparity.formats.blocks import FloatFormat
@@ -30,6 +31,7 @@ from bitparity.formats.table_lookup import Tilings
 from bitparity.model.checkpoint import checkpoint_vocabulary, open_checkpoint
 from bitparity.model.checkpoint.config import FILE, read_config
 from bitparity.model.convert import repacked
+from bitparity.model.gguf_shards import files_of
 from bitparity.model.row_reader import RowReader
 from bitparity.model.tensor_types import require_storable
 from bitparity.model.types import Model, Tensor
@@ -63,9 +65,26 @@ def convert_checkpoint(
     tilings      of the kernels that TL1 and TL2 are packed for; bitnet.cpp's presets when None
     force        go on in spite of keys of config.json that are not known
 
-    One tensor at a time is in memory.  Raises BadInput for what is not understood, and for a weight that the
-    format cannot hold, with its tensor, row and column.
+    One tensor at a time is in memory.  Raises BadInput, in a sentence that begins with the folder's name, for
+    what is not understood, for a weight that the format cannot hold, with its tensor, row and column, and for
+    a target that is a file of the checkpoint.
     """
+    refuse_to_overwrite(target, files_of(folder))
+    try:
+        return _convert(folder, target, weight_format, head_format, tilings, force, progress)
+    except BadInput as error:
+        raise type(error)(f"{folder.name}: {error}") from error
+
+
+def _convert(
+    folder: Path,
+    target: Path,
+    weight_format: str,
+    head_format: str | None,
+    tilings: Tilings | None,
+    force: bool,
+    progress: Progress | None,
+) -> Conversion:
     new_format = with_tilings(weight_format, tilings)
     require_storable(weight_format)
     if head_format not in (None, *DENSE):
