@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from bitparity.architectures.graph import GraphStage
+from bitparity.model.rope_order import rope_halves_to_pairs, rope_pairs_to_halves
 from bitparity.oracle import ops
 from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.mistakes.row import Row, arithmetic, instead
@@ -163,6 +164,13 @@ def _transposed_embedding(d: Definition, stage: GraphStage, place: Place, x: Dou
     return np.asarray(x @ _misread(table, (d.hyper.n_embd, d.hyper.n_vocab)).T)
 
 
+def _in_the_other_order(d: Definition, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
+    """What a converter makes that leaves out the permutation of Q and K, or makes one too many."""
+    rows = d.project(stage, place, x).T
+    move = rope_pairs_to_halves if d.hyper.rope_pairs == "norm" else rope_halves_to_pairs
+    return np.asarray(move(rows, len(rows) // d.hyper.head_dim).T)
+
+
 def _has_the_shape_of(name: str) -> Callable[[Definition, GraphStage], bool]:
     def applies(d: Definition, stage: GraphStage) -> bool:
         if stage.name == name or stage.weight == "head" or name not in d.stages:
@@ -311,6 +319,14 @@ def _codes() -> Iterator[Row]:
     yield _ternary("reads the columns in reverse order", _with_codes(lambda c: c[:, ::-1].copy()))
     yield _ternary("reads the rows in reverse order", _with_codes(lambda c: c[::-1].copy()))
     yield _ternary("reads each row one row further on", _with_codes(lambda c: np.roll(c, -1, axis=0)))
+    yield _ternary("reads each row one row further back", _with_codes(lambda c: np.roll(c, 1, axis=0)))
+    yield Row(
+        "projection",
+        "has the rows of a head in the order of RoPE pairs {other_pairs} where {pairs} is defined",
+        instead("projection", _in_the_other_order),
+        lambda d, stage: stage.name in ("q_proj", "k_proj"),
+        "q_proj",
+    )
     yield Row(
         "projection",
         "multiplies with the transposed matrix",
