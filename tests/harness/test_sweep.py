@@ -207,3 +207,19 @@ def _interrupt_after(count: int, seen: list[Record]) -> Callable[[Record], None]
             raise KeyboardInterrupt
 
     return tell
+
+
+def test_cell_of_a_corpus_has_its_figures(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BITPARITY_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "ids.tokens").write_text("5,6,7,8,9,10,11,12,13,14,15,16")
+    matrix = matrix_of(model, tmp_path, more='docs = { corpus = "ids.tokens", window = 8, stride = 4 }\n')
+    cell = next(cell for cell in matrix.cells if cell.prompt.name == "docs")
+    assert tmp_path / "ids.tokens" in cell.files()
+    record = run_cell(cell, "r")
+    assert (record.outcome, record.exit_code, record.compared) == ("agree", 0, 12), record.sentence
+    assert (record.mean_kl, record.mean_kl_error, record.perplexity_ratio) == (0.0, 0.0, 1.0)
+    assert record.perplexity_expected == record.perplexity_actual
+    assert "--corpus" in record.command
+    assert "--window 8 --stride 4" in record.command

@@ -26,8 +26,8 @@ def test_example_of_the_documentation_is_a_matrix(tmp_path: Path) -> None:
     (tmp_path / "libengine.so").touch()
     example = "\n".join(line for line in str(documented.__doc__).splitlines() if line.startswith("    "))
     cells = cells_of(tmp_path, textwrap.dedent(example))
-    # 2 models, 2 threads, 2 chunkings, 3 prompts; `mine` in one format, two builds of `native` in both
-    assert len(cells) == 2 * 2 * 2 * 3 * (1 + 2 * 2)
+    # 2 models, 2 threads, 2 chunkings, 4 prompts; `mine` in one format, two builds of `native` in both
+    assert len(cells) == 2 * 2 * 2 * 4 * (1 + 2 * 2)
     assert {(cell.candidate.name, cell.build, cell.candidate.kernels) for cell in cells} == {
         ("mine", "", None),
         ("native", "portable", "portable"),

@@ -13,7 +13,7 @@ import click
 
 from bitparity.blame.engines import BlameReport
 from bitparity.choose import choose_model, choose_models, choose_prompts, choose_tokenizer
-from bitparity.cli.corpus import corpus_options, read_corpus, refuse_with_corpus, run_corpus
+from bitparity.cli.corpus import corpus_options, refuse_with_corpus, run_corpus
 from bitparity.cli.engine import arithmetic_option, kernels_option, stage_map_option, time_limit_option
 from bitparity.cli.model_file import check_file, force_option, open_chosen
 from bitparity.cli.output import OutputFile
@@ -28,6 +28,7 @@ from bitparity.compare.result import ComparisonResult
 from bitparity.compare.run import compare_engines
 from bitparity.compare.several import SeveralResult, compare_several
 from bitparity.corpus.result import CorpusResult
+from bitparity.corpus.text import read_corpus
 from bitparity.engine import Engine
 from bitparity.engines.ways import open_engine
 from bitparity.errors import BadInput

@@ -10,14 +10,12 @@ import click
 from bitparity.blame.engines import BlameReport
 from bitparity.cli.progress import progress_bar
 from bitparity.compare.comparison import Comparison
-from bitparity.compare.prompts import Prompt, parse_tokens, text_prompt
 from bitparity.corpus.result import CorpusResult
 from bitparity.corpus.run import Corpus, compare_corpus
+from bitparity.corpus.text import DEFAULT_WINDOW
 from bitparity.errors import BadInput
 from bitparity.report.blame import print_blame
 from bitparity.report.corpus import print_corpus
-
-DEFAULT_WINDOW = 512
 
 
 def corpus_options(command: Callable[..., object]) -> Callable[..., object]:
@@ -59,8 +57,7 @@ def run_corpus(
     json_file: Path | None,
 ) -> CorpusResult:
     """Compare on the prompt that `read_corpus` made of the file, write what was asked for and print."""
-    window = window or min(DEFAULT_WINDOW, comparison.meant.hyper.context_length)
-    corpus = Corpus(path.name, comparison.prompts[0], window, stride or window // 2)
+    corpus = Corpus.cut(path, comparison, window, stride)
     reports: list[BlameReport] = []
 
     def write(result: CorpusResult) -> None:
@@ -81,15 +78,3 @@ def run_corpus(
         print_blame(report)
     print_corpus(result)
     return result
-
-
-def read_corpus(path: Path) -> Prompt:
-    """Token ids if the file's name ends in .tokens, else text; raises BadInput for one that is neither."""
-    if path.suffix == ".tokens":
-        return parse_tokens(str(path))
-    try:
-        return text_prompt(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInput(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read as text: {error}") from error

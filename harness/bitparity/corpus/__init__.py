@@ -1,5 +1,6 @@
 """Compare two engines on a text of any length, and say by how much they differ, each figure with its error.
 
+text.py        a corpus in a file
 windows.py     a corpus -> windows, of which every target is scored once
 rows.py        what is kept of a position: a row in a file that an interrupted run goes on with
 measure.py     both engines over the windows

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from blake3 import blake3
@@ -28,6 +29,7 @@ from bitparity.corpus.measure import measure_corpus
 from bitparity.corpus.noise import noise_along
 from bitparity.corpus.result import CorpusResult, CorpusText, WorstPosition
 from bitparity.corpus.rows import RowFile, Rows, metrics_of
+from bitparity.corpus.text import DEFAULT_WINDOW
 from bitparity.corpus.verdict import Judged, judge_rows
 from bitparity.corpus.windows import Ids, Plan, as_ids
 from bitparity.engine import Session
@@ -64,6 +66,12 @@ class Corpus:
     prompt: Prompt
     window: int
     stride: int
+
+    @classmethod
+    def cut(cls, path: Path, comparison: Comparison, window: int | None, stride: int | None) -> Corpus:
+        """The prompt that was read from a file, in windows of DEFAULT_WINDOW and half of it, if not said."""
+        window = window or min(DEFAULT_WINDOW, comparison.meant.hyper.context_length)
+        return cls(path.name, comparison.prompts[0], window, stride or window // 2)
 
 
 def compare_corpus(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,12 +12,24 @@ import numpy as np
 
 from bitparity.compare.metrics import PositionMetrics
 from bitparity.compare.result import ComparisonResult
+from bitparity.corpus.result import CorpusResult
 from bitparity.output import to_json
 from bitparity.provenance import Provenance
 from bitparity.records.columns import Record
+from bitparity.report.corpus import corpus_headline
 from bitparity.report.words import headline
 
 _COUNTS = ("asked", "compared", "agree", "explained", "noise", "diverged")
+# Columns that a corpus fills, and the figures of it (corpus/figures.py).
+_FIGURES = {
+    "mean_kl": "kl_mean",
+    "max_kl": "kl_maximum",
+    "same_best": "same_best",
+    "perplexity_expected": "perplexity_expected",
+    "perplexity_actual": "perplexity_actual",
+    "perplexity_ratio": "perplexity_ratio",
+}
+_ERRORS = {"mean_kl_error": "kl_mean", "perplexity_ratio_error": "perplexity_ratio"}
 _DIGESTS = ("libraries", "files", "blake3")  # details of a fingerprint that tell one build from another
 
 
@@ -46,6 +59,39 @@ def with_result(record: Record, result: ComparisonResult) -> Record:
         result=to_json(result.as_dict()),
         **found,
     )
+
+
+def with_corpus(record: Record, result: CorpusResult) -> Record:
+    """The same for a comparison on a corpus."""
+    first, figures = result.first_divergence, result.figures
+    found: dict[str, Any] = {
+        **{name: result.counts[name] for name in _COUNTS},
+        **{column: figures[name].value for column, name in _FIGURES.items() if figures},
+        **{column: _known(figures[name].error) for column, name in _ERRORS.items() if figures},
+        **_first_guilty(result.blame),
+        **fingerprint_columns("reference", result.reference),
+        **fingerprint_columns("candidate", result.candidate),
+    }
+    return replace(
+        record,
+        outcome=result.verdict.value,
+        exit_code=result.exit_code,
+        required=result.required.value,
+        sentence=corpus_headline(result),
+        first_position=None if first is None else first.position,
+        model_path=result.model.path,
+        model_blake3=result.model.blake3,
+        candidate_model_path=result.candidate_model.path,
+        candidate_model_blake3=result.candidate_model.blake3,
+        command=result.command,
+        result=to_json(result.as_dict()),
+        **found,
+    )
+
+
+def _known(error: float) -> float | None:
+    """A standard error, or None where it is not known: of a single block."""
+    return None if math.isnan(error) else error
 
 
 def with_provenance(record: Record, provenance: Provenance) -> Record:

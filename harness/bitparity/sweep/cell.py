@@ -38,12 +38,15 @@ class EngineChoice:
 
 @dataclass(frozen=True)
 class PromptChoice:
-    """A prompt by name: one of text, token ids, or a file of prompts."""
+    """A prompt by name: a text, token ids, a file of prompts, or a corpus with --window and --stride."""
 
     name: str
     text: str | None = None
     tokens: tuple[int, ...] | None = None
     file: str | None = None
+    corpus: str | None = None
+    window: int | None = None
+    stride: int | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,9 @@ class Cell:
             "--prompt": prompt.text,
             "--prompts": prompt.file,
             "--tokens": tokens,
+            "--corpus": prompt.corpus,
+            "--window": prompt.window,
+            "--stride": prompt.stride,
             "--steps": limits.steps,
             "--require": limits.require,
             "--time-limit": f"{limits.time_limit:g}",
@@ -144,7 +150,7 @@ class Cell:
 
     def files(self) -> list[Path]:
         """Files that decide what the cell computes, as far as the matrix names them."""
-        named = [self.path, self.prompt.file]
+        named = [self.path, self.prompt.file, self.prompt.corpus]
         for side in (self.reference, self.candidate):
             named += [side.model, side.stage_map, side.engine, *_words(side.engine)]
             named += [*side.environment.values()]

@@ -19,6 +19,7 @@
     lists = "A list is a sequence of objects"
     ids = [1, 2, 3]
     many = { file = "prompts.txt" }
+    docs = { corpus = "text.txt", window = 512, stride = 256 }   # as --corpus; two numbers may be left out
 
     [limits]                                # each may be left out; these are the defaults
     require = "noise"                       # or "agree", "explained"
@@ -200,7 +201,16 @@ class _Reader:
             return PromptChoice(name, tokens=tuple(value))
         if isinstance(value, dict) and set(value) == {"file"} and isinstance(value["file"], str):
             return PromptChoice(name, file=self._located(value["file"]))
+        if isinstance(value, dict) and isinstance(value.get("corpus"), str):
+            return self._corpus(name, value)
         raise self._wrong(f"prompts.{name}", 'write a text, a list of token ids, or { file = "prompts.txt" }')
+
+    def _corpus(self, name: str, value: Mapping[str, Any]) -> PromptChoice:
+        self._only(value, {"corpus", "window", "stride"}, f"prompts.{name}: ")
+        cut = {key: value[key] for key in ("window", "stride") if key in value}
+        if not all(type(size) is int and size > 0 for size in cut.values()):
+            raise self._wrong(f"prompts.{name}", "window and stride are whole numbers from 1")
+        return PromptChoice(name, corpus=self._located(value["corpus"]), **cut)
 
     def _limits(self) -> Limits:
         said = self._table("limits")

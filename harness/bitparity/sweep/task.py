@@ -19,6 +19,8 @@ from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.prompts import Prompt, read_prompts
 from bitparity.compare.run import compare_engines
+from bitparity.corpus.run import Corpus, compare_corpus
+from bitparity.corpus.text import read_corpus
 from bitparity.engine import Engine
 from bitparity.engines.ways import open_engine
 from bitparity.errors import BitparityError, EngineFailed, NotCompared, TokenMismatch
@@ -31,7 +33,7 @@ from bitparity.model.types import Model
 from bitparity.noise.verdict import Verdict
 from bitparity.provenance import Provenance
 from bitparity.records.columns import OUTCOMES, Record
-from bitparity.records.of_result import with_provenance, with_result
+from bitparity.records.of_result import with_corpus, with_provenance, with_result
 from bitparity.settings import add_to_environment, read_settings
 from bitparity.sweep.cell import Cell, EngineChoice
 from bitparity.worker.worker import Worker
@@ -160,7 +162,11 @@ def compared(cell: Cell, record: Record) -> Record:
         command=cell.command(str(model.path)),
         findings=[finding for finding in findings if finding.severity is not Severity.NOTE],
     )
-    return with_result(record, compare_engines(comparison, blame=cell.limits.blame))
+    blame = cell.limits.blame
+    if cell.prompt.corpus is None:
+        return with_result(record, compare_engines(comparison, blame=blame))
+    corpus = Corpus.cut(Path(cell.prompt.corpus), comparison, cell.prompt.window, cell.prompt.stride)
+    return with_corpus(record, compare_corpus(comparison, corpus, blame=blame))
 
 
 def model_of(cell: Cell, engines: list[Engine]) -> Path:
@@ -190,6 +196,8 @@ def _side(engine: Engine, side: EngineChoice, model: Model) -> Side:
 
 def _prompts(cell: Cell) -> list[Prompt]:
     prompt: Any = cell.prompt
+    if prompt.corpus is not None:
+        return [read_corpus(Path(prompt.corpus))]
     if prompt.file is not None:
         return read_prompts(Path(prompt.file))
     if prompt.tokens is not None:
