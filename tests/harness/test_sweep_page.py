@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,9 @@ import pytest
 pytest.importorskip("pyarrow", reason="records need pyarrow")
 pytest.importorskip("duckdb", reason="reading records needs duckdb")
 
-from bitparity.records.history import History, read_history
+from bitparity.records.history import Change, History, read_history
 from bitparity.records.store import write_record
-from bitparity.report.sweep_page import hue_of, write_sweep_page
+from bitparity.report.sweep_page import Shown, hue_of, render_sweep, write_sweep_page
 from harness.browser import chromium, opened, overflow
 from harness.sample_records import RUNS, sample_records
 from harness.test_report import result_of
@@ -88,6 +89,14 @@ def test_link_of_a_verdict_opens_the_page_of_its_run(browser: Any, page_file: Pa
     assert "sweep-runs" in page.url
     assert page.locator("#positions tbody tr").count() == 2
     page.close()
+
+
+def test_cell_that_only_earlier_runs_have_is_shown_as_missing(history: History, tmp_path: Path) -> None:
+    lost = replace(history.cells[0], change=Change.MISSING)
+    page = render_sweep(history, [Shown(lost, "missing", None)])
+    assert re.search(
+        r'<td class="place suspect"[^>]*><i class="square suspect"></i> <a[^>]*>missing</a>', page
+    )
 
 
 @pytest.mark.parametrize("width", [1000, 400])

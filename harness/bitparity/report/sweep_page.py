@@ -12,7 +12,7 @@ from pathlib import Path
 from bitparity.compare.result import parse_result
 from bitparity.output import make_folder, write_text
 from bitparity.records.columns import AXES
-from bitparity.records.history import CellHistory, History
+from bitparity.records.history import CellHistory, Change, History
 from bitparity.records.store import open_records, select_records
 from bitparity.report.history import groups_of, title_of, verdict_of
 from bitparity.report.html import render, write_page
@@ -39,8 +39,13 @@ class Shown:
     page: str | None
 
     @property
+    def outcome(self) -> str:
+        """How it ended in the run; "missing" where only earlier runs have it."""
+        return "missing" if self.history.change is Change.MISSING else self.history.last.outcome
+
+    @property
     def hue(self) -> str:
-        return hue_of(self.history.last.outcome)
+        return hue_of(self.outcome)
 
 
 @dataclass(frozen=True)
