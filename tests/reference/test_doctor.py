@@ -48,6 +48,13 @@ def test_doctor_reference_that_compare_would_take_but_is_missing_is_said(
     assert "would take bitnet.cpp as its reference, which is missing" in result.output
 
 
+@pytest.fixture
+def no_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the optional extra is not installed."""
+    monkeypatch.setattr("bitparity_reference.transformers.engine._version", lambda package: None)
+
+
+@pytest.mark.usefixtures("no_transformers")
 def test_doctor_without_any_reference_is_exit_4(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("BITNET_CPP_DIR", raising=False)
 
@@ -59,9 +66,11 @@ def test_doctor_without_any_reference_is_exit_4(monkeypatch: pytest.MonkeyPatch,
     assert isinstance(result.exception, NotCompared)
     assert result.exception.exit_code == 4
     assert "-> type: pip install llama-cpp-python" in result.output
+    assert "torch and transformers are not installed" in result.output
     assert json.loads((tmp_path / "doctor.json").read_text())["exit_code"] == 4
 
 
+@pytest.mark.usefixtures("no_transformers")
 def test_doctor_without_a_compiler_counts_a_reference_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     def find_compiler() -> str:
         raise EngineUnavailable("no C++ compiler is on the PATH; install one")
