@@ -170,6 +170,22 @@ def test_task_that_loses_every_worker_is_told_as_lost(cluster: Any) -> None:
     assert ended["good"] == "good"
 
 
+def test_cell_that_loses_its_workers_is_recorded_so(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "bitparity.sweep.run.run_tasks",
+        lambda client, run, cells: ((c, Lost("2 workers died")) for c in cells),
+    )
+    sweep = begin_or_go_on(matrix_of(model, tmp_path), tmp_path / "records")
+    seen: list[Record] = []
+    run_sweep(sweep, None, seen.append)
+    (record,) = seen
+    assert (record.outcome, record.exit_code, record.attempts) == ("worker lost", 4, 2)
+    assert record.sentence == "the workers that had the cell were lost: 2 workers died"
+    assert finished_cells(tmp_path / "records", sweep.name) == {record.cell}
+
+
 def test_sweep_command_runs_a_matrix_to_its_end(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

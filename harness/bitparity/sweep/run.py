@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from bitparity.records.of_result import with_provenance
 from bitparity.records.store import MATRIX, finished_cells, write_record
 from bitparity.runs import file_digest
 from bitparity.sweep.cell import Cell
-from bitparity.sweep.cluster import Lost, run_tasks
+from bitparity.sweep.cluster import ATTEMPTS, Lost, run_tasks
 from bitparity.sweep.matrix import Matrix
 from bitparity.sweep.task import ended, run_cell
 
@@ -85,7 +85,7 @@ def run_sweep(
 
 
 def _lost(cell: Cell, run: str, lost: Lost) -> Record:
-    record = with_provenance(cell.record(run), Provenance.now())
+    record = with_provenance(replace(cell.record(run), attempts=ATTEMPTS), Provenance.now())
     return ended(record, "worker lost", f"the workers that had the cell were lost: {lost.why}")
 
 
