@@ -237,7 +237,8 @@ def residuals(
     columns = sample_columns(ways[0].definition.hyper.n_vocab)
     out = []
     for token, actual in list(zip(observed.tokens, observed.logits, strict=True))[:positions]:
-        expected = lockstep.forward(token, observed.rows)
+        with np.errstate(all="ignore"):  # mistakes that are tried may overflow
+            expected = lockstep.forward(token, observed.rows)
         sampled = expected.rows if expected.rows.shape[1] == len(columns) else expected.rows[:, columns]
         out.append(relative_l2(sampled, actual)[expected.of])
     return np.stack(out, axis=1)
