@@ -1,4 +1,4 @@
-"""Why two engines differ on a model that is too large for the oracle: each is probed on models of its shapes.
+"""Why two engines differ on a model too large for the oracle: each is probed on small ones of its kind.
 
 The oracle cannot compute the run itself, so no position of it is explained; but what each engine computes is
 known, and how they differ.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bitparity.compare.comparison import Side
-from bitparity.errors import EngineFailed, NotCompared
+from bitparity.errors import BitparityError
 from bitparity.fit.explanation import Explanation
 from bitparity.fit.found import Fit
 from bitparity.fit.words import clauses
@@ -21,17 +21,26 @@ from bitparity.settings import Settings
 def explain_large(
     sides: Sequence[Side], settings: Settings, apart: float, *, threads: int | None, device_id: int | None
 ) -> Explanation | None:
-    """What reference and candidate compute, on two blocks of the shapes of the model that each runs.
+    """What reference and candidate compute, on two small blocks of the architecture and formats of its file.
 
     apart  median relative L2 of the two engines on the run itself
     Returns None when one of them does not run such small models: then nothing was learnt.
     """
     try:
         expected, actual = (
-            _fit_of(probe(side.engine, settings, like=side.model, threads=threads, device_id=device_id))
+            _fit_of(
+                probe(
+                    side.engine,
+                    settings,
+                    like=side.model,
+                    in_its_shapes=False,
+                    threads=threads,
+                    device_id=device_id,
+                )
+            )
             for side in sides
         )
-    except (NotCompared, EngineFailed):
+    except BitparityError:
         return None
     return Explanation(
         expected=expected,

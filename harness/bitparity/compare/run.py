@@ -187,7 +187,7 @@ class Run:
             self._judge_explained(self.explanation)
 
     def _explained(self) -> Explanation | None:
-        """By the run itself; by probes of its shapes where the oracle cannot compute it."""
+        """By the run itself; by small models of its kind where the oracle cannot compute it."""
         comparison = self.comparison
         if not is_too_large(comparison.meant):
             return explain(self._sides(), self._files(), self.sample)

@@ -82,6 +82,12 @@ def chart_like(model: Model) -> ModelSpec:
     )
 
 
+def small_chart_like(model: Model) -> ModelSpec:
+    """A chart of the architecture and the formats of a model alone, which takes seconds at any size of it."""
+    like = chart_like(model)
+    return replace(_TINY, arch=like.arch, weight_format=like.weight_format, head_format=like.head_format)
+
+
 def make_chart(path: Path, spec: ModelSpec) -> Model:
     """Write the model that all probes of a chart are parts of, and open it."""
     plain = path.with_suffix(".plain.gguf")

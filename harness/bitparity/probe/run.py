@@ -11,11 +11,12 @@ from bitparity.engine import Engine, Fingerprint
 from bitparity.errors import BadInput, EngineFailed, NotCompared
 from bitparity.fit.observed import Observed, observe_sequence
 from bitparity.model import open_model
+from bitparity.model.synthetic import ModelSpec
 from bitparity.model.twin import in_formats_of
 from bitparity.model.types import Model
 from bitparity.model.writer import Progress
 from bitparity.oracle.arithmetic import Arithmetic, arithmetic_named
-from bitparity.probe.chart import CHARTS, SEQUENCES, chart_like, make_chart
+from bitparity.probe.chart import CHARTS, SEQUENCES, chart_like, make_chart, small_chart_like
 from bitparity.probe.parts import (
     ATTENTION,
     FEED_FORWARD,
@@ -38,6 +39,7 @@ def probe(
     settings: Settings,
     *,
     like: Model | None = None,
+    in_its_shapes: bool = True,
     threads: int | None = None,
     device_id: int | None = None,
     progress: Progress | None = None,
@@ -45,13 +47,15 @@ def probe(
     """Read what an engine computes from its logits on models that are written for it.
 
     like  a model whose architecture, shapes and formats they have; None takes those that the engine opens
+    in_its_shapes  or in small ones
 
     Raises NotCompared when it opens none of them, and EngineFailed when it fails on one that it opened.
     """
     require_available(engine)
     sessions = Sessions(engine, settings, threads, device_id)
     with TemporaryDirectory(prefix="bitparity-probe-") as folder:
-        chart = _chart(sessions, Path(folder), like)
+        make_spec = chart_like if in_its_shapes else small_chart_like
+        chart = _chart(sessions, Path(folder), CHARTS if like is None else (make_spec(like),))
         ends, *each, whole = _parts(chart)
         readers = sessions.read(Path(folder), chart, [ends, *each, whole], SEQUENCES, progress)
         findings = read_branches(readers[0], readers[1:-1])
@@ -123,9 +127,8 @@ class Sessions:
         return readers
 
 
-def _chart(sessions: Sessions, folder: Path, like: Model | None) -> Model:
+def _chart(sessions: Sessions, folder: Path, specs: Sequence[ModelSpec]) -> Model:
     """The first chart that the engine opens and runs."""
-    specs = CHARTS if like is None else (chart_like(like),)
     refused = []
     for number, spec in enumerate(specs):
         reason = refusal_of(sessions.engine, spec.arch, {spec.weight_format, spec.head_format, "F32"})
