@@ -139,6 +139,7 @@ def test_engine_without_stages_is_reduced_by_its_logits(model_file: Path) -> Non
     mute = open_engine(program("RoPE base", "--mute"))
     with reduced(comparison(model_file, mute), limit=1e-4) as found:
         assert isinstance(found.symptom, FarLogits)
+        assert "read from outside" in found.symptom.sentence
         assert len(found.layers) == 1
         assert len(tokens_of(found.comparison)) == 2  # a rotation by 0 is none
 

@@ -203,7 +203,8 @@ class Failure:
 
 def find_symptom(result: ComparisonResult, report: BlameReport | None) -> Symptom | None:
     """What is to be kept of a run: a wrong stage, else logits that are too far, else an engine's failure."""
-    if report is not None and report.is_guilty:
+    guilty = [] if report is None else [e for e in (report.actual, report.expected) if e.is_guilty]
+    if report is not None and any(engine.causes for engine in guilty):
         return _wrong_stage(result, report)
     if result.failure is not None:
         prompt = result.positions[-1].prompt if result.positions else 0
@@ -217,7 +218,9 @@ def find_symptom(result: ComparisonResult, report: BlameReport | None) -> Sympto
     measured = row.metrics.one_minus_cosine
     if limit is None or measured <= limit:
         limit = measured / 2 if measured > 0 else DEFAULT_LIMIT
-    return FarLogits(row.prompt, row.position, limit, row.judged.reason or headline(result))
+    said = [engine.sentence() for engine in guilty]  # read from outside: no stage of it can be recorded
+    sentence = "; ".join(said) or row.judged.reason or headline(result)
+    return FarLogits(row.prompt, row.position, limit, sentence)
 
 
 def _wrong_stage(result: ComparisonResult, report: BlameReport) -> WrongStage:
