@@ -160,7 +160,9 @@ class Findings:
             self._take(reader, reader.read(self.known))
         for reader in readers:
             if not self.readings[reader.part.name].fits:
-                otherwise = reader.read_wrong(self.known) or reader.read_truncating(self.known)
+                truncating = reader.read_truncating(self.known)
+                explains = truncating is not None and truncating.fits
+                otherwise = truncating if explains else reader.read_wrong(self.known)
                 if otherwise is not None:
                     self._take(reader, otherwise)
 
