@@ -131,10 +131,11 @@ class OddGate(Definition):
         return super().gate(stage, place, gate, 1.1 * up + 0.1)
 
 
-def test_no_mistake_is_named_for_a_function_that_none_gives(float_model: Model) -> None:
+@pytest.mark.parametrize("acts_at_once", [False, True])
+def test_no_mistake_is_named_for_a_function_that_none_gives(float_model: Model, acts_at_once: bool) -> None:
     engine = OracleEngine(PLAIN, lambda m, a: OddGate.of(m, a))
     observed = observe(engine.open(float_model.path, context=16, threads=1), TOKENS)
-    assert find_mistake(float_model, [PLAIN], observed) is None
+    assert find_mistake(float_model, [PLAIN], observed, acts_at_once=acts_at_once) is None
 
 
 @pytest.mark.parametrize(

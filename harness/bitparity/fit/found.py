@@ -21,6 +21,12 @@ from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, PLAIN, Arithmetic
 # sequence, and a sound float32 engine has one in a few sequences.
 SHARE = 0.25
 STARTS = 2  # arithmetics that fit position 0 and are tried with a mistake that shows later
+KNOWN = (
+    PLAIN,
+    BITNET_CPP,
+    LLAMA_CPP,
+    PLAIN.having(kv="f16"),
+)  # in which mistakes are tried that show at once
 LATER_PAIRS = (("f32", "f32"), ("f16", "f16"), ("f16", "f32"), ("f32", "f16"), ("bf16", "bf16"))
 
 
@@ -107,18 +113,18 @@ def fit(engine: str, model: Model, observed: Sequence[Observed], stated: Arithme
     near = _found(engine, search.run(NEAR), observed)
     if near.fits:
         return near
-    tried_in = [*([stated] if stated else []), *_arithmetics(search)]
-    wrong = _with_mistake(near, find_mistake(model, tried_in, observed), observed)
+    tried_in = _starts(search) if search.is_exact_at_first else [*([stated] if stated else []), *KNOWN]
+    mistake = find_mistake(model, tried_in, observed, acts_at_once=not search.is_exact_at_first)
+    wrong = _with_mistake(near, mistake, observed)
     if wrong.mistake:
         return wrong
     far = _found(engine, search.run(ALL), observed)
     return far if far.fits or far.exact > near.exact else near
 
 
-def _arithmetics(search: Search) -> list[Arithmetic]:
-    """In which mistakes are tried: the known engines', and those that position 0 leaves open."""
-    starts = [start.having(q=q, probs=p) for start in search.starts[:STARTS] for q, p in LATER_PAIRS]
-    return [*starts, PLAIN, BITNET_CPP, LLAMA_CPP, PLAIN.having(kv="f16")]
+def _starts(search: Search) -> list[Arithmetic]:
+    """What position 0 leaves open, in which mistakes that show later are tried."""
+    return [start.having(q=q, probs=p) for start in search.starts[:STARTS] for q, p in LATER_PAIRS]
 
 
 def _with_mistake(found: Fit, mistake: FoundMistake | None, observed: Sequence[Observed]) -> Fit:

@@ -1,7 +1,9 @@
 """Known mistakes tried on logits: is there one, in some arithmetic, that gives what was observed?
 
 Each is tried everywhere, then at one stage of every layer.  A mistake in a single layer is left to those who
-judge stages (blame/): there are too many of them to try.
+judge stages (blame/): there are too many of them to try.  Position 0, which sees nothing but itself, is
+cheap: where no arithmetic gives it, the mistake acts there too, and only those that give it are tried at
+later positions.
 """
 
 from __future__ import annotations
@@ -51,11 +53,16 @@ class FoundMistake:
 
 
 def find_mistake(
-    model: Model, arithmetics: Sequence[Arithmetic], observed: Sequence[Observed]
+    model: Model,
+    arithmetics: Sequence[Arithmetic],
+    observed: Sequence[Observed],
+    *,
+    acts_at_once: bool,
 ) -> FoundMistake | None:
     """The mistake that gives most positions exactly; None when none gives any that attends to others.
 
-    arithmetics  in which to try each
+    arithmetics   in which to try each
+    acts_at_once  whether it must act at position 0, for no arithmetic gives that
     """
     plain = Definition.of(model)
     tried = [o.shortened(LENGTH) for o in observed if o.rows == 1][:TRIED_ON] or list(observed[:TRIED_ON])
@@ -64,10 +71,18 @@ def find_mistake(
     levels = [(d, level) for d in definitions for level in enumerate(_levels(d, LENGTH))]
     for definition, (_, level) in sorted(levels, key=lambda pair: pair[1][0]):
         for some in _some(level):
-            found = _best(definition, some, tried, observed)
+            if acts_at_once:
+                some = _giving_first(definition, some, tried)
+            found = _best(definition, some, tried, observed) if some else None
             if found is not None:
                 return found
     return None
+
+
+def _giving_first(definition: Definition, named: Sequence[Named], tried: Sequence[Observed]) -> list[Named]:
+    """Those that give position 0 of a sequence."""
+    rows = _residuals(definition, named, [o.shortened(1) for o in tried])
+    return [one for one, row in zip(named, rows, strict=True) if (row <= EXACTNESS).any()]
 
 
 def _best(

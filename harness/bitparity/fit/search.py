@@ -36,7 +36,8 @@ from bitparity.oracle.ops import Doubles
 AT_ONCE = 2048  # ways whose values are in memory together
 NEAR = 2  # axes that differ from a known engine in what is tried first
 ALL = len(AXES)  # axes that may differ
-FIRST = 3  # sequences whose position 0 is searched until something fits: each may have a flip
+# Sequences whose position 0 is searched until something fits, for each may have a flip; one beyond NEAR.
+FIRST = 3
 SMALLEST = 1e-7  # residuals below it are float32 sums, whichever is the smaller
 TIMES = 10.0  # a residual so many times larger is another function at that position
 REMAINING = 32  # arithmetics that are followed to later positions
@@ -100,16 +101,19 @@ class Search:
         smaller = with_head_rows(model, sample_columns(model.hyper.n_vocab))
         self._definition = Definition.of(smaller, PLAIN)
         self._observed = observed
-        self.starts: list[Arithmetic] = []  # what fits position 0, once it has run
+        self.starts: list[Arithmetic] = []  # what fits position 0 best, once it has run
+        self.is_exact_at_first = False  # whether that gives it
+        self._seen: set[Arithmetic] = set()  # tried at position 0
+        self._nearest: list[tuple[float, Arithmetic]] = []  # of these, with their residuals
         self.options = Options(model, self._definition)
 
     def run(self, changes: int) -> list[Candidate]:
         """Candidates, best first; what the best rules out is among them.
 
-        changes  axes that may differ from a known engine
+        changes  axes that may differ from a known engine; what was tried in a run before is not tried again
         """
-        self.starts, is_exact = self._starts(changes)
-        if not is_exact:
+        self.starts = self._starts(changes)
+        if not self.is_exact_at_first:
             return self.evaluate(self.starts[:1])
         found = self.evaluate(later for start in self.starts for later in self._later(start))
         found += self.evaluate(self._near(found[0]), beside=found[0])
@@ -137,12 +141,12 @@ class Search:
         found = running + ended + ([] if beside is None else [beside])
         return sorted(found, key=_rank)
 
-    def _starts(self, changes: int) -> tuple[list[Arithmetic], bool]:
-        """The arithmetics that fit position 0 of some sequence, and True; else those that come nearest."""
-        nearest: list[tuple[float, Arithmetic]] = []
+    def _starts(self, changes: int) -> list[Arithmetic]:
+        """The arithmetics that fit position 0 of some sequence; else those that come nearest."""
+        nearest = list(self._nearest)
         for some in self._in_order(changes):
             ways = of_arithmetics(self._definition, some)
-            for observed in self._observed_first():
+            for observed in self._observed_first()[: FIRST if changes <= NEAR else 1]:
                 left = residuals(ways, observed, 1)[:, 0]
                 nearest += zip(left.tolist(), some, strict=True)
                 if np.min(left) <= EXACTNESS:
@@ -150,25 +154,24 @@ class Search:
             nearest = sorted(nearest, key=lambda pair: pair[0])[:REMAINING]
             if nearest[0][0] <= EXACTNESS:
                 break
+        self._nearest, self.is_exact_at_first = nearest, nearest[0][0] <= EXACTNESS
         limit = TIMES * max(nearest[0][0], SMALLEST)
-        starts = [arithmetic for left, arithmetic in nearest if left <= limit]
-        return starts, nearest[0][0] <= EXACTNESS
+        return [arithmetic for left, arithmetic in nearest if left <= limit]
 
     def _observed_first(self) -> list[Observed]:
         """Sequences whose position 0 is searched: those of decode, where there are any."""
         decoded = [o for o in self._observed if o.rows == 1]
-        return (decoded or list(self._observed))[:FIRST]
+        return decoded or list(self._observed)
 
     def _in_order(self, most: int) -> Iterator[list[Arithmetic]]:
         """Every combination of the axes that act at position 0, nearest to a known engine first."""
         known = {self.options.canonical(_in_every_row(a)) for a in (PLAIN, BITNET_CPP, LLAMA_CPP)}
-        seen: set[Arithmetic] = set()
         waiting: list[Arithmetic] = []
         for changes in range(most + 1):
             for base in known if changes <= NEAR else [PLAIN]:
                 for arithmetic in self.options.around(base, _BODY, changes):
-                    if arithmetic not in seen:
-                        seen.add(arithmetic)
+                    if arithmetic not in self._seen:
+                        self._seen.add(arithmetic)
                         waiting.append(arithmetic)
             while waiting and (changes >= NEAR or len(waiting) >= AT_ONCE):
                 yield waiting[:AT_ONCE]
