@@ -93,7 +93,7 @@ def test_fault_of_the_engine_itself_is_found_with_every_kernel_set(
 def test_selftest_plants_in_every_kernel_set_or_in_the_one_that_is_named(
     monkeypatch: pytest.MonkeyPatch, native: Engine
 ) -> None:
-    monkeypatch.setattr("bitparity.cli.selftest.CATALOGUE", (FAULT["epsilon"],))
+    monkeypatch.setattr("bitparity.faults.selftest.CATALOGUE", (FAULT["epsilon"],))
     every = CliRunner().invoke(command, ["--engine", "native"])
     for name in with_every_kernel_set(native):
         assert f"native, kernels {name.partition('/')[2]}" in every.output
@@ -132,7 +132,7 @@ def test_selftest_exits_with_1_when_a_fault_is_missed(
 ) -> None:
     fault = FAULT["norm weight left out"]
     planted = replace(fault, alter=lambda model: model) if harmless else fault
-    monkeypatch.setattr("bitparity.cli.selftest.CATALOGUE", (planted,))
+    monkeypatch.setattr("bitparity.faults.selftest.CATALOGUE", (planted,))
     done = CliRunner().invoke(command, ["--engine", "oracle", "--json", str(tmp_path / "findings.json")])
     assert done.exit_code == exit_code, done.output
     assert f"{1 - exit_code} of 1 planted faults were found" in done.output

@@ -19,3 +19,17 @@ static inline __m512i emulated_cvtepu16_epi32(__m256i words) {
                          _mm256_cvtepu16_epi32(_mm256_extracti128_si256(words, 1)));
 }
 #define _mm512_cvtepu16_epi32 emulated_cvtepu16_epi32
+
+static inline __m256i emulated_cvtps_ph(__m512 v, int) {
+    const __m128i low = _mm256_cvtps_ph(_mm512_castps512_ps256(v), _MM_FROUND_TO_NEAREST_INT);
+    const __m256 upper = _mm256_castsi256_ps(_mm512_extracti64x4_epi64(_mm512_castps_si512(v), 1));
+    return _mm256_set_m128i(_mm256_cvtps_ph(upper, _MM_FROUND_TO_NEAREST_INT), low);
+}
+#define _mm512_cvtps_ph emulated_cvtps_ph
+
+static inline __m512d emulated_cvtps_pd(__m256 v) {
+    const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(v));
+    const __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+    return _mm512_castsi512_pd(emulated_join(_mm256_castpd_si256(low), _mm256_castpd_si256(high)));
+}
+#define _mm512_cvtps_pd emulated_cvtps_pd

@@ -161,7 +161,7 @@ struct OrderedKernels {
 struct KernelSet {
     const char* name;
     const char* isa;  // what its file was compiled for
-    bool (*runs_here)();
+    bool (*runs_here)() = nullptr;
 
     // Per-token int8: scale = 127 / max(|x|max, 1e-5), codes = clamp(round_half_even(x * scale)).
     void (*quantize_i8)(const float* x, int n, std::int8_t* codes, float* scale, std::int32_t* sum) = nullptr;

@@ -6,9 +6,12 @@
 namespace bitnet::avx512 {
 namespace {
 
+__m256 upper_half(__m512 v) {
+    return _mm256_castsi256_ps(_mm512_extracti64x4_epi64(_mm512_castps_si512(v), 1));
+}
+
 float add_lanes_as_halves(__m512 v) {
-    const __m256 high = _mm256_castsi256_ps(_mm512_extracti64x4_epi64(_mm512_castps_si512(v), 1));
-    return avx2::add_lanes_as_halves(_mm256_add_ps(_mm512_castps512_ps256(v), high));
+    return avx2::add_lanes_as_halves(_mm256_add_ps(_mm512_castps512_ps256(v), upper_half(v)));
 }
 
 // As avx2::nearest.
@@ -48,7 +51,7 @@ struct Sixteen {
     static Value max(Value a, Value b) { return _mm512_max_ps(a, b); }  // b if one of them is NaN
     static Value magnitude(Value v) { return _mm512_abs_ps(v); }
     static float largest_lane(Value v) {
-        return avx2::largest_lane(_mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)));
+        return avx2::largest_lane(_mm256_max_ps(_mm512_castps512_ps256(v), upper_half(v)));
     }
     static unsigned where_equal(Value a, Value b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
     static Value rounded_to_bf16(Value v) {
@@ -66,9 +69,15 @@ struct Sixteen {
     static Doubles no_doubles() { return {_mm512_setzero_pd(), _mm512_setzero_pd()}; }
     static Doubles add(Doubles sum, Value v) {
         return {_mm512_add_pd(sum.low, _mm512_cvtps_pd(_mm512_castps512_ps256(v))),
-                _mm512_add_pd(sum.high, _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)))};
+                _mm512_add_pd(sum.high, _mm512_cvtps_pd(upper_half(v)))};
     }
-    static double add_lanes(Doubles sum) { return _mm512_reduce_add_pd(_mm512_add_pd(sum.low, sum.high)); }
+    static double add_lanes(Doubles sum) {
+        alignas(64) double part[8];
+        _mm512_store_pd(part, _mm512_add_pd(sum.low, sum.high));
+        double total = 0.0;
+        for (const double one : part) total += one;
+        return total;
+    }
 
     using Bytes = __m512i;
     static constexpr int codes = 64;  // in one
@@ -88,7 +97,10 @@ struct Sixteen {
     static __m512i add_fours(__m512i sums, Bytes b) {
         return _mm512_dpbusd_epi32(sums, _mm512_set1_epi8(1), b);
     }
-    static int add_lanes(__m512i sums) { return _mm512_reduce_add_epi32(sums); }
+    static int add_lanes(__m512i sums) {
+        return avx2::add_lanes(
+            _mm256_add_epi32(_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64(sums, 1)));
+    }
     // The instruction sums eight unsigned bytes, hence the bias.
     static void sum_sixteens(Bytes b, std::int16_t* sums) {
         const __m512i biased = _mm512_xor_si512(b, _mm512_set1_epi8(-128));
