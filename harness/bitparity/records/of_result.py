@@ -35,39 +35,31 @@ _DIGESTS = ("libraries", "files", "blake3")  # details of a fingerprint that tel
 
 def with_result(record: Record, result: ComparisonResult) -> Record:
     """The record of this cell with all that a comparison found in it."""
-    first = result.first_divergence
     counts = result.counts()
-    found: dict[str, Any] = {
-        **{name: counts[name] for name in _COUNTS},
-        **_distances([row.metrics for row in result.positions]),
-        **_first_guilty(result.blame),
-        **fingerprint_columns("reference", result.reference),
-        **fingerprint_columns("candidate", result.candidate),
-    }
-    return replace(
+    return _with(
         record,
-        outcome=result.verdict.value,
-        exit_code=result.exit_code,
-        required=result.required.value,
-        sentence=headline(result),
-        first_position=None if first is None else first.position,
-        model_path=result.model.path,
-        model_blake3=result.model.blake3,
-        candidate_model_path=result.candidate_model.path,
-        candidate_model_blake3=result.candidate_model.blake3,
-        command=result.command,
-        result=to_json(result.as_dict()),
-        **found,
+        result,
+        headline(result),
+        {name: counts[name] for name in _COUNTS} | _distances([row.metrics for row in result.positions]),
     )
 
 
 def with_corpus(record: Record, result: CorpusResult) -> Record:
     """The same for a comparison on a corpus."""
-    first, figures = result.first_divergence, result.figures
+    figures = result.figures
+    values = {column: figures[name].value for column, name in _FIGURES.items() if figures}
+    errors = {column: _known(figures[name].error) for column, name in _ERRORS.items() if figures}
+    counts = {name: result.counts[name] for name in _COUNTS}
+    return _with(record, result, corpus_headline(result), counts | values | errors)
+
+
+def _with(
+    record: Record, result: ComparisonResult | CorpusResult, sentence: str, measured: Mapping[str, Any]
+) -> Record:
+    """What both kinds of result tell alike, and what was measured, by column."""
+    first = result.first_divergence
     found: dict[str, Any] = {
-        **{name: result.counts[name] for name in _COUNTS},
-        **{column: figures[name].value for column, name in _FIGURES.items() if figures},
-        **{column: _known(figures[name].error) for column, name in _ERRORS.items() if figures},
+        **measured,
         **_first_guilty(result.blame),
         **fingerprint_columns("reference", result.reference),
         **fingerprint_columns("candidate", result.candidate),
@@ -77,7 +69,7 @@ def with_corpus(record: Record, result: CorpusResult) -> Record:
         outcome=result.verdict.value,
         exit_code=result.exit_code,
         required=result.required.value,
-        sentence=corpus_headline(result),
+        sentence=sentence,
         first_position=None if first is None else first.position,
         model_path=result.model.path,
         model_blake3=result.model.blake3,
