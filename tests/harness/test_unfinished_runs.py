@@ -60,7 +60,7 @@ def measures(monkeypatch: pytest.MonkeyPatch, outcome: NoiseFloor | Exception) -
             raise outcome
         return outcome
 
-    monkeypatch.setattr("bitparity.compare.run.measure_noise", measure_noise)
+    monkeypatch.setattr("bitparity.compare.noise.measure_noise", measure_noise)
     return asked
 
 
@@ -210,7 +210,7 @@ def test_what_is_known_is_handed_out_before_more_is_run(
         assert [r.verdict for r in seen] == [Verdict.NOT_COMPARED]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bitparity.compare.run.measure_noise", interrupt)
+    monkeypatch.setattr("bitparity.compare.noise.measure_noise", interrupt)
     candidate = fake_engine("candidate", alter=moved({1: SMALL}))
     with pytest.raises(KeyboardInterrupt):
         run(fake_engine("reference"), candidate, model, on_result=seen.append)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Protocol
 
 from bitparity.blame.bisect import blame_all
-from bitparity.blame.engines import BlameReport, EngineBlame, Outside, check_judged
-from bitparity.compare.comparison import Comparison, Sessions, Side, open_sides
-from bitparity.compare.large import explain_large
+from bitparity.blame.engines import BlameReport, check_judged
+from bitparity.compare.comparison import Comparison, Sessions, open_sides
+from bitparity.compare.explaining import explain_run
 from bitparity.compare.most_probable import what_is_compared
+from bitparity.compare.noise import noise_of_reference
+from bitparity.compare.outside import with_outside
 from bitparity.compare.pieces import pieces_of
 from bitparity.compare.positions import check_tokens, compare_positions
 from bitparity.compare.prompts import tokenize
-from bitparity.compare.recording import RecordedEngine
 from bitparity.compare.result import (
     ComparisonResult,
     ModelFile,
@@ -26,9 +27,8 @@ from bitparity.compare.result import (
     prompt_to_judge,
 )
 from bitparity.compare.sample import Sample
-from bitparity.errors import BadInput, BitparityError, EngineFailed, NotCompared
-from bitparity.fit.explanation import Explanation, explain, is_too_large, median_distance, why_not
-from bitparity.fit.explanation import Side as Explained
+from bitparity.errors import BadInput, BitparityError, EngineFailed
+from bitparity.fit.explanation import Explanation, is_too_large, why_not
 from bitparity.fit.resolution import Resolution, find_resolution
 from bitparity.guard import guard
 from bitparity.model.types import Model
@@ -43,12 +43,8 @@ from bitparity.noise.criterion import (
     UnknownNoise,
 )
 from bitparity.noise.floor import Levels, NoiseFloor, largest
-from bitparity.noise.measure import measure_noise
 from bitparity.noise.verdict import PositionVerdict, Verdict, exit_code, judge_position, judge_run
 from bitparity.oracle.arithmetic import arithmetic_of
-from bitparity.probe.sheet import words_of
-from bitparity.probe.surgery import operate
-from bitparity.probe.surgery import why_not as why_not_operate
 from bitparity.provenance import Provenance
 from bitparity.runs import file_digest, tracing
 from bitparity.streaming import Decoder
@@ -179,28 +175,13 @@ class Run:
         if progress is not None:
             progress(0, 1, "finding what the difference is")
         try:
-            self.explanation = self._explained()
+            sessions = self.reference, self.candidate
+            self.explanation = explain_run(self.comparison, sessions, self._files(), self.sample)
         except (BitparityError, OSError) as error:
             self.ended_by(error, missing)
             return
         if self.explanation is not None and self.explanation.sampled:
             self._judge_explained(self.explanation)
-
-    def _explained(self) -> Explanation | None:
-        """By the run itself; by small models of its kind where the oracle cannot compute it."""
-        comparison = self.comparison
-        if not is_too_large(comparison.meant):
-            return explain(self._sides(), self._files(), self.sample)
-        sides = comparison.reference, comparison.candidate
-        if any(isinstance(side.engine, RecordedEngine) for side in sides):
-            return None
-        return explain_large(
-            sides,
-            comparison.settings,
-            median_distance(self.sample),
-            threads=comparison.threads,
-            device_id=comparison.device_id,
-        )
 
     def _judge_explained(self, explanation: Explanation) -> None:
         """Positions that the oracle gives for both engines, and others that are no farther than those."""
@@ -230,20 +211,6 @@ class Run:
     def _nothing_is_open(self) -> bool:
         return all(row.judged.verdict is not Verdict.NOT_COMPARED for row in self.rows)
 
-    def _sides(self) -> tuple[Explained, Explained]:
-        """Both engines as they are explained: a recording runs nothing but what it was run on."""
-        comparison = self.comparison
-        pairs = ((comparison.reference, self.reference), (comparison.candidate, self.candidate))
-        reference, candidate = (
-            Explained(
-                None if isinstance(side.engine, RecordedEngine) else session,
-                session.info.fingerprint,
-                comparison.meant,
-            )
-            for side, session in pairs
-        )
-        return reference, candidate
-
     def _files(self) -> tuple[Model, Model]:
         return self.comparison.reference.model, self.comparison.candidate.model
 
@@ -261,14 +228,19 @@ class Run:
         if self.reference.has_failed:
             return
         try:
-            self.noise = self._measure_noise(progress)
+            longest = max((self._tokens_run(prompt) for prompt in range(len(self.tokens))), key=len)
+            name = self.comparison.reference.engine.name
+            shown = progress and partial(progress, other=f"measuring the noise of {name}")
+            self.noise = noise_of_reference(
+                self.comparison, self.reference, self.candidate.info, longest, shown
+            )
         except (BitparityError, OSError) as error:
             self.ended_by(error, missing)
             return
         self.criterion = MeasuredNoise(self.noise)
-        self.rows = [
-            self._judged(row) if row.judged.verdict is Verdict.NOT_COMPARED else row for row in self.rows
-        ]
+        for index, row in enumerate(self.rows):
+            if row.judged.verdict is Verdict.NOT_COMPARED:
+                self.rows[index] = replace(row, judged=judge_position(row.metrics, self.criterion))
 
     def find_resolution(self) -> None:
         """Ask the oracle what could not have been seen, where something passed that does not agree."""
@@ -301,42 +273,14 @@ class Run:
         try:
             tokens = self._tokens_run(prompt)
             sides = list(zip((self.reference, self.candidate), self._files(), strict=True))
-            report = blame_all(comparison.meant, sides, tokens, comparison.chunking)[0, 1]
+            self.blame = blame_all(comparison.meant, sides, tokens, comparison.chunking)[0, 1]
             if progress is not None:
                 progress(0, 1, "reading from outside what records no stages")
-            self.blame = replace(
-                report,
-                expected=self._read_from_outside(report.expected, comparison.reference, tokens),
-                actual=self._read_from_outside(report.actual, comparison.candidate, tokens),
-            )
+            if any(row.judged.verdict is not Verdict.AGREE for row in self.rows):
+                self.blame = with_outside(self.blame, comparison, self.candidate.info, tokens)
             check_judged(self.blame)
         except (BitparityError, OSError) as error:
             self.ended_by(error, missing)
-
-    def _read_from_outside(self, judged: EngineBlame, side: Side, tokens: Sequence[int]) -> EngineBlame:
-        """What copies of the model say of an engine that records no stages, if positions are left open."""
-        comparison = self.comparison
-        runs_nothing_else = isinstance(side.engine, RecordedEngine)
-        agrees = all(row.judged.verdict is Verdict.AGREE for row in self.rows)
-        if judged.stages or judged.not_judged or runs_nothing_else or agrees:
-            return judged
-        if why_not_operate(side.model) is not None or self.candidate.info.most_probable is not None:
-            return judged
-        try:
-            sheet = operate(
-                side.engine,
-                comparison.settings,
-                side.model,
-                tokens,
-                meant=None if side.model.path == comparison.meant.path else comparison.meant,
-                threads=comparison.threads,
-                device_id=comparison.device_id,
-            )
-        except BitparityError:  # it does not take the copies, which says nothing of the run
-            return judged
-        parts = tuple((words_of(reading), reading.suspects) for reading in sheet.readings)
-        outside = Outside(sheet.sentence, bool(sheet.wrong), sheet.arithmetic.name, parts)
-        return replace(judged, outside=outside)
 
     def result(self, missing: str | None = None) -> ComparisonResult:
         """The result so far; `missing` says in a clause what is still to be done."""
@@ -441,33 +385,8 @@ class Run:
                     progress(len(self.rows), total)
         self.sample.end(prompt, comparison.chunking, len(tokens))
 
-    def _measure_noise(self, progress: Progress | None) -> NoiseFloor:
-        """The reference's noise on the longest prompt; a recording has its own."""
-        comparison = self.comparison
-        engine = comparison.reference.engine
-        if isinstance(engine, RecordedEngine):
-            if engine.recording.noise is None:
-                raise NotCompared(f"{engine.name} holds numbers only, which tell nothing of their noise")
-            if self.candidate.info.most_probable is not None:
-                raise NotCompared(f"the recording of {engine.name} has the noise of logits only")
-            return engine.recording.noise
-        return measure_noise(
-            self.reference,
-            engine,
-            comparison.reference.model,
-            max((self._tokens_run(prompt) for prompt in range(len(self.tokens))), key=len),
-            settings=comparison.settings,
-            threads=comparison.threads,
-            device_id=comparison.device_id,
-            progress=progress and partial(progress, other=f"measuring the noise of {engine.name}"),
-            most_probable=self.candidate.info.most_probable,
-        )
-
     def _tokens_run(self, prompt: int) -> list[int]:
         return [row.token for row in self.rows if row.prompt == prompt]
-
-    def _judged(self, row: PositionResult) -> PositionResult:
-        return replace(row, judged=judge_position(row.metrics, self.criterion))
 
 
 def _joined(said: str | None, more: str) -> str:
