@@ -10,49 +10,21 @@ from typing import Any
 
 import click
 
-from bitparity.choose import choose_model, choose_prompts, choose_tokenizer
-from bitparity.cli.engine import arithmetic_option, kernels_option, stage_map_option, time_limit_option
-from bitparity.cli.model_file import check_file, force_option, open_chosen
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import Show, progress_bar
-from bitparity.compare.chunking import Chunking
-from bitparity.compare.comparison import Comparison, Side
-from bitparity.engines.ways import open_engine
+from bitparity.cli.two_engines import TwoEngines, comparison_of, open_reference, two_engines_options
 from bitparity.errors import BadInput, NotCompared
 from bitparity.output import write_json
 from bitparity.reduce.bundle import SCRIPT, STAGE_SCRIPT, run_script, write_bundle
 from bitparity.reduce.run import Reduction, reduced
 from bitparity.reduce.symptom import tokens_of
-from bitparity.registry import resolve_reference
 from bitparity.settings import read_settings
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_FILE_OR_FOLDER = click.Path(path_type=Path)
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(TwoEngines):
     """What was typed; names are those of the options."""
 
-    model: str | None
-    reference: str
-    candidate: str
-    kernels: str | None
-    arithmetic: str | None
-    reference_model: Path | None
-    candidate_model: Path | None
-    texts: tuple[str, ...]
-    prompt_file: Path | None
-    tokens: str | None
-    tokenizer: Path | None
-    steps: int
-    chunks: str
-    threads: int | None
-    device_id: int | None
-    stage_map: Path | None
-    time_limit: float
-    limit: float | None
-    force: bool
     out: Path
     json_file: Path | None
 
@@ -73,28 +45,10 @@ class Options:
 
 
 @click.command("reduce")
-@click.argument("model", required=False)
-@click.option("--reference", default="auto", show_default=True, help="Engine to trust, as in compare.")
-@click.option("--candidate", default="native", show_default=True, help="Engine under test.")
-@kernels_option("the candidate")
-@arithmetic_option("the candidate", "the reference's")
-@click.option("--reference-model", type=_FILE_OR_FOLDER, help="Another file for the reference.")
-@click.option("--candidate-model", type=_FILE_OR_FOLDER, help="Another file for the candidate alone.")
-@click.option("--prompt", "texts", multiple=True, help="Text on which they diverge.")
-@click.option("--prompts", "prompt_file", type=_FILE, help="File with a text a line, or JSON lines (.jsonl).")
-@click.option("--tokens", help="Token ids, 1,2,3, or a file of them.")
-@click.option("--tokenizer", type=_FILE, help="tokenizer.json that tokenizes for both engines.")
-@click.option("--steps", type=click.IntRange(0), default=0, help="Positions to continue greedily.")
-@click.option("--chunks", default="prefill", show_default=True, help="prefill, decode, mixed, or a size.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of each engine.")
-@click.option("--device-id", type=int, help="Device of each engine.")
-@stage_map_option("the candidate")
-@time_limit_option
-@click.option("--limit", type=click.FloatRange(0), help="Judge by this fixed limit on 1 - cosine.")
-@force_option
+@two_engines_options
 @click.option(
     "--out",
-    type=_FILE_OR_FOLDER,
+    type=click.Path(path_type=Path),
     default=Path("reduced"),
     show_default=True,
     help="Folder to make for what is left.",
@@ -113,46 +67,14 @@ def command(**given: Any) -> None:
     options = Options(**given)
     if options.out.exists():
         raise BadInput(f"{options.out} exists already; name another folder with --out")
-    comparison = _comparison(options)
+    settings = read_settings()
+    comparison, _ = comparison_of(options, open_reference(options, settings), settings)
     with (
         progress_bar("reducing") as bar,
         reduced(comparison, limit=options.limit, tell=_teller(bar)) as found,
     ):
         files = write_bundle(found, options.out, list(options.repeated()))
     sys.exit(_report(options, found, comparison.meant.path.stat().st_size, files))
-
-
-def _comparison(options: Options) -> Comparison:
-    settings = read_settings()
-    name = resolve_reference(options.reference, bitnet_cpp_is_set=settings.bitnet_cpp_dir is not None)
-    reference = open_engine(name, time_limit=options.time_limit)
-    candidate = open_engine(
-        options.candidate,
-        time_limit=options.time_limit,
-        stage_map=options.stage_map,
-        kernels=options.kernels,
-        arithmetic=options.arithmetic,
-    )
-    engines = [reference, candidate]
-    prompts = choose_prompts(options.texts, options.prompt_file, options.tokens, engines)
-    model = open_chosen(choose_model(options.model, engines), settings)
-    files = [
-        path and open_chosen(path, settings) for path in (options.reference_model, options.candidate_model)
-    ]
-    sides = Side(reference, files[0] or model), Side(candidate, files[1] or model)
-    for side in sides:
-        check_file(side.model, force=options.force, engines=[side.engine.name])
-    return Comparison(
-        *sides,
-        prompts=prompts,
-        settings=settings,
-        model=model,
-        chunking=Chunking.parse(options.chunks),
-        steps=options.steps,
-        threads=options.threads,
-        device_id=options.device_id,
-        tokenizer=choose_tokenizer(options.tokenizer, model),
-    )
 
 
 def _teller(bar: Show | None) -> Callable[[str], None] | None:
