@@ -32,6 +32,7 @@ add_library(bitnet SHARED
   src/library/blake3.cpp
   src/library/boundary.cpp
   src/library/byte_level.cpp
+  src/library/cursor.cpp
   src/library/devices.cpp
   src/library/generation.cpp
   src/library/gguf.cpp
@@ -43,7 +44,9 @@ add_library(bitnet SHARED
   src/library/sampler.cpp
   src/library/sentencepiece.cpp
   src/library/session.cpp
+  src/library/shards.cpp
   src/library/stage_filter.cpp
+  src/library/tensor_table.cpp
   src/library/text_calls.cpp
   src/library/tokenizer.cpp
   src/library/trace.cpp

@@ -113,12 +113,13 @@ typedef struct bitnet_model_info {
     int64_t n_tensors;
     int64_t n_parameters;
     int64_t mapped_bytes; /* of the file, shared with whoever else maps it */
-    int64_t owned_bytes;  /* copies of norms, and of embeddings that cannot be used as they lie */
+    int64_t owned_bytes;  /* copies of norms, and of matrices that cannot be used as they lie */
 } bitnet_model_info;
 
 BITNET_EXPORT void bitnet_model_config_init(bitnet_model_config* config);
 
-/* Open a GGUF file, which is mapped and not read.  A config of NULL means the defaults. */
+/* Open a GGUF file, which is mapped and not read; a model in several files is named by the first.  A config of NULL
+   means the defaults. */
 BITNET_EXPORT bitnet_model* bitnet_model_load(const char* path, const bitnet_model_config* config);
 
 /* Close a model; what its sessions need stays until they are freed. */

@@ -178,6 +178,12 @@ def checked(result: Any) -> Any:
     return result
 
 
+def model_info(model: int) -> ModelInfo:
+    info = ModelInfo(size=ctypes.sizeof(ModelInfo))
+    checked(LIB.bitnet_model_get_info(model, ctypes.byref(info)))
+    return info
+
+
 def load_model(path: Path, **choices: Any) -> int:
     config = ModelConfig()
     LIB.bitnet_model_config_init(ctypes.byref(config))

@@ -29,6 +29,7 @@ from native.bitnet_library import (
     ids_of,
     last_error,
     load_model,
+    model_info,
     open_session,
 )
 
@@ -157,8 +158,7 @@ def test_model_tells_what_the_file_says(model: int) -> None:
     from bitparity.model import open_model
 
     expected = open_model(bundled_model())
-    info = ModelInfo(size=ctypes.sizeof(ModelInfo))
-    checked(LIB.bitnet_model_get_info(model, ctypes.byref(info)))
+    info = model_info(model)
     for name in ("n_vocab", "n_layer", "n_embd", "n_head", "n_head_kv", "head_dim", "n_ff", "context_length"):
         assert getattr(info, name) == getattr(expected.hyper, name), name
     assert info.head_is_tied == expected.weights.head_is_tied

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bitparity.architectures import ARCHITECTURES
+from bitparity.errors import BadInput
 from bitparity.formats import DENSE, FLOATS, TERNARY, get_format, is_ternary
 from bitparity.model import open_model
 from bitparity.model.bundled import bundled_model
@@ -26,10 +29,11 @@ from native.bitnet_library import (
     ids_of,
     load_model,
     logits_at,
+    model_info,
     open_session,
 )
 from rewrite import rewrite
-from shards import split_into
+from shards import SAID, split_into
 
 ENGINE_FUNCTIONS = "open n_vocab forward forward_last close version error about tokenize detokenize tap"
 ENGINE_H = {f"bitparity_{name}" for name in ENGINE_FUNCTIONS.split()}
@@ -127,18 +131,38 @@ def test_ternary_embedding_is_unpacked_and_multiplied_as_it_is(weight_format: st
     same_as_front(tmp_path / "packed.gguf")
 
 
-def test_shard_of_a_model_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    first, *_ = split_into(bundled_model(), 2, tmp_path)
-    with pytest.raises(AssertionError, match="is shard 1 of 2, and libbitnet reads models in one file"):
-        load_model(first)
+def test_model_in_shards_gives_the_logits_of_the_python_front(tmp_path: Path) -> None:
+    first, *others = split_into(bundled_model(), 3, tmp_path)
+    same_as_front(first)
+    info = model_info(load_model(first))
+    assert info.mapped_bytes == sum(path.stat().st_size for path in (first, *others))
 
 
-def test_q2_0_in_blocks_of_128_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    make_model(tmp_path / "64.gguf", ModelSpec(n_vocab=300, weight_format="Q2_0"))
-    names = [t.name for t in open_model(tmp_path / "64.gguf").tensors.values() if t.format == "Q2_0"]
-    rewrite(tmp_path / "64.gguf", tmp_path / "128.gguf", formats=dict.fromkeys(names, "Q2_0_G128"))
-    with pytest.raises(AssertionError, match="blocks of 128 weights are not read here; `bitparity quantize`"):
-        load_model(tmp_path / "128.gguf")
+@pytest.mark.parametrize("spoil", SAID, ids=lambda spoil: spoil.__name__)
+def test_wrong_shards_are_refused_in_the_words_of_the_python_front(
+    spoil: Callable[[list[Path]], Path], tmp_path: Path
+) -> None:
+    path = spoil(split_into(bundled_model(), 3, tmp_path))
+    with pytest.raises(BadInput) as expected:
+        open_model(path)
+    with pytest.raises(AssertionError) as actual:
+        load_model(path)
+    assert str(expected.value).removeprefix(f"{path.name}: ") in str(actual.value)
+
+
+def in_blocks_of_128(tmp_path: Path, **spec: Any) -> Path:
+    path = tmp_path / "64.gguf"
+    make_model(path, ModelSpec(n_vocab=300, weight_format="Q2_0", **spec))
+    names = [t.name for t in open_model(path).tensors.values() if t.format == "Q2_0"]
+    return rewrite(path, tmp_path / "128.gguf", formats=dict.fromkeys(names, "Q2_0_G128"))
+
+
+@pytest.mark.parametrize("head_format", ["F16", "Q2_0"])
+def test_q2_0_in_blocks_of_128_gives_the_logits_of_the_python_front(head_format: str, tmp_path: Path) -> None:
+    path = in_blocks_of_128(tmp_path, head_format=head_format)
+    same_as_front(path)
+    info = model_info(load_model(path))
+    assert info.owned_bytes > model_info(load_model(tmp_path / "64.gguf")).owned_bytes  # repacked
 
 
 def test_activation_that_the_file_declares_goes_before_the_architectures_own(tmp_path: Path) -> None:

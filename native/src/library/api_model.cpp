@@ -29,7 +29,7 @@ bitnet_model_info info_of(const OpenModel& model) {
             .n_tensors = std::int64_t(model.file().tensors().size()),
             .n_parameters = std::int64_t(parameters),
             .mapped_bytes = std::int64_t(model.file().size()),
-            .owned_bytes = std::int64_t(model.mapped().owned_bytes())};
+            .owned_bytes = std::int64_t(model.owned_bytes())};
 }
 
 std::string plain_text(const Value& value) {

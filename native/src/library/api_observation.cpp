@@ -36,8 +36,8 @@ bitnet_status bitnet_get_memory(const bitnet_session* session, bitnet_memory* me
     return guarded(__func__, [&] {
         const UsedSession used(session);
         hand_out(bitnet_memory{sizeof(bitnet_memory), std::int64_t(used->model().file().size()),
-                               std::int64_t(used->model().mapped().owned_bytes()),
-                               std::int64_t(used->cache_bytes()), std::int64_t(used->logits_bytes())},
+                               std::int64_t(used->model().owned_bytes()), std::int64_t(used->cache_bytes()),
+                               std::int64_t(used->logits_bytes())},
                  memory);
         return BITNET_OK;
     });

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -53,19 +55,25 @@ struct Tensor {
     std::vector<std::uint64_t> shape;  // outermost axis first
     Format format;
     std::span<const std::uint8_t> data;
+    std::shared_ptr<const std::vector<std::uint8_t>> repacked;  // what data is of, where it is not the file
 
     std::uint64_t rows() const;
     std::uint64_t cols() const { return shape.back(); }
 };
 
+using Metadata = std::map<std::string, Value, std::less<>>;
+using Tensors = std::map<std::string, Tensor, std::less<>>;
+
+// One that was split into shards is named by the first.
 class GgufFile {
 public:
     // Throws BadInput for everything that is wrong with the file; the sentence does not name it.
     explicit GgufFile(const std::string& path);
 
-    const std::map<std::string, Value, std::less<>>& metadata() const { return metadata_; }
-    const std::map<std::string, Tensor, std::less<>>& tensors() const { return tensors_; }
-    std::size_t size() const { return file_.bytes().size(); }
+    const Metadata& metadata() const { return metadata_; }
+    const Tensors& tensors() const { return tensors_; }
+    std::size_t size() const;            // bytes of all shards
+    std::size_t repacked_bytes() const;  // of tensors that are kept in another order than the file's
 
     const Value* find(std::string_view key) const;
     // A whole number; nothing when the key is missing or something else.
@@ -77,10 +85,13 @@ public:
     const Array* array(std::string_view key) const;
 
 private:
-    MappedFile file_;
-    std::map<std::string, Value, std::less<>> metadata_;
-    std::map<std::string, Tensor, std::less<>> tensors_;
+    std::deque<MappedFile> shards_;
+    Metadata metadata_;
+    Tensors tensors_;
 };
+
+// A whole number; nothing when the key is missing or something else.
+std::optional<std::int64_t> integer_in(const Metadata& metadata, std::string_view key);
 
 // "12", "llama" or "an array of 3", for messages.
 std::string value_text(const Value& value);

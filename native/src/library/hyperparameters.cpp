@@ -250,11 +250,6 @@ const Architecture& architecture_named_in(const GgufFile& file) {
 }  // namespace
 
 Architecture architecture_of(const GgufFile& file) {
-    if (const auto count = file.integer("split.count"); count.value_or(1) > 1) {
-        throw BadInput("is shard " + std::to_string(file.integer("split.no").value_or(0) + 1) + " of " +
-                       std::to_string(*count) +
-                       ", and libbitnet reads models in one file; join them with `llama-gguf-split --merge`");
-    }
     Architecture architecture = architecture_named_in(file);
     if (pools(Keys(file, architecture.gguf_name)))
         architecture.stages.insert(architecture.stages.end() - 1, {"pooled", false});

@@ -21,8 +21,6 @@ const KernelSet& kernels_named(const std::string& name) {
     throw BadInput("no kernel set that runs here is named " + quoted(name) + "; there are " + joined(here));
 }
 
-std::string base_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
-
 }  // namespace
 
 OpenModel::OpenModel(const std::string& path, const ModelChoices& choices)

@@ -31,6 +31,7 @@ public:
     const Arithmetic& arithmetic() const { return arithmetic_; }
     const KernelSet& kernels() const { return kernels_; }
     const std::string& description() const { return description_; }
+    std::size_t owned_bytes() const { return mapped_.owned_bytes() + file_.repacked_bytes(); }
 
     // Made when it is first asked for: a large vocabulary takes longer than all else.  Throws BadInput.
     const Tokenizer& tokenizer() const;

@@ -35,6 +35,8 @@ std::string quoted(std::string_view text) {
     return result + "'";
 }
 
+std::string base_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
+
 std::string shape_text(const std::vector<std::uint64_t>& shape) {
     std::string text = "[";
     for (const std::uint64_t axis : shape) {
