@@ -55,6 +55,13 @@ def test_every_format_has_two_implementations(implementations: list[Implementati
     assert alone == set(ALONE)
 
 
+def test_gguf_package_unpacks_formats_that_it_cannot_pack(implementations: list[Implementation]) -> None:
+    package = next(i for i in implementations if i.name == "gguf")
+    for name in ("Q6_K", "Q4_K", "Q3_K"):
+        assert package.has("unpack", name)
+        assert not package.has("pack", name)
+
+
 def test_references_say_how_they_were_built(implementations: list[Implementation]) -> None:
     """Known defects depend on it, and the host's CPU says nothing of it."""
     references = [i for i in implementations if i.name in ("bitnet.cpp", "llama.cpp")]

@@ -41,21 +41,24 @@ def _multiplier(definition: TernaryFormat) -> Function:
 
 
 def gguf_implementation() -> Implementation:
+    """What the package packs, and what it unpacks: it reads some formats that it cannot write."""
+    from gguf import GGMLQuantizationType
+
     functions: dict[tuple[Operation, str], Function] = {}
-    for name in filter(_is_in_gguf, DEFINITIONS):
-        functions["pack", name] = _gguf_pack(name)
-        functions["unpack", name] = _gguf_unpack(name)
+    for name in filter(GGMLQuantizationType.__members__.__contains__, DEFINITIONS):
+        definition = DEFINITIONS[name]
+        zeros = np.zeros((1, definition.block), dtype=np.float32)
+        pack, unpack = _gguf_pack(name), _gguf_unpack(name)
+        if _is_implemented(pack, zeros):
+            functions["pack", name] = pack
+        if _is_implemented(unpack, definition.pack(zeros), *zeros.shape):
+            functions["unpack", name] = unpack
     return Implementation("gguf", functions)
 
 
-def _is_in_gguf(name: str) -> bool:
-    """Whether the package can pack the format; it knows some that it cannot pack."""
-    from gguf import GGMLQuantizationType, quantize
-
-    if name not in GGMLQuantizationType.__members__:
-        return False
+def _is_implemented(function: Function, *arguments: object) -> bool:
     try:
-        quantize(np.zeros((1, DEFINITIONS[name].block), dtype=np.float32), GGMLQuantizationType[name])
+        function(*arguments)
     except NotImplementedError:
         return False
     return True
