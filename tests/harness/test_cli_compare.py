@@ -174,3 +174,13 @@ def test_help_imports_nothing_heavy() -> None:
         "sys.exit(any(m in sys.modules for m in ('pandas', 'jinja2', 'rich', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", heavy], env=os.environ, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("side", ["reference", "candidate"])
+def test_a_device_is_that_of_one_side(
+    models: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], side: str
+) -> None:
+    sides = ["--reference", "oracle", "--candidate", "native", "--tokens", "1,2,3"]
+    assert bitparity(monkeypatch, "compare", models[0], *sides, f"--{side}-device-id", "7") == 2
+    name = {"reference": "the oracle runs", "candidate": "this engine runs"}[side]
+    assert f"device 7 was asked for, but {name} on the CPU only" in capsys.readouterr().err

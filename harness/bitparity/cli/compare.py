@@ -189,9 +189,13 @@ def _record(file: Path, options: Options, reference: Engine, settings: Settings)
     prompts = _corpus_prompts(options) or prompts_of(options, [reference])
     model = open_chosen(options.reference_model or choose_model(options.model, [reference]), settings)
     findings_of([Side(reference, model)], prompts, force=options.force)
-    threads, device_id = options.threads, options.device_id
     recording = make_recording(
-        reference, model, prompts, settings=settings, threads=threads, device_id=device_id
+        reference,
+        model,
+        prompts,
+        settings=settings,
+        threads=options.threads,
+        device_id=options.reference_device_id,
     )
     save_recording(recording, file)
     click.echo(

@@ -36,7 +36,8 @@ class Options(TwoEngines):
             "--kernels": self.kernels,
             "--arithmetic": self.arithmetic,
             "--threads": self.threads,
-            "--device-id": self.device_id,
+            "--reference-device-id": self.reference_device_id,
+            "--candidate-device-id": self.candidate_device_id,
             "--stage-map": None if self.stage_map is None else self.stage_map.resolve(),
         }
         for option, value in given.items():

@@ -45,7 +45,8 @@ class TwoEngines:
     steps: int
     chunks: str
     threads: int | None
-    device_id: int | None
+    reference_device_id: int | None
+    candidate_device_id: int | None
     stage_map: Path | None
     time_limit: float
     limit: float | None
@@ -99,7 +100,8 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     ),
     click.option("--chunks", default="prefill", show_default=True, help="prefill, decode, mixed, or a size."),
     click.option("--threads", type=click.IntRange(1), help="Threads of each engine."),
-    click.option("--device-id", type=int, help="Device of each engine."),
+    click.option("--reference-device-id", type=int, help="Device of the reference, as `doctor` counts them."),
+    click.option("--candidate-device-id", type=int, help="Device of the candidate."),
     stage_map_option("the candidate"),
     time_limit_option,
     click.option(
@@ -148,9 +150,10 @@ def comparison_of(
     run = prompts_of(options, engines) if prompts is None else prompts
     model, *opened = _models(options.model, engines, settings)
     own = [options.reference_model, options.candidate_model, *(None for _ in also)]
+    devices = [options.reference_device_id, options.candidate_device_id, *(None for _ in also)]
     first, second, *others = [
-        Side(engine, _other(path, file, settings))
-        for engine, path, file in zip(engines, own, opened, strict=True)
+        Side(engine, _other(path, file, settings), device_id)
+        for engine, path, file, device_id in zip(engines, own, opened, devices, strict=True)
     ]
     comparison = Comparison(
         first,
@@ -161,7 +164,6 @@ def comparison_of(
         chunking=Chunking.parse(options.chunks),
         steps=options.steps,
         threads=options.threads,
-        device_id=options.device_id,
         tokenizer=choose_tokenizer(options.tokenizer, model),
         findings=findings_of([first, second, *others], run, force=options.force),
     )

@@ -21,10 +21,11 @@ Sessions = tuple[Session, Session]  # of the reference and of the candidate
 
 @dataclass(frozen=True)
 class Side:
-    """An engine and the file that it runs."""
+    """An engine, the file that it runs, and the device on which it does; None is the CPU."""
 
     engine: Engine
     model: Model
+    device_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,6 @@ class Comparison:
     steps: int = 0
     context: int | None = None
     threads: int | None = None
-    device_id: int | None = None
     tokenizer: ExternalTokenizer | None = None
     trace_filter: str = "*:*"
     required: Verdict = Verdict.NOISE
@@ -103,5 +103,5 @@ def _opened(comparison: Comparison, side: Side, context: int) -> AbstractContext
         context=context,
         settings=comparison.settings,
         threads=comparison.threads,
-        device_id=comparison.device_id,
+        device_id=side.device_id,
     )

@@ -29,10 +29,4 @@ def explain_run(
         return explain((reference, candidate), models, sample)
     if any(is_recorded):
         return None
-    return explain_large(
-        sides,
-        comparison.settings,
-        median_distance(sample),
-        threads=comparison.threads,
-        device_id=comparison.device_id,
-    )
+    return explain_large(sides, comparison.settings, median_distance(sample), threads=comparison.threads)

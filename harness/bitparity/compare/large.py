@@ -19,7 +19,7 @@ from bitparity.settings import Settings
 
 
 def explain_large(
-    sides: Sequence[Side], settings: Settings, apart: float, *, threads: int | None, device_id: int | None
+    sides: Sequence[Side], settings: Settings, apart: float, *, threads: int | None
 ) -> Explanation | None:
     """What reference and candidate compute, on two small blocks of the architecture and formats of its file.
 
@@ -35,7 +35,7 @@ def explain_large(
                     like=side.model,
                     in_its_shapes=False,
                     threads=threads,
-                    device_id=device_id,
+                    device_id=side.device_id,
                 )
             )
             for side in sides

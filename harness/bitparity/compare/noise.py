@@ -37,7 +37,7 @@ def noise_of_reference(
         tokens,
         settings=comparison.settings,
         threads=comparison.threads,
-        device_id=comparison.device_id,
+        device_id=comparison.reference.device_id,
         progress=progress,
         most_probable=candidate.most_probable,
     )

@@ -39,7 +39,7 @@ def _read(judged: EngineBlame, comparison: Comparison, side: Side, tokens: Seque
             tokens,
             meant=None if side.model.path == comparison.meant.path else comparison.meant,
             threads=comparison.threads,
-            device_id=comparison.device_id,
+            device_id=side.device_id,
         )
     except BitparityError:  # it does not take the copies, which says nothing of the run
         return judged

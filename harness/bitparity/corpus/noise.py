@@ -34,7 +34,6 @@ def noise_along(
     chunking: Chunking,
     *,
     settings: Settings,
-    device_id: int | None = None,
 ) -> SelfComparison:
     """The reference against itself with moved norms, at the scored positions of evenly spaced windows.
 
@@ -49,7 +48,7 @@ def noise_along(
             context=session.info.context,
             settings=settings,
             threads=session.info.fingerprint.threads or None,
-            device_id=device_id,
+            device_id=side.device_id,
         ) as moved,
     ):
         levels = tuple(_levels(session, moved, plan, chunking))

@@ -195,7 +195,6 @@ class CorpusRun:
             self.plan,
             comparison.chunking,
             settings=comparison.settings,
-            device_id=comparison.device_id,
         )
         known = () if run.noise is None else run.noise.comparisons
         return NoiseFloor(comparison.reference.engine.name, (*known, along))

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from bitparity.blame.engines import BlameReport
 from bitparity.compare.chunking import Chunking
-from bitparity.compare.comparison import Comparison, Side
+from bitparity.compare.comparison import Comparison
 from bitparity.compare.prompts import Prompt
 from bitparity.compare.result import ComparisonResult
 from bitparity.compare.run import compare_engines
@@ -180,8 +180,8 @@ class _Search:
         return replace(
             comparison,
             model=written[comparison.meant.path],
-            reference=Side(comparison.reference.engine, written[comparison.reference.model.path]),
-            candidate=Side(comparison.candidate.engine, written[comparison.candidate.model.path]),
+            reference=replace(comparison.reference, model=written[comparison.reference.model.path]),
+            candidate=replace(comparison.candidate, model=written[comparison.candidate.model.path]),
         )
 
     def _count(self, what: str) -> None:

@@ -19,9 +19,12 @@ from bitparity_reference.transformers.classes import class_of, has_norms_in_proj
 from bitparity_reference.transformers.devices import torch_device
 from bitparity_reference.transformers.taps import Hear, Taps, move_norms
 
-# The compiler of PyTorch rounds otherwise than the source says, needs a C++ compiler and takes a minute.
+# The compiler of PyTorch rounds otherwise than the source says, needs a C++ compiler and takes a minute.  On
+# CUDA, float32 products are such (not of the ten bits of TF32) and add up in the same order every time.
 _SETTINGS = {
     "TORCHDYNAMO_DISABLE": "1",
+    "NVIDIA_TF32_OVERRIDE": "0",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -116,20 +119,23 @@ class TransformersForward:
     def about(self) -> dict[str, str]:
         torch = self._torch
         return {
-            "isa": torch.backends.cpu.get_cpu_capability().lower(),
             "compiler": _compiler(torch.__config__.show()),
             "torch": torch.__version__,
             "class": type(self._built).__name__,
             **self._stated,
-            **({} if self._built.device.type == "cpu" else {"device": self._device_name()}),
+            **self._where(),
         }
 
     def close(self) -> None:
         """The process ends with it."""
 
-    def _device_name(self) -> str:
-        device = self._built.device
-        return f"{device}, {self._torch.cuda.get_device_name(device)}"
+    def _where(self) -> dict[str, str]:
+        """Instruction set, and the device where it is not the CPU."""
+        torch, device = self._torch, self._built.device
+        if device.type == "cpu":
+            return {"isa": torch.backends.cpu.get_cpu_capability().lower()}
+        major, minor = torch.cuda.get_device_capability(device)
+        return {"isa": f"sm_{major}{minor}", "device": f"{device}, {torch.cuda.get_device_name(device)}"}
 
     def _run(self, ids: Sequence[int], position: int, *, last_only: bool) -> Floats:
         self._forget(position)
