@@ -29,7 +29,8 @@ struct BoundMatrix {
     BoundMatrix(const std::string& format_name, int rows, int cols, Array<std::uint8_t> bytes)
         : data(std::move(bytes)) {
         const FormatRow& format = format_named(format_name);
-        if (rows < 1 || cols < 1 || cols % format.block != 0) {
+        const bool is_padded = format.format == Format::i2_s;
+        if (rows < 1 || cols < 1 || (cols % format.block != 0 && !is_padded)) {
             throw std::invalid_argument(format_name + " cannot hold " + std::to_string(rows) + " x " +
                                         std::to_string(cols) + " weights");
         }

@@ -48,13 +48,9 @@ def matrix_of(tensor: Tensor) -> _core.Matrix:
         return _core.Matrix(Q2_0.name, rows, cols, Q2_0_G128.in_blocks_of_64(tensor.data))
     if _runs_as_i2_s(tensor.format):
         assert is_ternary(form)
-        if cols % I2_S.block:
-            raise BadInput(
-                f"native: tensor {tensor.name} is {tensor.format} with {cols} columns; native runs it "
-                f"where columns are a multiple of {I2_S.block}"
-            )
         codes, scale = form.unpack_codes(tensor.data, rows, cols)
-        return _core.Matrix(I2_S.name, rows, cols, I2_S.pack_codes(codes, float(scale[0, 0])))
+        padded = np.pad(codes, ((0, 0), (0, -cols % I2_S.block)))
+        return _core.Matrix(I2_S.name, rows, cols, I2_S.pack_codes(padded, float(scale[0, 0])))
     return _core.Matrix(tensor.format, rows, cols, tensor.data)
 
 

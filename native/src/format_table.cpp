@@ -162,7 +162,7 @@ const FormatRow& row_of(Format format) { return table[int(format)]; }
 
 std::size_t row_bytes(Format format, int cols) {
     const FormatRow& row = row_of(format);
-    return std::size_t(cols / row.block) * std::size_t(row.block_bytes);
+    return std::size_t(in_whole_blocks(cols, row.block) / row.block) * std::size_t(row.block_bytes);
 }
 
 }  // namespace bitnet

@@ -82,7 +82,8 @@ Activations ActivationBuffer::make(Encoding encoding) {
             made.f32 = grown(as_bf16_, values);
             break;
         case Encoding::i8:
-            made.codes = grown(i8_codes_, values);
+            made.stride = std::size_t(in_whole_blocks(cols_, block_i2_s));
+            made.codes = grown(i8_codes_, tokens * made.stride);
             made.scales = grown(i8_scales_, tokens);
             made.scale_stride = 1;
             made.sums = grown(sums_, tokens);
@@ -115,14 +116,16 @@ void ActivationBuffer::encode(Encoding encoding, int token) {
         case Encoding::as_bf16:
             kernels_.round_to_bf16(x, cols_, as_bf16_.data() + start);
             break;
-        case Encoding::i8:
-            kernels_.quantize_i8(x, cols_, i8_codes_.data() + start, &i8_scales_[std::size_t(token)],
+        case Encoding::i8: {
+            const int stride = in_whole_blocks(cols_, block_i2_s);
+            std::int8_t* codes = i8_codes_.data() + std::size_t(token) * std::size_t(stride);
+            kernels_.quantize_i8(x, cols_, codes, &i8_scales_[std::size_t(token)],
                                  &sums_[std::size_t(token)]);
-            if (faults_.truncate_codes) {
-                truncate_to_i8(x, cols_, i8_codes_.data() + start, i8_scales_[std::size_t(token)],
-                               &sums_[std::size_t(token)]);
-            }
+            if (faults_.truncate_codes)
+                truncate_to_i8(x, cols_, codes, i8_scales_[std::size_t(token)], &sums_[std::size_t(token)]);
+            std::fill(codes + cols_, codes + stride, std::int8_t(0));
             break;
+        }
         case Encoding::q8_0:
             kernels_.quantize_q8_0(x, cols_, q8_0_codes_.data() + start,
                                    q8_0_scales_.data() + start / block_q8_0,
@@ -157,7 +160,8 @@ void multiply(ThreadPool& pool, const KernelSet& kernels, ActivationBuffer& x, i
         for (int row = 0; row < w.rows;) {
             const int step = rows_a_task(w.rows, remaining, encoded.tokens, pool.threads());
             const int n = std::min(step, w.rows - row);
-            const Rows rows{w.data + std::size_t(row) * w.row_bytes, w.row_bytes, n, w.cols, w.scale};
+            const Rows rows{w.data + std::size_t(row) * w.row_bytes, w.row_bytes, n,
+                            in_whole_blocks(w.cols, row_of(w.format).block), w.scale};
             for (int token = 0; token < encoded.tokens;) {
                 const bool is_rest = token >= first_of_rest;
                 const int tokens =

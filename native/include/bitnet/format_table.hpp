@@ -52,4 +52,7 @@ const FormatRow& row_of(Format format);
 // Bytes of a packed row of a matrix; cols is a multiple of the format's block.
 std::size_t row_bytes(Format format, int cols);
 
+// Columns with those that fill the last block.
+constexpr int in_whole_blocks(int cols, int block) { return (cols + block - 1) / block * block; }
+
 }  // namespace bitnet

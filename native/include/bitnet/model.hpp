@@ -43,7 +43,7 @@ struct HyperParameters {
     bool is_windowed(int layer) const { return sliding_window > 0 && layer % 6 != 5; }
 };
 
-// (rows, cols) packed row by row.
+// (rows, cols) packed row by row.  Rows of I2_S end with a whole block: what it has beyond cols is multiplied by zeros.
 struct Matrix {
     Format format;
     int rows, cols;
