@@ -7,7 +7,8 @@ name is cut as the references cut it, since they are what is compared (model/che
 
 Source of the names and patterns: llama.cpp src/llama-vocab.cpp, upstream of 2026 and the fork that bitnet.cpp
 pins.  The two agree except on `falcon3`, which upstream cuts as `llama-bpe`; here it is cut as by bitnet.cpp,
-which is what runs the ternary Falcon3 models.
+which is what runs the ternary Falcon3 models.  Which of the two the model was trained on is not known here
+(reference/UPSTREAM.md, "Text").
 """
 
 from __future__ import annotations
