@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from threadpoolctl import threadpool_limits
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
@@ -15,6 +18,16 @@ def usable_processors() -> int:
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota()
     return count if quota is None else max(1, min(count, int(quota)))
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """NumPy multiplies on one thread, for work of many small products.
+
+    Between two of them the threads of OpenBLAS spin, which took as much processor time as the products do.
+    """
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def cpu_quota(cgroups: Path = _CGROUPS, own_groups: Path = _OWN_GROUPS) -> float | None:

@@ -7,6 +7,7 @@ and then an activation falls to the other side of a tie.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +16,10 @@ import numpy as np
 from bitparity.architectures.graph import GraphStage
 from bitparity.oracle import ops
 from bitparity.oracle.arithmetic import PLAIN, Arithmetic
+from bitparity.oracle.composed import Composed
 from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.engine import OracleEngine, OracleSession
+from bitparity.oracle.mistakes import mistakes_of
 from bitparity.oracle.ops import Doubles
 
 
@@ -67,3 +70,35 @@ class Float32Engine(OracleEngine):
         stated = session.info.fingerprint
         session._info = replace(session.info, fingerprint=replace(stated, engine=self.name, details={}))
         return session
+
+
+class Untapped:
+    """An engine of which nothing but logits can be had."""
+
+    def __init__(self, engine: OracleEngine) -> None:
+        self._engine, self.name, self.role = engine, engine.name, engine.role
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def open(self, *arguments: Any, **options: Any) -> Any:
+        session: Any = self._engine.open(*arguments, **options)
+        session.tap = lambda stages, sink: nullcontext()
+        return session
+
+
+def with_mistake(words: str, *at: tuple[int, str]) -> Callable[[Definition], Definition]:
+    """A definition that makes the mistake with these words at these stages, or wherever it can be made."""
+
+    def change(sound: Definition) -> Definition:
+        changed: dict[tuple[int, str], Definition] = {}
+        block = {stage.name for stage in sound.hyper.architecture.block}
+        for name, stage in sound.stages.items():
+            inputs = {need: np.empty((4, 1)) for need in stage.inputs}
+            made = [m.in_a_run for m in mistakes_of(sound, name, inputs) if m.words == words]
+            layers = range(sound.hyper.n_layer) if name in block else (-1,)
+            changed |= {(layer, name): made[0] for layer in layers if made}
+        assert changed, f"no stage can make the mistake {words!r}"
+        return Composed.make(sound, {place: changed[place] for place in (at or changed)})
+
+    return change

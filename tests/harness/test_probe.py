@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +25,6 @@ from bitparity.oracle.composed import Composed
 from bitparity.oracle.decoder import Decoder
 from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.engine import OracleEngine
-from bitparity.oracle.mistakes import mistakes_of
 from bitparity.oracle.ops import Doubles
 from bitparity.probe.chart import CHARTS, EPSILON, make_chart
 from bitparity.probe.parts import FEED_FORWARD, branch_part, ends_part, left_of, whole_part, write_part
@@ -36,7 +32,7 @@ from bitparity.probe.run import probe
 from bitparity.probe.sheet import Sheet
 from bitparity.probe.surgery import operate
 from bitparity.settings import read_settings
-from harness.float32_engine import Float32Engine
+from harness.float32_engine import Float32Engine, Untapped, with_mistake
 
 PLANTED = [
     "plain, kv bf16, q bf16 in one row, rounding zero",
@@ -50,21 +46,6 @@ PLANTED = [
 TOKENS = (34, 44, 106, 67, 315, 90, 12, 77, 5, 18)
 
 
-class Untapped:
-    """An engine of which nothing but logits can be had."""
-
-    def __init__(self, engine: OracleEngine) -> None:
-        self._engine, self.name, self.role = engine, engine.name, engine.role
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._engine, name)
-
-    def open(self, *arguments: Any, **options: Any) -> Any:
-        session: Any = self._engine.open(*arguments, **options)
-        session.tap = lambda stages, sink: nullcontext()
-        return session
-
-
 class Stating(Definition):
     """Computes K and V in float32, whatever it states."""
 
@@ -75,23 +56,6 @@ class Stating(Definition):
 @pytest.fixture(scope="module")
 def chart(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return make_chart(tmp_path_factory.mktemp("probe") / "chart.gguf", CHARTS[0])
-
-
-def with_mistake(words: str, *at: tuple[int, str]) -> Callable[[Definition], Definition]:
-    """A definition that makes the mistake with these words at these stages, or wherever it can be made."""
-
-    def change(sound: Definition) -> Definition:
-        changed: dict[tuple[int, str], Definition] = {}
-        block = {stage.name for stage in sound.hyper.architecture.block}
-        for name, stage in sound.stages.items():
-            inputs = {need: np.empty((4, 1)) for need in stage.inputs}
-            made = [m.in_a_run for m in mistakes_of(sound, name, inputs) if m.words == words]
-            layers = range(sound.hyper.n_layer) if name in block else (-1,)
-            changed |= {(layer, name): made[0] for layer in layers if made}
-        assert changed, f"no stage can make the mistake {words!r}"
-        return Composed.make(sound, {place: changed[place] for place in (at or changed)})
-
-    return change
 
 
 def sheet_of(engine: OracleEngine, like: Model | None = None) -> Sheet:

@@ -254,6 +254,19 @@ def test_blame_fits_80_columns_whole() -> None:
     assert "0-2, 5" in out.getvalue()
 
 
+def test_blame_shows_no_columns_of_an_engine_that_records_no_stages() -> None:
+    summary = StageSummary(0, "ffn_act", 3, 1e-3, 2e-7, 5e3, 1.0, 0)
+    tapped = EngineBlame("tapped", "plain", (summary,), (), (), ())
+    untapped = EngineBlame("untapped", "plain", (), (), (), STAGE_NAMES)
+    for report, rows in ((BlameReport(tapped, untapped, ()), 1), (BlameReport(untapped, untapped, ()), 0)):
+        out = io.StringIO()
+        print_blame(report, Console(file=out, width=80))
+        assert out.getvalue().count("untapped records no stages") >= 1
+        assert "did not record" not in out.getvalue()
+        assert "difference" not in out.getvalue()
+        assert out.getvalue().count("1.0e-03") == rows
+
+
 class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()

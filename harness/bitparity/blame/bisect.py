@@ -17,6 +17,7 @@ from bitparity.engine import Session
 from bitparity.errors import NotCompared
 from bitparity.model.twin import in_formats_of
 from bitparity.model.types import HyperParameters, Model
+from bitparity.oracle.arithmetic import Arithmetic
 from bitparity.stages import POSITIONS_SO_FAR, StageFilter, graph_order, stage_named
 from bitparity.trace import MemoryTrace
 
@@ -75,18 +76,20 @@ def blame_all(
     chunking: Chunking | None = None,
     *,
     budget: int = DEFAULT_BUDGET,
+    found: Sequence[Arithmetic | None] = (),
 ) -> dict[tuple[int, int], BlameReport]:
     """A report for every two of these sessions, by their numbers; each of them is recorded and judged once.
 
-    Everything as blame_sessions has it, but nothing judged is no error.
+    found  the arithmetic of each session by its logits, as Evidence.of takes it; empty for none of them
+    Everything else as blame_sessions has it, but nothing judged is no error.
     """
     plan = chunking or Chunking("prefill")
     meant = [(session, in_formats_of(file, model)) for session, file in sides]
-    found = [
-        _blame_window(model, meant, tokens, plan, window)
+    reports = [
+        _blame_window(model, meant, tokens, plan, window, found or [None] * len(sides))
         for window in windows(model.hyper, len(tokens), budget, len(sides))
     ]
-    return {pair: _merge([reports[pair] for reports in found]) for pair in found[0]}
+    return {pair: _merge([of_window[pair] for of_window in reports]) for pair in reports[0]}
 
 
 def windows(hyper: HyperParameters, n_tokens: int, budget: int, engines: int = 2) -> list[Window]:
@@ -121,16 +124,32 @@ def _end_bytes(hyper: HyperParameters, n: int) -> int:
 
 
 def _blame_window(
-    model: Model, sides: Sequence[Side], tokens: Sequence[int], plan: Chunking, window: Window
+    model: Model,
+    sides: Sequence[Side],
+    tokens: Sequence[int],
+    plan: Chunking,
+    window: Window,
+    found: Sequence[Arithmetic | None],
 ) -> dict[tuple[int, int], BlameReport]:
-    recorded = [record_session(*side, tokens, plan, window.recorded()) for side in sides]
+    recorded = [
+        record_session(*side, tokens, plan, window.recorded(), arithmetic)
+        for side, arithmetic in zip(sides, found, strict=True)
+    ]
     return judge_all(model, recorded, tokens=tokens, stages=window.judged())
 
 
 def record_session(
-    session: Session, model: Model, tokens: Sequence[int], plan: Chunking, stages: StageFilter
+    session: Session,
+    model: Model,
+    tokens: Sequence[int],
+    plan: Chunking,
+    stages: StageFilter,
+    found: Arithmetic | None = None,
 ) -> Evidence:
-    """Run the tokens from position 0 and record stages; the model is what the session has open."""
+    """Run the tokens from position 0 and record stages; the model is what the session has open.
+
+    found  as Evidence.of takes it
+    """
     info = session.info
     trace = MemoryTrace(info.fingerprint.engine)
     session.rollback(0)
@@ -140,7 +159,7 @@ def record_session(
                 session.decode(tokens[chunk.first])
             else:
                 session.prefill(tokens[chunk.first : chunk.last])
-    return Evidence.of(trace, info.fingerprint, model)
+    return Evidence.of(trace, info.fingerprint, model, found)
 
 
 def _merge(reports: Sequence[BlameReport]) -> BlameReport:

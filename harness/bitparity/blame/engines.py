@@ -49,9 +49,18 @@ class Evidence:
 
     @classmethod
     def of(
-        cls, trace: TraceValues, fingerprint: Fingerprint | None = None, model: Model | None = None
+        cls,
+        trace: TraceValues,
+        fingerprint: Fingerprint | None = None,
+        model: Model | None = None,
+        found: Arithmetic | None = None,
     ) -> Evidence:
-        """Arithmetic by the fingerprint, else by that of a stored trace, else by the engine's name."""
+        """Arithmetic by the fingerprint, else by that of a stored trace, else by the engine's name.
+
+        found  what its logits say where it states nothing, or what does not hold: the one to begin with
+        """
+        if found is not None:
+            return cls(trace, found, model, states=False)
         if fingerprint is None and isinstance(trace, Trace) and trace.meta.get("fingerprint"):
             fingerprint = Fingerprint(**trace.meta["fingerprint"])
         if fingerprint is None:

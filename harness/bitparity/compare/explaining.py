@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from bitparity.compare.comparison import Comparison, Sessions
-from bitparity.compare.large import explain_large
+from bitparity.compare.comparison import Side as OpenedBy
+from bitparity.compare.large import explain_large, probe_small
 from bitparity.compare.recording import RecordedEngine
 from bitparity.compare.sample import Sample
+from bitparity.errors import BitparityError
 from bitparity.fit.explanation import Explanation, Side, explain, is_too_large, median_distance
+from bitparity.fit.found import Probed
 from bitparity.model.types import Model
+from bitparity.processors import one_blas_thread
 
 
+@one_blas_thread()
 def explain_run(
     comparison: Comparison, sessions: Sessions, models: tuple[Model, Model], sample: Sample
 ) -> Explanation | None:
@@ -23,10 +30,22 @@ def explain_run(
     is_recorded = [isinstance(side.engine, RecordedEngine) for side in sides]  # such a one runs nothing else
     if not is_too_large(comparison.meant):
         reference, candidate = (
-            Side(None if recorded else session, session.info.fingerprint, comparison.meant)
-            for recorded, session in zip(is_recorded, sessions, strict=True)
+            Side(session, session.info.fingerprint, comparison.meant, partial(_probed, comparison, side))
+            if not recorded
+            else Side(None, session.info.fingerprint, comparison.meant)
+            for side, recorded, session in zip(sides, is_recorded, sessions, strict=True)
         )
         return explain((reference, candidate), models, sample)
     if any(is_recorded):
         return None
-    return explain_large(sides, comparison.settings, median_distance(sample), threads=comparison.threads)
+    return explain_large(comparison, median_distance(sample))
+
+
+def _probed(comparison: Comparison, side: OpenedBy) -> Probed | None:
+    """What small models of its kind say of an engine; None where it does not run them."""
+    try:
+        sheet = probe_small(comparison, side)
+    except BitparityError:
+        return None
+    wrong = [(stage, reading.mistake) for reading in sheet.wrong for _, stage in reading.at]
+    return Probed((sheet.arithmetic, *sheet.undecided), tuple(dict.fromkeys(wrong)))

@@ -6,40 +6,24 @@ known, and how they differ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from bitparity.compare.comparison import Side
+from bitparity.compare.comparison import Comparison, Side
 from bitparity.errors import BitparityError
 from bitparity.fit.explanation import Explanation
 from bitparity.fit.found import Fit
 from bitparity.fit.words import clauses
 from bitparity.probe.run import probe
 from bitparity.probe.sheet import Sheet
-from bitparity.settings import Settings
 
 
-def explain_large(
-    sides: Sequence[Side], settings: Settings, apart: float, *, threads: int | None
-) -> Explanation | None:
+def explain_large(comparison: Comparison, apart: float) -> Explanation | None:
     """What reference and candidate compute, on two small blocks of the architecture and formats of its file.
 
     apart  median relative L2 of the two engines on the run itself
     Returns None when one of them does not run such small models: then nothing was learnt.
     """
+    sides = comparison.reference, comparison.candidate
     try:
-        expected, actual = (
-            _fit_of(
-                probe(
-                    side.engine,
-                    settings,
-                    like=side.model,
-                    in_its_shapes=False,
-                    threads=threads,
-                    device_id=side.device_id,
-                )
-            )
-            for side in sides
-        )
+        expected, actual = (_fit_of(probe_small(comparison, side)) for side in sides)
     except BitparityError:
         return None
     return Explanation(
@@ -50,6 +34,21 @@ def explain_large(
         exact=frozenset(),
         flipped=frozenset(),
         sampled=frozenset(),
+    )
+
+
+def probe_small(comparison: Comparison, side: Side) -> Sheet:
+    """Probe an engine of a run on small models of the kind of its file.
+
+    Raises NotCompared and EngineFailed as `probe` does.
+    """
+    return probe(
+        side.engine,
+        comparison.settings,
+        like=side.model,
+        in_its_shapes=False,
+        threads=comparison.threads,
+        device_id=side.device_id,
     )
 
 
@@ -65,9 +64,8 @@ def _fit_of(sheet: Sheet) -> Fit:
         exact=sum(reading.given for reading in sheet.readings),
         positions=sum(reading.positions for reading in sheet.readings),
         residual=worst if not sheet.wrong or wrong else max(r.residual for r in sheet.wrong),
-        undecided=tuple(
-            sheet.arithmetic.having(**{line.axis: option}) for line in sheet.lines for option in line.others
-        ),
+        undecided=sheet.undecided,
         mistake=wrong[0].mistake if wrong else "",
+        at=tuple(dict.fromkeys(stage for _, stage in wrong[0].at)) if wrong else (),
         as_defined=wrong[0].as_defined if wrong else 0.0,
     )

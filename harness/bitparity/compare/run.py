@@ -273,11 +273,15 @@ class Run:
         try:
             tokens = self._tokens_run(prompt)
             sides = list(zip((self.reference, self.candidate), self._files(), strict=True))
-            self.blame = blame_all(comparison.meant, sides, tokens, comparison.chunking)[0, 1]
+            found = None if self.explanation is None else self.explanation.found
+            reports = blame_all(comparison.meant, sides, tokens, comparison.chunking, found=found or ())
+            self.blame = reports[0, 1]
             if progress is not None:
                 progress(0, 1, "reading from outside what records no stages")
             if any(row.judged.verdict is not Verdict.AGREE for row in self.rows):
-                self.blame = with_outside(self.blame, comparison, self.candidate.info, tokens)
+                self.blame = with_outside(
+                    self.blame, comparison, self.candidate.info, tokens, self.explanation
+                )
             check_judged(self.blame)
         except (BitparityError, OSError) as error:
             self.ended_by(error, missing)

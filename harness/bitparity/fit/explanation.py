@@ -8,7 +8,7 @@ far as the same happens to the oracle when the norms of the model are moved by a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from bitparity.compare.sample import Sample, SampledPrompt, sample_columns
 from bitparity.engine import Fingerprint, ModelInfo, Session
 from bitparity.errors import BadInput
-from bitparity.fit.found import Fit, fit
+from bitparity.fit.found import Fit, Probed, fit
 from bitparity.fit.lockstep import relative_l2
 from bitparity.fit.observed import Observed, observe
 from bitparity.fit.options import Options
@@ -46,11 +46,13 @@ class Side:
 
     session   None for one that runs nothing but what it was run on
     model     what it was meant to compute, in the formats of the file that it has open
+    probe     what small models say of it; None for one that runs nothing but what it was run on
     """
 
     session: Session | None
     fingerprint: Fingerprint
     model: Model
+    probe: Callable[[], Probed | None] | None = None
 
     @property
     def stated(self) -> Arithmetic | None:
@@ -90,6 +92,11 @@ class Explanation:
     def names_a_mistake(self) -> bool:
         """Whether one of them is wrong, and how is known."""
         return bool(self.expected.mistake or self.actual.mistake)
+
+    @property
+    def found(self) -> tuple[Arithmetic | None, Arithmetic | None]:
+        """The arithmetic of each where it states none that holds, and logits told it."""
+        return self.expected.found, self.actual.found
 
     @property
     def sentence(self) -> str:
@@ -154,7 +161,7 @@ def explain(sides: tuple[Side, Side], files: tuple[Model, Model], sample: Sample
     for side, model, attribute in zip(sides, meant, ("expected", "actual"), strict=True):
         observed = _observations(side, sample, attribute)
         observations.append(observed)
-        fits.append(fit(side.fingerprint.engine, model, observed, side.stated))
+        fits.append(fit(side.fingerprint.engine, model, observed, side.stated, side.probe))
     expected, actual = fits
     return Explanation(
         expected=expected,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitparity.fit.mistakes import FoundMistake, find_mistake
+from bitparity.fit.mistakes import FoundMistake, find_mistake, made_everywhere
 from bitparity.fit.observed import Observed
 from bitparity.fit.search import ALL, NEAR, Candidate, Search
 from bitparity.fit.words import clauses, joined
@@ -31,6 +31,18 @@ LATER_PAIRS = (("f32", "f32"), ("f16", "f16"), ("f16", "f32"), ("f32", "f16"), (
 
 
 @dataclass(frozen=True)
+class Probed:
+    """What small models of its kind said of an engine (probe/), to be tried on the model at hand.
+
+    arithmetics  that give what it gave there, the likeliest first
+    wrong        (stage, clause with the engine as its subject) of the mistakes that it makes there
+    """
+
+    arithmetics: tuple[Arithmetic, ...]
+    wrong: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Fit:
     """What the logits of an engine say.
 
@@ -42,6 +54,7 @@ class Fit:
     undecided   others that give all of it as well
     mistake     a clause with the engine as its subject: what it does wrong, in that arithmetic; empty if
                 nothing is wrong, or no known mistake gives what was observed
+    at          stages at which it does so, in every layer that has them
     as_defined  what the definition leaves in the best arithmetic, where a mistake was found
     next_best   what comes next, and what it leaves where the best leaves nothing; None if none was tried
     """
@@ -56,7 +69,13 @@ class Fit:
     undecided: tuple[Arithmetic, ...] = ()
     next_best: tuple[Arithmetic, float] | None = None
     mistake: str = ""
+    at: tuple[str, ...] = ()
     as_defined: float = 0.0
+
+    @property
+    def found(self) -> Arithmetic | None:
+        """The arithmetic, where the engine states none that holds and its logits told it."""
+        return self.arithmetic if (self.fits or self.mistake) and not self.is_stated else None
 
     def sentence(self) -> str:
         """What was found, with the engine as its subject."""
@@ -84,6 +103,7 @@ class Fit:
             "fits": self.fits,
             "is_stated": self.is_stated,
             "mistake": self.mistake,
+            "at": list(self.at),
             "as_defined": self.as_defined,
             "exact": self.exact,
             "positions": self.positions,
@@ -100,10 +120,17 @@ class Fit:
         return f"; {self.next_best[0].name} is next and leaves {self.next_best[1]:.0e}"
 
 
-def fit(engine: str, model: Model, observed: Sequence[Observed], stated: Arithmetic | None = None) -> Fit:
+def fit(
+    engine: str,
+    model: Model,
+    observed: Sequence[Observed],
+    stated: Arithmetic | None = None,
+    probe: Callable[[], Probed | None] | None = None,
+) -> Fit:
     """Find the arithmetic in which the definition of a model gives what was observed of an engine.
 
     stated  what the engine says of itself, which is tried alone at first
+    probe   asked where nothing near does: what it says is tried instead of all that could be
     """
     search = Search(model, observed)
     if stated is not None:
@@ -113,6 +140,9 @@ def fit(engine: str, model: Model, observed: Sequence[Observed], stated: Arithme
     near = _found(engine, search.run(NEAR), observed)
     if near.fits:
         return near
+    probed = None if probe is None else probe()
+    if probed is not None:
+        return _as_probed(near, model, search, probed, observed)
     tried_in = _starts(search) if search.is_exact_at_first else [*([stated] if stated else []), *KNOWN]
     mistake = find_mistake(model, tried_in, observed, acts_at_once=not search.is_exact_at_first)
     wrong = _with_mistake(near, mistake, observed)
@@ -120,6 +150,22 @@ def fit(engine: str, model: Model, observed: Sequence[Observed], stated: Arithme
         return wrong
     far = _found(engine, search.run(ALL), observed)
     return far if far.fits or far.exact > near.exact else near
+
+
+def _as_probed(near: Fit, model: Model, search: Search, probed: Probed, observed: Sequence[Observed]) -> Fit:
+    """What a probe found, if it gives what was observed of this model too, else what came near."""
+    sound = search.around(probed.arithmetics)
+    found = _found(near.engine, sound, observed)
+    if found.fits:
+        return found
+    for arithmetic in probed.arithmetics:
+        wrong = _with_mistake(found, made_everywhere(model, arithmetic, probed.wrong, observed), observed)
+        if wrong.mistake:
+            return wrong
+    at_first = np.concatenate([_positions(o) == 0 for o in observed])[: len(sound[0].residuals)]
+    acts_at_once = not sound[0].is_given[at_first].any()
+    tried = find_mistake(model, probed.arithmetics, observed, acts_at_once=acts_at_once)
+    return _with_mistake(min(found, near, key=lambda f: (-f.exact, f.residual)), tried, observed)
 
 
 def _starts(search: Search) -> list[Arithmetic]:
@@ -141,6 +187,7 @@ def _with_mistake(found: Fit, mistake: FoundMistake | None, observed: Sequence[O
         undecided=(),
         next_best=None,
         mistake=mistake.words,
+        at=mistake.at,
         as_defined=found.residual,
     )
 

@@ -45,11 +45,13 @@ class FoundMistake:
     words       a clause with the engine as its subject
     arithmetic  in which the engine computes otherwise
     candidate   its residuals
+    at          stages at which it is made, in every layer that has them
     """
 
     words: str
     arithmetic: Arithmetic
     candidate: Candidate
+    at: tuple[str, ...]
 
 
 def find_mistake(
@@ -94,9 +96,28 @@ def _best(
     exact = (rows[:, later] <= EXACTNESS).sum(axis=1) if later.any() else (rows <= EXACTNESS).sum(axis=1)
     if not exact.any():
         return None
-    best = named[int(np.argmax(exact))]
-    candidate = Candidate(definition.arithmetic, _residuals(definition, [best], observed)[0])
-    return FoundMistake(best.words, definition.arithmetic, candidate)
+    return _found(definition, named[int(np.argmax(exact))], observed)
+
+
+def made_everywhere(
+    model: Model, arithmetic: Arithmetic, wrong: Sequence[tuple[str, str]], observed: Sequence[Observed]
+) -> FoundMistake | None:
+    """Mistakes that are known by stage and words, all at once and in every layer; None for none."""
+    definition = Definition.of(model, Options(model, Definition.of(model)).canonical(arithmetic))
+    longest = max(len(o.tokens) for o in observed)
+    changed = {
+        place: mistaken
+        for words, place, mistaken in single_mistakes(definition, longest, _all_stages(definition))
+        if (place[1], words) in wrong
+    }
+    made = {words: None for _, words in wrong}
+    return _found(definition, Named(" and ".join(made), changed), observed) if changed else None
+
+
+def _found(definition: Definition, named: Named, observed: Sequence[Observed]) -> FoundMistake:
+    candidate = Candidate(definition.arithmetic, _residuals(definition, [named], observed)[0])
+    at = tuple(dict.fromkeys(stage for _, stage in named.changed))
+    return FoundMistake(named.words, definition.arithmetic, candidate, at)
 
 
 def _residuals(definition: Definition, named: Sequence[Named], observed: Sequence[Observed]) -> Doubles:

@@ -25,6 +25,7 @@ from bitparity.oracle.decoder import Decoder
 from bitparity.oracle.definition import Definition
 from bitparity.oracle.mistakes.row import instead
 from bitparity.oracle.ops import Doubles
+from bitparity.processors import one_blas_thread
 
 POSITIONS = 8  # of a run that are computed
 SIZES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # by how much a scale is off
@@ -67,6 +68,7 @@ class Resolution:
         }
 
 
+@one_blas_thread()
 def find_resolution(model: Model, arithmetic: Arithmetic, tokens: Sequence[int], limit: float) -> Resolution:
     """What a run of these tokens would not have seen at this limit.
 

@@ -115,7 +115,11 @@ class Search:
         self.starts = self._starts(changes)
         if not self.is_exact_at_first:
             return self.evaluate(self.starts[:1])
-        found = self.evaluate(later for start in self.starts for later in self._later(start))
+        return self.around(later for start in self.starts for later in self._later(start))
+
+    def around(self, arithmetics: Iterable[Arithmetic]) -> list[Candidate]:
+        """As `evaluate`, with what differs from the best of them at one axis."""
+        found = self.evaluate(arithmetics)
         found += self.evaluate(self._near(found[0]), beside=found[0])
         return sorted({c.arithmetic: c for c in found}.values(), key=_rank)
 

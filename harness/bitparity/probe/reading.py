@@ -7,7 +7,7 @@ what was found in other parts is known here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
@@ -134,7 +134,9 @@ class Reader:
     def read_wrong(self, known: Known) -> Reading | None:
         """The known mistake that gives what was observed, where the definition does not; else None."""
         best = self._sound(known)[0]
-        found = list(self._mistaken(known, best))
+        elsewhere = {(stage, words) for _, stage, words in known.wrong}  # most are made in every layer
+        found = list(self._mistaken(known, best, elsewhere)) if elsewhere else []
+        found = found or list(self._mistaken(known, best))
         if not found:
             return None
         found.sort(key=lambda pair: (pair[0].rank, len(pair[1].changed)))  # one stage before several
@@ -259,13 +261,20 @@ class Reader:
         out: Doubles = residuals(ways, observed, 1, self.part.layers)[:, 0]
         return out
 
-    def _mistaken(self, known: Known, best: Candidate) -> Iterator[tuple[Candidate, Named]]:
-        """Mistakes that give enough, tried on the sequence that the definition gives least of."""
-        hardest = max(self._observed, key=lambda o: self._missed(best, o))
+    def _mistaken(
+        self, known: Known, best: Candidate, among: Container[tuple[str, str]] | None = None
+    ) -> Iterator[tuple[Candidate, Named]]:
+        """Mistakes that give enough, tried on the sequence that the definition gives least of.
+
+        among  (stage, words) of those to try; None tries all
+        """
+        hardest = max(self._observed, key=lambda o: (self._missed(best, o), o.rows))  # all at once is cheaper
         for arithmetic in self._tried_with_mistakes(known, best):
             definition = Definition(self._definition.hyper, self._definition.weights, arithmetic)
             before = self._changed_of(definition, known)
             for named in self._named(definition):
+                if among is not None and any((stage, named.words) not in among for _, stage in named.changed):
+                    continue
                 tried = self._batched(Composed.make(definition, {**before, **named.changed}), hardest)
                 if np.mean(tried <= GIVEN) >= ENOUGH:
                     candidate = self._candidate(definition, named.changed, known)
@@ -351,7 +360,7 @@ class Reader:
         if not known.wrong:
             return {}
         wanted = set(known.wrong)
-        stages = [(layer, stage) for layer, stage, _ in known.wrong]
+        stages = [(layer, stage) for layer, stage, _ in known.wrong if stage in definition.stages]
         return {
             place: other
             for words, place, other in single_mistakes(definition, self._longest(), stages)

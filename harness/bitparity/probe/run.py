@@ -28,12 +28,14 @@ from bitparity.probe.parts import (
 )
 from bitparity.probe.reading import Reader
 from bitparity.probe.sheet import Findings, Sheet
+from bitparity.processors import one_blas_thread
 from bitparity.runs import open_session, refusal_of, require_available
 from bitparity.settings import Settings
 
 CONTEXT = 64
 
 
+@one_blas_thread()
 def probe(
     engine: Engine,
     settings: Settings,
@@ -160,9 +162,12 @@ def single_parts(model: Model) -> list[Part]:
     return [ends_part(), *each]
 
 
-def read_branches(ends: Reader, each: Sequence[Reader]) -> Findings:
-    """What parts say; when nothing gives the ends, which all parts have, no branch can be read."""
-    findings = Findings(ends.options)
+def read_branches(ends: Reader, each: Sequence[Reader], among: Sequence[Arithmetic] = ()) -> Findings:
+    """What parts say; when nothing gives the ends, which all parts have, no branch can be read.
+
+    among  arithmetics that are tried; empty tries all
+    """
+    findings = Findings(ends.options, among)
     findings.read([ends])
     if findings.readings[ends.part.name].fits:
         findings.read(each)

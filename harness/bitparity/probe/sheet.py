@@ -69,6 +69,12 @@ class Sheet:
         )
 
     @property
+    def undecided(self) -> tuple[Arithmetic, ...]:
+        """Arithmetics that give all that was observed as well, each other at one axis."""
+        others = ((line.axis, option) for line in self.lines for option in line.others)
+        return tuple(self.arithmetic.having(**{axis: option}) for axis, option in others)
+
+    @property
     def exit_code(self) -> int:
         return 1 if self.wrong else 0
 
@@ -146,11 +152,17 @@ def _part_as_dict(reading: Reading) -> dict[str, Any]:
 
 
 class Findings:
-    """What is known so far, part by part."""
+    """What is known so far, part by part.
 
-    def __init__(self, options: Options) -> None:
+    among  arithmetics that are tried; empty tries all
+    """
+
+    def __init__(self, options: Options, among: Sequence[Arithmetic] = ()) -> None:
         self._options = options
-        self.known = Known({axis.name: options.of(axis.name) for axis in AXES})
+        left = [options.canonical(arithmetic) for arithmetic in among]
+        self.known = Known(
+            {a.name: tuple(dict.fromkeys(o.option(a.name) for o in left)) or options.of(a.name) for a in AXES}
+        )
         self.readings: dict[str, Reading] = {}
         self._decided_by: dict[str, Reading] = {}
 
@@ -158,13 +170,37 @@ class Findings:
         """Read parts: first those that are as defined, whose arithmetic is then known in the others."""
         for reader in readers:
             self._take(reader, reader.read(self.known))
-        for reader in readers:
-            if not self.readings[reader.part.name].fits:
-                truncating = reader.read_truncating(self.known)
-                explains = truncating is not None and truncating.fits
-                otherwise = truncating if explains else reader.read_wrong(self.known)
-                if otherwise is not None:
-                    self._take(reader, otherwise)
+        wrong = self._not_given(readers)
+        while wrong:
+            for reader in wrong:
+                self._read_wrong(reader)
+            left = self._not_given(wrong)
+            if len(left) == len(wrong):
+                return
+            wrong = left  # what was found since may be the arithmetic that a mistake is made in
+
+    def _not_given(self, readers: Sequence[Reader]) -> list[Reader]:
+        return [reader for reader in readers if not self.readings[reader.part.name].fits]
+
+    def _read_wrong(self, reader: Reader) -> None:
+        truncating = reader.read_truncating(self.known)
+        explains = truncating is not None and truncating.fits
+        otherwise = truncating if explains else reader.read_wrong(self.known)
+        if otherwise is not None:
+            self._take(reader, self._with_all_arithmetics(reader, otherwise))
+
+    def _with_all_arithmetics(self, reader: Reader, reading: Reading) -> Reading:
+        """A reading of a mistake, which was tried in few arithmetics, with all that give it as well."""
+        if not reading.mistake:
+            return reading
+        again = reader.read(replace(self.known, wrong=self._wrong_with(reading)))
+        if not again.fits:
+            return reading
+        return replace(reading, arithmetics=again.arithmetics, next_best=again.next_best)
+
+    def _wrong_with(self, reading: Reading) -> tuple[tuple[int, str, str], ...]:
+        wrong = {*self.known.wrong, *((*place, reading.mistake) for place in reading.at)}
+        return tuple(sorted(wrong))
 
     def read_together(self, reader: Reader) -> None:
         """Read a part of which every branch was read before."""
@@ -181,8 +217,7 @@ class Findings:
                 possible[axis] = left
             if reading.next_best.get(axis):
                 self._decided_by.setdefault(axis, reading)
-        wrong = {*self.known.wrong, *((*place, reading.mistake) for place in reading.at)}
-        self.known = replace(self.known, possible=possible, wrong=tuple(sorted(wrong)))
+        self.known = replace(self.known, possible=possible, wrong=self._wrong_with(reading))
 
     @property
     def arithmetic(self) -> Arithmetic:

@@ -9,9 +9,11 @@ from tempfile import TemporaryDirectory
 from bitparity.engine import Engine
 from bitparity.model.types import Model
 from bitparity.model.writer import Progress
+from bitparity.oracle.arithmetic import Arithmetic
 from bitparity.probe.parts import ATTENTION, FEED_FORWARD
 from bitparity.probe.run import Sessions, read_branches, sheet_of, single_parts
 from bitparity.probe.sheet import Sheet
+from bitparity.processors import one_blas_thread
 from bitparity.settings import Settings
 
 LARGEST = 200_000_000  # weights of a model that is copied once for every branch
@@ -28,6 +30,7 @@ def why_not(model: Model) -> str | None:
     return f"the model has {count / 1e6:,.0f} million weights, too many to copy" if count > LARGEST else None
 
 
+@one_blas_thread()
 def operate(
     engine: Engine,
     settings: Settings,
@@ -35,6 +38,7 @@ def operate(
     tokens: Sequence[int],
     *,
     meant: Model | None = None,
+    found: Sequence[Arithmetic] = (),
     threads: int | None = None,
     device_id: int | None = None,
     progress: Progress | None = None,
@@ -43,13 +47,17 @@ def operate(
 
     tokens  that the copies are run on, the first few of them
     meant   what the model was meant to be, where it is a twin in other formats
+    found   arithmetics that give what it gives on the model itself: others are tried if these do not do
     Raises EngineFailed when the engine fails on a copy.
     """
     sessions = Sessions(engine, settings, threads, device_id)
     sequences = dict.fromkeys(("ends", FEED_FORWARD, ATTENTION), _sequences(tokens, model.hyper.n_vocab))
     with TemporaryDirectory(prefix="bitparity-surgery-") as folder:
         ends, *each = sessions.read(Path(folder), model, single_parts(model), sequences, progress, meant)
-        return sheet_of(sessions, model, read_branches(ends, each))
+        findings = read_branches(ends, each, found)
+        if found and any(reading.mistake or not reading.fits for reading in findings.readings.values()):
+            findings = read_branches(ends, each)
+        return sheet_of(sessions, model, findings)
 
 
 def _sequences(tokens: Sequence[int], n_vocab: int) -> list[tuple[int, ...]]:

@@ -23,8 +23,9 @@ def print_blame(report: BlameReport, console: Console | None = None) -> None:
     console = console or standard_output()
     console.print(Text(report.sentence, style="bold red" if report.is_guilty else "bold green"))
     console.print()
-    console.print(_stages(report))
-    console.print()
+    if report.expected.stages or report.actual.stages:
+        console.print(_stages(report))
+        console.print()
     for engine in (report.expected, report.actual):
         for line in _remarks(engine):
             console.print(Text(line, style="dim"))
@@ -34,20 +35,23 @@ def print_blame(report: BlameReport, console: Console | None = None) -> None:
 
 
 def _stages(report: BlameReport) -> Table:
-    """A row a stage: the worst layer of each engine, and the worst difference between them."""
+    """A row a stage: the worst layer of each engine that records any, and their worst difference."""
     table = plain_table("local error by stage, worst of all layers and positions")
     table.add_column("stage", no_wrap=True)
-    for engine in (report.expected, report.actual):
+    engines = [engine for engine in (report.expected, report.actual) if engine.stages]
+    for engine in engines:
         error = f"{engine.engine}\nlocal\nerror"
         table.add_column(error, justify="right", min_width=_NUMBER, overflow="fold")
         table.add_column("times\nwhat is\nrounding", justify="right", no_wrap=True)
         table.add_column("guilty\nlayers", min_width=len("guilty"), overflow="fold")
-    table.add_column("difference\n(inherited\ntoo)", justify="right", no_wrap=True)
+    if len(engines) > 1:
+        table.add_column("difference\n(inherited\ntoo)", justify="right", no_wrap=True)
     for stage in STAGE_NAMES:
-        both = [[s for s in e.stages if s.stage == stage] for e in (report.expected, report.actual)]
-        if any(both):
-            cells = [cell for summaries in both for cell in _cells(summaries)]
-            table.add_row(stage, *cells, _worst_difference(report.differences, stage))
+        summaries = [[s for s in engine.stages if s.stage == stage] for engine in engines]
+        if any(summaries):
+            cells = [cell for each in summaries for cell in _cells(each)]
+            between = [_worst_difference(report.differences, stage)] * (len(engines) > 1)
+            table.add_row(stage, *cells, *between)
     return table
 
 
@@ -81,7 +85,7 @@ def _growth(differences: Sequence[Difference]) -> Table:
 
 def _remarks(engine: EngineBlame) -> list[str]:
     lines = [f"{engine.engine} was judged by the arithmetic {engine.arithmetic}"] if engine.stages else []
-    if engine.absent:
+    if engine.absent and engine.stages:
         lines.append(f"{engine.engine} did not record {', '.join(engine.absent)}")
     if engine.not_judged:
         first = engine.not_judged[0]

@@ -1,0 +1,86 @@
+"""What a comparison says of an engine that states nothing and may record nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bitparity.compare.chunking import Chunking
+from bitparity.compare.comparison import Comparison, Side
+from bitparity.compare.prompts import Prompt
+from bitparity.compare.result import ComparisonResult
+from bitparity.compare.run import compare_engines
+from bitparity.engine import Engine
+from bitparity.model import open_model
+from bitparity.model.synthetic import ModelSpec, make_model
+from bitparity.model.types import Model
+from bitparity.noise.verdict import Verdict
+from bitparity.oracle.arithmetic import BITNET_CPP, arithmetic_named
+from bitparity.oracle.composed import Composed
+from bitparity.oracle.engine import OracleEngine
+from bitparity.settings import read_settings
+from harness.float32_engine import Float32Engine, Untapped, with_mistake
+from harness.test_probe import Stating
+
+TOKENS = (34, 44, 106, 67, 315, 90, 12, 77)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    path = tmp_path_factory.mktemp("outside") / "model.gguf"
+    make_model(path, ModelSpec(n_layer=2, n_ff=512, n_vocab=320, weight_format="TQ2_0"))
+    return open_model(path)
+
+
+def blamed(candidate: Engine, model: Model, chunks: str = "prefill") -> ComparisonResult:
+    """Against the oracle in bitnet.cpp's arithmetic, stages judged."""
+    comparison = Comparison(
+        Side(OracleEngine(BITNET_CPP), model),
+        Side(candidate, model),
+        prompts=[Prompt(tokens=TOKENS)],
+        settings=read_settings({}),
+        chunking=Chunking.parse(chunks),
+    )
+    return compare_engines(comparison, blame=True)
+
+
+def test_two_mistakes_under_foreign_axes_are_named_from_logits_alone(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_needed(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("copies of the model were read although the logits had told the mistakes")
+
+    def change(definition: Any) -> Any:
+        one: Any = with_mistake("leaves out RoPE")(definition)
+        other: Any = with_mistake("computes ReLU² where SiLU is defined")(definition)
+        return Composed.make(definition, one.changed | other.changed)
+
+    monkeypatch.setattr("bitparity.compare.outside.operate", not_needed)
+    planted = arithmetic_named("plain, activations token, rounding away, head int8 away")
+    result = blamed(Untapped(Float32Engine(planted, change)), model)
+    assert (result.verdict, result.exit_code) == (Verdict.DIVERGED, 1)
+    assert result.explanation is not None
+    assert result.explanation["actual"]["arithmetic"] == planted.name
+    assert result.blame is not None
+    assert result.blame["sentence"] == (
+        "my-engine is wrong: every layer, q_rope, k_rope, ffn_act: it computes ReLU² where SiLU is defined "
+        "and leaves out RoPE; it records no stages and was read from outside"
+    )
+
+
+def test_sound_engine_without_a_tap_is_read_by_the_arithmetic_that_its_logits_told(model: Model) -> None:
+    planted = arithmetic_named("plain, kv bf16, activations block 64, largest 128, head q8_0")
+    result = blamed(Untapped(Float32Engine(planted)), model, "decode")
+    assert (result.verdict, result.exit_code) == (Verdict.EXPLAINED, 0)
+    assert result.blame is not None
+    assert result.blame["actual"]["outside"]["arithmetic"] == planted.name
+
+
+def test_engine_that_states_another_arithmetic_is_judged_by_its_own(model: Model) -> None:
+    stated = arithmetic_named("plain, kv f16")
+    boasting = OracleEngine(stated, lambda m, _: Stating.of(m, stated))
+    result = blamed(boasting, model)
+    assert (result.verdict, result.exit_code) == (Verdict.EXPLAINED, 0)
+    assert result.blame is not None
+    assert result.blame["actual"]["arithmetic"] == "plain, found in its stages"
