@@ -9,6 +9,7 @@
 #include "avx2/elementwise.hpp"
 #include "avx512/dense.hpp"
 #include "avx512/exp.hpp"
+#include "avx512/k_blocks.hpp"
 #include "avx512/ternary.hpp"
 
 namespace bitnet::avx512 {
@@ -59,6 +60,10 @@ constinit const KernelSet kernels{
         {Format::tq2_0, Sums::lanes, multiply<Q8K<Tq2, true>::Tile, 1, 1, 4>},
         {Format::tq1_0, Sums::lanes_rounded, multiply<Q8K<Tq1, false>::Tile, 1, 1, 4>},
         {Format::tq2_0, Sums::lanes_rounded, multiply<Q8K<Tq2, false>::Tile, 1, 1, 4>},
+        {Format::q6_k, Sums::lanes, multiply<KQuant<Q6K, Way::lanes>::Tile, 4, 1, 4>},
+        {Format::q6_k, Sums::lanes_offset, multiply<KQuant<Q6K, Way::lanes_offset>::Tile, 4, 1, 4>},
+        {Format::q6_k, Sums::tile, multiply<KQuant<Q6K, Way::tile>::Tile, 4, 1, 4>},
+        {Format::q6_k, Sums::tile_rounded, multiply<KQuant<Q6K, Way::tile_rounded>::Tile, 4, 1, 4>},
     }),
     .rms_norm = avx2::rms_norm<Sixteen>,
     .relu2_mul = avx2::relu2_mul<Sixteen>,

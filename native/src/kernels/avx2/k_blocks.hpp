@@ -11,9 +11,35 @@ struct KBlock {
     __m256i codes[8];
     __m128i part_scales, part_leasts;  // int8 of each sixteen
     float scale, least_scale;
+    __m256i scales[8];  // of a group's two sixteens, eight times each
+
+    void spread_scales() {
+        const __m128i parts = _mm_set_epi64x(0x0101010101010101, 0);
+#pragma GCC unroll 8
+        for (int group = 0; group < 8; ++group) {
+            const __m128i at = _mm_add_epi8(parts, _mm_set1_epi8(char(2 * group)));
+            scales[group] = _mm256_cvtepi8_epi16(_mm_shuffle_epi8(part_scales, at));
+        }
+    }
+
+    // Sums of codes less the offset, in eight lanes.
+    template <int offset>
+    __m256i sum(const std::int8_t* values) const {
+        __m256i total = _mm256_setzero_si256();
+#pragma GCC unroll 8
+        for (int group = 0; group < 8; ++group) {
+            const __m256i some = load(values + 32 * group);
+            __m256i pairs = _mm256_maddubs_epi16(codes[group], some);
+            if (offset != 0)
+                pairs = _mm256_sub_epi16(pairs, _mm256_maddubs_epi16(_mm256_set1_epi8(offset), some));
+            total = _mm256_add_epi32(total, _mm256_madd_epi16(scales[group], pairs));
+        }
+        return total;
+    }
 };
 
 struct Q6K {
+    using Weights = KBlock;
     static constexpr int bytes = q6_k_bytes, offset = 32;
     static constexpr bool has_leasts = false;
 
@@ -36,6 +62,7 @@ struct Q6K {
 };
 
 struct Q3K {
+    using Weights = KBlock;
     static constexpr int bytes = q3_k_bytes, offset = 4;
     static constexpr bool has_leasts = false;
 
@@ -59,6 +86,7 @@ struct Q3K {
 };
 
 struct Q4K {
+    using Weights = KBlock;
     static constexpr int bytes = q4_k_bytes, offset = 0;
     static constexpr bool has_leasts = true;
 
@@ -87,41 +115,25 @@ struct Q4K {
     }
 };
 
-// The scale of each of a group's two sixteens, eight times each.
-__m256i scales_of_group(__m128i part_scales, int group) {
-    const __m128i parts = _mm_set_epi64x(0x0101010101010101, 0);
-    return _mm256_cvtepi8_epi16(
-        _mm_shuffle_epi8(part_scales, _mm_add_epi8(parts, _mm_set1_epi8(char(2 * group)))));
-}
-
-// Sums of stored codes in eight lanes, less the offset: `by_part`, what two sixteens are too large by is taken from one
-// lane; else it is taken where it is.
+// Sums of codes less the offset in eight lanes: `by_part`, what two sixteens are too large by is taken from one lane;
+// else it is taken where it is.
 template <typename Block, bool by_part>
-__m256i sum_block(const KBlock& w, const __m256i (&scales)[8], const std::int8_t* codes, __m256i block_sums) {
-    __m256i sum = _mm256_setzero_si256();
-    const __m256i offset = _mm256_set1_epi8(Block::offset);
-#pragma GCC unroll 8
-    for (int group = 0; group < 8; ++group) {
-        const __m256i values = load(codes + 32 * group);
-        __m256i pairs = _mm256_maddubs_epi16(w.codes[group], values);
-        if (!by_part && Block::offset != 0)
-            pairs = _mm256_sub_epi16(pairs, _mm256_maddubs_epi16(offset, values));
-        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(scales[group], pairs));
-    }
-    if (!by_part || Block::offset == 0) return sum;
+__m256i sum_block(const typename Block::Weights& w, const std::int8_t* values, __m256i block_sums) {
+    if constexpr (!by_part || Block::offset == 0) return w.template sum<Block::offset>(values);
     const __m256i too_large = _mm256_madd_epi16(block_sums, _mm256_cvtepi8_epi16(w.part_scales));
-    return _mm256_sub_epi32(sum, _mm256_mullo_epi32(too_large, _mm256_set1_epi32(Block::offset)));
+    return _mm256_sub_epi32(w.template sum<0>(values),
+                            _mm256_mullo_epi32(too_large, _mm256_set1_epi32(Block::offset)));
 }
 
 // The whole sums of four parts of 64 weights without an offset.
-__m128i sum_parts(const KBlock& w, const __m256i (&scales)[8], const std::int8_t* codes) {
+__m128i sum_parts(const KBlock& w, const std::int8_t* values) {
     __m256i part[4];
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
-        const __m256i first = _mm256_maddubs_epi16(w.codes[2 * i], load(codes + 64 * i));
-        const __m256i second = _mm256_maddubs_epi16(w.codes[2 * i + 1], load(codes + 64 * i + 32));
-        part[i] = _mm256_add_epi32(_mm256_madd_epi16(scales[2 * i], first),
-                                   _mm256_madd_epi16(scales[2 * i + 1], second));
+        const __m256i first = _mm256_maddubs_epi16(w.codes[2 * i], load(values + 64 * i));
+        const __m256i second = _mm256_maddubs_epi16(w.codes[2 * i + 1], load(values + 64 * i + 32));
+        part[i] = _mm256_add_epi32(_mm256_madd_epi16(w.scales[2 * i], first),
+                                   _mm256_madd_epi16(w.scales[2 * i + 1], second));
     }
     return add_lanes_of_four(part);
 }
@@ -148,18 +160,17 @@ struct KSum {
     __m128 leasts = _mm_setzero_ps();
     float total = 0.0f, total_leasts = 0.0f;
 
-    void add(const KBlock& w, const __m256i (&scales)[8], const std::int8_t* codes, __m256i block_sums,
-             float x_scale) {
+    void add(const typename Block::Weights& w, const std::int8_t* values, __m256i block_sums, float x_scale) {
         if constexpr (way == Way::one_in_parts) {
             const __m256i eight = sum_leasts(w, block_sums);
             const __m128i four =
                 _mm_hadd_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
-            total = add_each(sum_parts(w, scales, codes), w.scale * x_scale, total);
+            total = add_each(sum_parts(w, values), w.scale * x_scale, total);
             total_leasts = add_each(four, w.least_scale * x_scale, total_leasts);
             return;
         }
         constexpr bool by_part = way != Way::lanes;
-        const __m256i sum = sum_block<Block, by_part>(w, scales, codes, block_sums);
+        const __m256i sum = sum_block<Block, by_part>(w, values, block_sums);
         if constexpr (way == Way::lanes || way == Way::lanes_offset) {
             lanes = _mm256_fmadd_ps(_mm256_set1_ps(x_scale * w.scale), _mm256_cvtepi32_ps(sum), lanes);
             if constexpr (Block::has_leasts) {
@@ -169,18 +180,21 @@ struct KSum {
                 leasts = _mm_fmadd_ps(_mm_set1_ps(-x_scale * w.least_scale), _mm_cvtepi32_ps(four), leasts);
             }
         } else {
-            const float whole = float(add_lanes(sum));
-            const float least = Block::has_leasts ? float(add_lanes(sum_leasts(w, block_sums))) : 0.0f;
-            if constexpr (way == Way::one) {
-                total = __builtin_fmaf(whole, w.scale * x_scale, total);
-                if (Block::has_leasts)
-                    total_leasts = __builtin_fmaf(least, w.least_scale * x_scale, total_leasts);
-            } else {
-                float block = w.scale * whole;
-                if (Block::has_leasts) block = __builtin_fmaf(-w.least_scale, least, block);
-                total = way == Way::tile ? __builtin_fmaf(block, x_scale, total) : total + block * x_scale;
-            }
+            add_whole(w, float(add_lanes(sum)), block_sums, x_scale);
         }
+    }
+
+    void add_whole(const typename Block::Weights& w, float whole, __m256i block_sums, float x_scale) {
+        float block = w.scale * whole;
+        if constexpr (Block::has_leasts) {
+            const float least = float(add_lanes(sum_leasts(w, block_sums)));
+            if (way == Way::one) total_leasts = __builtin_fmaf(least, w.least_scale * x_scale, total_leasts);
+            block = __builtin_fmaf(-w.least_scale, least, block);
+        }
+        if (way == Way::one)
+            total = __builtin_fmaf(whole, w.scale * x_scale, total);
+        else
+            total = way == Way::tile ? __builtin_fmaf(block, x_scale, total) : total + block * x_scale;
     }
 
     float result() const {
@@ -205,15 +219,12 @@ struct KQuant {
             const int blocks = w.cols / block_q8_k;
             for (int b = 0; b < blocks; ++b) {
                 for (int r = 0; r < R; ++r) {
-                    KBlock block;
+                    typename Block::Weights block;
                     Block::read(w.data + (row + r) * w.row_bytes + b * Block::bytes, block);
-                    __m256i scales[8];
-#pragma GCC unroll 8
-                    for (int group = 0; group < 8; ++group)
-                        scales[group] = scales_of_group(block.part_scales, group);
+                    block.spread_scales();
                     for (int t = 0; t < T; ++t) {
                         const int at = token + t;
-                        sum[r][t].add(block, scales, x.codes + at * x.stride + b * block_q8_k,
+                        sum[r][t].add(block, x.codes + at * x.stride + b * block_q8_k,
                                       load(x.block_sums + (at * blocks + b) * 16),
                                       x.scales[at * x.scale_stride + b]);
                     }
