@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bitparity.blame.bisect import blame_sessions
 from bitparity.blame.engines import BlameReport
@@ -14,6 +15,8 @@ from bitparity.cli import main
 from bitparity.compare.chunking import Chunking
 from bitparity.model import open_model
 from bitparity.model.convert import convert
+from bitparity.model.types import Tensor
+from bitparity.model.verify import verify_weights
 from bitparity.oracle.engine import OracleEngine
 from harness.blame_cases import (
     TOKENS,
@@ -21,6 +24,7 @@ from harness.blame_cases import (
     blame_command,
     write_trace,
 )
+from rewrite import rewrite
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +88,25 @@ def test_compare_with_a_twin_blames_nobody(twins: tuple[Path, Path], monkeypatch
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 0
+
+
+def test_scale_a_float32_step_off_is_said_to_be_that(twins: tuple[Path, Path], tmp_path: Path) -> None:
+    twin = twins[1]
+
+    def nudge(data: NDArray[np.uint8], tensor: Tensor) -> None:
+        scale = data[-32:].view("<f4")
+        for _ in range(2):  # one hides among the roundings that an engine of float64 does not do
+            scale[0] = np.nextafter(scale[0], np.float32(np.inf))
+
+    names = [f"blk.{layer}.{name}.weight" for layer in range(2) for name in ("attn_q", "ffn_up", "ffn_down")]
+    changed = rewrite(twin, tmp_path / "changed.gguf", changes=dict.fromkeys(names, nudge))
+    report = blame_twins(twin, changed)
+    assert [cause.words for cause in report.expected.causes] == [
+        "has a weight scale that is a step or two of float32 off"
+    ]
+    assert report.expected.causes[0].is_rounding
+    assert report.actual.cause is None
+    found = verify_weights(open_model(twin), open_model(changed)).differences
+    assert {each.tensor for each in found} == set(names)
+    assert "their ratio is 1 + " in found[0].message
+    assert found[0].effect.endswith(" times as large as they should be, which is no more than rounding")

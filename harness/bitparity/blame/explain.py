@@ -16,8 +16,11 @@ from bitparity.oracle.definition import Definition
 from bitparity.oracle.mistakes import Mistake, mistakes_of
 from bitparity.oracle.ops import Doubles
 from bitparity.stages import stage_named
+from bitparity.words import factor_in_words
 
 AT_LEAST = 4.0  # a mistake explains an error only if it leaves at most a quarter of it
+LEAST_OF_FACTOR = 2.0  # a factor within what rounding allows is named if it explains half of the error
+STEPS_OF_SCALE = 2.0**-22  # relative: two float32 steps
 NEARLY_ALL = 0.75  # of the positions have to be explained: a few may be off by a rounding besides
 CAN_BE_SKIPPED = ("norm", "rotation")  # kinds whose output has the shape of their input
 FEW = 4  # elements that are listed one by one
@@ -53,10 +56,9 @@ def explain(judge: Judge, stage: str, samples: Sequence[Evaluation]) -> Explanat
     if known is not None:
         return known
     allowed = judge.allowed(judge.definition, stage, found)
-    return Explanation(
-        _scaled(judge, stage, found, allowed)
-        or _unchanged(judge.definition, stage, found)
-        or _where(judge.definition, stage, found, allowed)
+    scaled = _scaled(judge, stage, found, allowed)
+    return scaled or Explanation(
+        _unchanged(judge.definition, stage, found) or _where(judge.definition, stage, found, allowed)
     )
 
 
@@ -115,22 +117,25 @@ def _positions_explained(
     return int(fits.sum()) if is_better else 0
 
 
-def _scaled(judge: Judge, stage: str, found: Evaluation, allowed: Doubles) -> str | None:
+def _scaled(judge: Judge, stage: str, found: Evaluation, allowed: Doubles) -> Explanation | None:
     """All values are one factor times what is defined: a scaled weight, a forgotten scale."""
     expected, actual = found.expected.reshape(-1), found.actual.reshape(-1)
     size = float(expected @ expected)
     if not size > 0:
         return None
     factor = float(expected @ actual) / size
-    if abs(factor - 1) * np.sqrt(size) <= np.linalg.norm(allowed):
+    error, left = (np.linalg.norm(actual - times * expected) for times in (1.0, factor))
+    if abs(factor - 1) * np.sqrt(size) <= np.linalg.norm(allowed) and not error > LEAST_OF_FACTOR * left:
         return None
     # the factor itself comes out of float32 values: it adds the relative error of one rounding
     limit = abs(factor) * allowed + 2.0**-23 * np.abs(found.actual)
     if not (np.abs(found.actual - factor * found.expected) <= limit).all():
         return None
     is_projection = judge.definition.stages[stage].kind == "projection"
+    if is_projection and abs(factor - 1) <= STEPS_OF_SCALE:
+        return Explanation("has a weight scale that is a step or two of float32 off", is_rounding=True)
     cause = "; a weight scale that differs does that" if is_projection else ""
-    return f"gives {factor:.6g} times what is defined{cause}"
+    return Explanation(f"gives {factor_in_words(factor)} times what is defined{cause}")
 
 
 def _unchanged(definition: Definition, stage: str, found: Evaluation) -> str | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bitparity.words import factor_in_words
+
+_ROUNDING = 2.0**-22  # two steps of float32
 _WRONG = "its outputs are products with other weights, and so is all that follows"
 _EFFECTS = {
     "signs are inverted": "its outputs have the opposite sign",
@@ -33,4 +36,6 @@ def effect_of_scale(expected: float, actual: float) -> str:
     """Of another scale of the same codes."""
     if not expected:
         return "its outputs are not zero"
-    return f"its outputs are {actual / expected:.6g} times as large as they should be"
+    factor = actual / expected
+    so = ", which is no more than rounding" if abs(factor - 1) <= _ROUNDING else ""
+    return f"its outputs are {factor_in_words(factor)} times as large as they should be{so}"

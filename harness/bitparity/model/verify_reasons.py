@@ -20,6 +20,7 @@ from bitparity.formats.i2_s import I2_S
 from bitparity.model.rope_order import rope_pairs_to_halves
 from bitparity.model.row_reader import RowReader, row_ranges
 from bitparity.model.types import HyperParameters
+from bitparity.words import factor_in_words
 
 ROUNDED = 2.0**-9  # relative: two scales and their ratio, each rounded to F16 or a little better
 _MOST_SHIFTED = 8  # rows
@@ -96,8 +97,11 @@ def reason_for_scales(
     for which, exact, coarse in (("second", one, other), ("first", other, one)):
         if _as_bf16(exact) == np.float32(coarse) and abs(coarse - exact) > abs(exact) * _LEAST_OF_BF16:
             words = "is the other rounded to BF16, as transformers rounds weights when it computes in BF16"
-            return "scale in BF16", f"that of the {which} file {words}; their ratio is {other / one:.6g}"
-    return "scale", f"their ratio is {other / one:.6g}" if one else None
+            return (
+                "scale in BF16",
+                f"that of the {which} file {words}; their ratio is {factor_in_words(other / one)}",
+            )
+    return "scale", f"their ratio is {factor_in_words(other / one)}" if one else None
 
 
 def _as_bf16(value: float) -> np.float32:
