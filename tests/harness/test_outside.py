@@ -69,12 +69,22 @@ def test_two_mistakes_under_foreign_axes_are_named_from_logits_alone(
     )
 
 
-def test_sound_engine_without_a_tap_is_read_by_the_arithmetic_that_its_logits_told(model: Model) -> None:
-    planted = arithmetic_named("plain, kv bf16, activations block 64, largest 128, head q8_0")
-    result = blamed(Untapped(Float32Engine(planted)), model, "decode")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "plain, kv bf16, activations block 64, largest 128, head q8_0",
+        "plain, kv bf16, activations block 64, rounding zero",  # the largest value of every row is at a tie
+    ],
+)
+def test_sound_engine_without_a_tap_is_read_by_the_arithmetic_that_its_logits_told(
+    model: Model, name: str
+) -> None:
+    result = blamed(Untapped(Float32Engine(arithmetic_named(name))), model, "decode")
     assert (result.verdict, result.exit_code) == (Verdict.EXPLAINED, 0)
     assert result.blame is not None
-    assert result.blame["actual"]["outside"]["arithmetic"] == planted.name
+    assert result.blame["actual"]["outside"]["arithmetic"] == name
+    assert result.resolution is not None
+    assert (result.resolution["limit"] > 1e-3) == ("rounding zero" in name)
 
 
 def test_engine_that_states_another_arithmetic_is_judged_by_its_own(model: Model) -> None:

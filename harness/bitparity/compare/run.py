@@ -33,7 +33,6 @@ from bitparity.fit.resolution import Resolution, find_resolution
 from bitparity.guard import guard
 from bitparity.model.types import Model
 from bitparity.noise.criterion import (
-    EXACTNESS,
     MULTIPLE,
     Criterion,
     Exactness,
@@ -258,7 +257,9 @@ class Run:
         verdict = self.result().verdict
         if verdict is Verdict.NOISE and self.noise is not None:
             return MULTIPLE * self.noise.relative_l2
-        return EXACTNESS if verdict is Verdict.EXPLAINED else None  # of what explains it
+        if verdict is not Verdict.EXPLAINED or self.explanation is None:
+            return None
+        return self.explanation.within
 
     def judge_stages(
         self, on_result: Callable[[ComparisonResult], None], progress: Progress | None = None

@@ -28,7 +28,7 @@ from bitparity.model.twin import in_formats_of
 from bitparity.model.types import Model
 from bitparity.noise.criterion import EXACTNESS, MULTIPLE
 from bitparity.noise.perturb import with_norms_moved
-from bitparity.oracle.arithmetic import PLAIN, Arithmetic, arithmetic_named
+from bitparity.oracle.arithmetic import AXES, PLAIN, Arithmetic, arithmetic_named
 from bitparity.oracle.decoder import Decoder
 from bitparity.oracle.definition import Definition
 from bitparity.oracle.engine import OracleEngine
@@ -73,6 +73,7 @@ class Explanation:
     exact       sampled positions that both engines give exactly
     flipped     those that they give but for activations that fell the other way
     sampled     positions that were looked at
+    within      relative L2 from the oracle up to which the candidate's positions are explained
     """
 
     expected: Fit
@@ -82,6 +83,7 @@ class Explanation:
     exact: frozenset[Place]
     flipped: frozenset[Place]
     sampled: frozenset[Place]
+    within: float = EXACTNESS
 
     @property
     def holds(self) -> bool:
@@ -110,7 +112,8 @@ class Explanation:
                 f"activations at a tie fall the other way (residual {actual.residual:.0e})"
             )
         own = f"{expected.engine}'s own arithmetic leaves {self.apart:.0e}"
-        left = f"residual {actual.residual:.0e}; {own}"
+        ties = ", for codes at a tie fall either way" if actual.has_ties else ""
+        left = f"residual {actual.residual:.0e}{ties}; {own}"
         undecided = actual.not_told_apart()
         return f"{actual.engine} is right: it {joined(list(self.differ))} ({left}){undecided}"
 
@@ -190,12 +193,19 @@ def _observations(side: Side, sample: Sample, attribute: str) -> list[Observed]:
 def _differ(meant: Sequence[Model], fits: Sequence[Fit]) -> tuple[str, ...]:
     """What the candidate does where it differs; files of other formats quantise activations otherwise."""
     arithmetics = [_canonical(model, f.arithmetic) for model, f in zip(meant, fits, strict=True)]
-    said = clauses(arithmetics[1], arithmetics[0])
+    said = clauses(_nearest_to(arithmetics[0], fits[1], arithmetics[1]), arithmetics[0])
     formats = [_ternary_formats(model) for model in meant]
     quantised = [{ROWS[name].activations for name in names} for names in formats]
     if quantised[0] != quantised[1] and "quantises activations" not in " ".join(said):
         said.append(f"quantises activations as {' and '.join(sorted(formats[1])) or 'floats'} says")
     return tuple(said)
+
+
+def _nearest_to(other: Arithmetic, found: Fit, arithmetic: Arithmetic) -> Arithmetic:
+    """What was found, without a difference at axes where it may as well do what the other one does."""
+    left = {axis.name: {f.option(axis.name) for f in found.undecided} for axis in AXES}
+    same = {axis: other.option(axis) for axis, options in left.items() if other.option(axis) in options}
+    return arithmetic.having(**same)
 
 
 def _canonical(model: Model, arithmetic: Arithmetic) -> Arithmetic:
@@ -207,7 +217,7 @@ def _ternary_formats(model: Model) -> set[str]:
     return {tensor.format for tensor in layer.values() if len(tensor.shape) == 2}
 
 
-def _nowhere() -> dict[str, frozenset[Place]]:
+def _nowhere() -> dict[str, Any]:
     return {"exact": frozenset(), "flipped": frozenset(), "sampled": frozenset()}
 
 
@@ -217,7 +227,7 @@ def median_distance(sample: Sample) -> float:
     return float(np.median(np.concatenate([relative_l2(*pair) for pair in pairs])))
 
 
-def _places(meant: Sequence[Model], fits: Sequence[Fit], sample: Sample) -> dict[str, frozenset[Place]]:
+def _places(meant: Sequence[Model], fits: Sequence[Fit], sample: Sample) -> dict[str, Any]:
     """Which sampled positions are explained: exactly, or but for activations that fell the other way."""
     left: list[dict[Place, float]] = []
     limits = []
@@ -231,7 +241,8 @@ def _places(meant: Sequence[Model], fits: Sequence[Fit], sample: Sample) -> dict
     within = frozenset(
         p for p in sampled if all(side[p] <= limit for side, limit in zip(left, limits, strict=True))
     )
-    return {"exact": exact, "flipped": within - exact, "sampled": sampled}
+    coarse = {} if exact else {"within": limits[1]}
+    return {"exact": exact, "flipped": within - exact, "sampled": sampled, **coarse}
 
 
 def _residuals(outputs: Mapping[int, Doubles], sample: Sample, attribute: str) -> dict[Place, float]:

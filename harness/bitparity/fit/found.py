@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from bitparity.fit.mistakes import FoundMistake, find_mistake, made_everywhere
 from bitparity.fit.observed import Observed
 from bitparity.fit.search import ALL, NEAR, Candidate, Search
+from bitparity.fit.ties import CUTTING, gives_but_for_ties
 from bitparity.fit.words import clauses, joined
 from bitparity.model.types import Model
 from bitparity.noise.criterion import EXACTNESS
-from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, PLAIN, Arithmetic
+from bitparity.oracle.arithmetic import AXES, BITNET_CPP, LLAMA_CPP, PLAIN, Arithmetic
 
 # Of positions that attend to others, the share that has to be given exactly: one flip spoils the rest of its
 # sequence, and a sound float32 engine has one in a few sequences.
 SHARE = 0.25
+MANY = 2  # arithmetics that a sentence lists one by one
 STARTS = 2  # arithmetics that fit position 0 and are tried with a mistake that shows later
 KNOWN = (
     PLAIN,
@@ -56,6 +58,7 @@ class Fit:
                 nothing is wrong, or no known mistake gives what was observed
     at          stages at which it does so, in every layer that has them
     as_defined  what the definition leaves in the best arithmetic, where a mistake was found
+    has_ties    whether it fits but for cut off codes at a tie, of which no position is free (ties.py)
     next_best   what comes next, and what it leaves where the best leaves nothing; None if none was tried
     """
 
@@ -71,6 +74,7 @@ class Fit:
     mistake: str = ""
     at: tuple[str, ...] = ()
     as_defined: float = 0.0
+    has_ties: bool = False
 
     @property
     def found(self) -> Arithmetic | None:
@@ -92,6 +96,13 @@ class Fit:
 
     def not_told_apart(self) -> str:
         """What else it may do, as the end of a sentence; empty when all was told apart."""
+        if len(self.undecided) > MANY:
+            axes = [
+                a.name
+                for a in AXES
+                if len({o.option(a.name) for o in (self.arithmetic, *self.undecided)}) > 1
+            ]
+            return f"; not told apart: what it does at the axes {joined(axes)}"
         others = [joined(clauses(other, self.arithmetic)) for other in self.undecided]
         return f"; not told apart: whether it {' or '.join(others)}" if others else ""
 
@@ -105,6 +116,7 @@ class Fit:
             "mistake": self.mistake,
             "at": list(self.at),
             "as_defined": self.as_defined,
+            "has_ties": self.has_ties,
             "exact": self.exact,
             "positions": self.positions,
             "residual": self.residual,
@@ -158,6 +170,13 @@ def _as_probed(near: Fit, model: Model, search: Search, probed: Probed, observed
     found = _found(near.engine, sound, observed)
     if found.fits:
         return found
+    likeliest = probed.arithmetics[0]
+    if likeliest.rounding in CUTTING and not probed.wrong:
+        fits, left = gives_but_for_ties(model, likeliest, observed)
+        if fits:
+            cutting = Candidate(search.options.canonical(likeliest), left)
+            told = replace(_found(near.engine, [cutting], observed), fits=True, has_ties=True)
+            return replace(told, undecided=probed.arithmetics[1:])
     for arithmetic in probed.arithmetics:
         wrong = _with_mistake(found, made_everywhere(model, arithmetic, probed.wrong, observed), observed)
         if wrong.mistake:

@@ -20,6 +20,7 @@ from bitparity.fit.observed import Observed
 from bitparity.fit.options import Options
 from bitparity.fit.sample import with_head_rows
 from bitparity.fit.search import LATER, Candidate
+from bitparity.fit.ties import CUTTING
 from bitparity.model.types import Model
 from bitparity.noise.criterion import MULTIPLE
 from bitparity.noise.perturb import with_norms_moved
@@ -120,13 +121,16 @@ class Reader:
         best = sound[0]
         if self._fits(best):
             return self._sound_reading(sound, known)
+        cuts_off = best.arithmetic.rounding in CUTTING and best.exact > 0
+        level = [c for c in sound if not c.is_ruled_out_by(best)] if cuts_off else [best]
         return Reading(
             self.part,
             False,
-            (best.arithmetic,),
+            tuple(c.arithmetic for c in level),
             float(np.median(best.residuals)),
             best.exact,
             len(best.residuals),
+            next_best=self._next_best(best, known) if cuts_off else {},
             first_wrong=self._first_wrong(best),
             only_together=self._only_together(best),
         )
@@ -178,10 +182,13 @@ class Reader:
     def read_truncating(self, known: Known) -> Reading | None:
         """As read_together where codes are cut off: then the largest value of every row is at a tie.
 
-        It is 127 steps or a rounding less, so its code is 127 or 126.  None where codes are not cut off.
+        It is 127 steps or a rounding less, so its code is 127 or 126.  None where codes are not cut off, as
+        other parts tell, or positions that are free of such ties.
         """
-        roundings = set(known.possible["rounding"])
-        return self.read_together(known) if roundings <= {"zero", "down"} else None
+        reading = self.read_together(known)
+        is_known = set(known.possible["rounding"]) <= set(CUTTING)
+        told = reading.given and reading.arithmetics[0].rounding in CUTTING
+        return reading if is_known or told else None
 
     @property
     def axes(self) -> tuple[str, ...]:

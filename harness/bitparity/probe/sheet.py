@@ -211,7 +211,7 @@ class Findings:
         if not reading.fits:
             return
         possible = dict(self.known.possible)
-        for axis in reader.axes:
+        for axis in reader.axes if reading.given else ():
             left = tuple(dict.fromkeys(a.option(axis) for a in reading.arithmetics))
             if set(left) <= set(possible[axis]):
                 possible[axis] = left
