@@ -190,3 +190,13 @@ def test_a_format_that_nobody_unpacks_is_refused() -> None:
     assert engine.TransformersEngine().refusal("llama", {"F16", "I2_S"}) is None
     assert "IQ4_XS" in str(engine.TransformersEngine().refusal("llama", {"IQ4_XS"}))
     assert "mamba" in str(engine.TransformersEngine().refusal("mamba", {"F16"}))
+
+
+def test_a_version_that_is_too_old_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"torch": "2.5.1+cpu", "transformers": "4.57.0"}
+    monkeypatch.setattr(engine, "_version", versions.get)
+    available = engine.TransformersEngine().availability()
+    assert not available.found
+    assert available.what.startswith("transformers 4.57.0 is installed, where >=")
+    versions["transformers"] = "5.99.0"
+    assert engine.TransformersEngine().availability().found

@@ -1,8 +1,9 @@
 """How far a correct float32 engine may be from the oracle at one stage, element by element.
 
 Every bound counts the roundings of the stage's own arithmetic; u = 2^-24 is the relative error of one float32
-rounding.  Inputs are what the engine recorded, so nothing is inherited.  Integers are exact: an int8 code or
-a ternary dot that is off by one is beyond every bound here.
+rounding.  Inputs are what the engine recorded, so nothing is inherited.  Integers are exact: a ternary dot or
+an int8 code that is off by one is beyond every bound here, unless the code is at a tie, in an engine that is
+no build of ggml (_codes_at_ties).
 
 Sums of float32 products are the one place where a worst case (k * u) would be useless: rounding errors have
 random signs.  Adding k terms one by one, the error is a random walk with steps u * |partial sum| / sqrt(3).
@@ -24,7 +25,7 @@ from bitparity.oracle import ops
 from bitparity.oracle.arithmetic import AS_STORED, BY_FORMAT, GENERATIONS
 from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.ops import Doubles
-from bitparity.oracle.weights import PER_TOKEN, Dense, Ternary, operand, round_dense_input
+from bitparity.oracle.weights import PER_TOKEN, Dense, Ternary, operand, quantiser_of, round_dense_input
 
 U = 2.0**-24
 SMALLEST = 2.0**-126  # below it float32 loses digits, and fast exponentials give zero
@@ -193,7 +194,7 @@ def _matmul(of: Evaluated) -> Doubles:
         return _dense(matrix, of)
     arithmetic = of.definition.arithmetic
     if arithmetic.generation not in GENERATIONS or arithmetic.activations != BY_FORMAT:
-        return _ternary_in_floats(matrix, of)
+        return _ternary_in_floats(matrix, of) + _codes_at_ties(matrix, of)
     if matrix.activations == PER_TOKEN:  # integers are exact; / s and * scale round, or scale / s does before
         return 3 * U * np.abs(of.expected) + SMALLEST
     if matrix.activations == "Q8_0":  # a block's integers are exact, and added in LANES floats at most
@@ -213,6 +214,22 @@ def _ternary_in_floats(matrix: Ternary, of: Evaluated, floats_of: int = 1) -> Do
         rows = list(range(first, min(first + ROWS_AT_ONCE, matrix.rows)))
         terms[:, rows] = np.sqrt((values * values) @ (matrix.select(rows) ** 2).T)
     return sum_error(values.shape[1] // floats_of, terms, of.expected) + 3 * U * terms
+
+
+def _codes_at_ties(matrix: Ternary, of: Evaluated) -> Doubles:
+    """What codes next to a tie are worth, of engines that are no build of ggml.
+
+    How they come by the scale is not known: PyTorch multiplies 127 by the inverse of the largest value, so
+    its scale is one float beside the quotient for a quarter of all rows.
+    """
+    steps = quantiser_of(matrix, of.definition.arithmetic).steps_at_ties(of.inputs[0].astype(np.float32))
+    allowed = np.zeros_like(of.expected)
+    columns = np.flatnonzero(steps.any(axis=0))
+    if columns.size:
+        for first in range(0, matrix.rows, ROWS_AT_ONCE):
+            rows = list(range(first, min(first + ROWS_AT_ONCE, matrix.rows)))
+            allowed[:, rows] = steps[:, columns] @ np.abs(matrix.select(rows)[:, columns]).T
+    return allowed
 
 
 def _dense(matrix: Dense, of: Evaluated) -> Doubles:

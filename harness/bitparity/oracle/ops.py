@@ -29,6 +29,7 @@ Pairs = Literal["neox", "norm"]
 
 Q8_K_BLOCK = 256  # activations that share a scale in TQ1_0 and TQ2_0 matmuls; ggml QK_K
 Q8_0_BLOCK = 32  # values that share an F16 scale in Q8_0
+ROUNDINGS_OF_CODE = 5  # scale and product here, 2; inverse, times 127 and product in an engine, 3
 SMALLEST_ABSMAX = 1e-5  # I2_S: a row of zeros gets a finite scale; bitnet.cpp quantize_row_i8_s
 
 
@@ -164,12 +165,30 @@ class Quantiser:
         """
         if self.block == 0:
             return x.astype(np.float64)
-        blocks = x.reshape(len(x), -1, self.block or x.shape[-1])
-        absmax = np.max(np.abs(blocks), axis=-1, keepdims=True).astype(np.float64)
-        s = (self.largest / np.maximum(absmax, SMALLEST_ABSMAX)).astype(np.float32)
+        blocks, s = self._blocks(x)
         codes = ROUNDERS[self.rounding](_scaled(blocks, s, fused)).clip(-128, 127)
         values: Doubles = codes / s.astype(np.float64)
         return values.reshape(x.shape)
+
+    def steps_at_ties(self, x: Singles) -> Doubles:
+        """1 / s of the values so near a tie that ROUNDINGS_OF_CODE decide their codes, 0 of all others.
+
+        x (n, cols)
+        """
+        if self.block == 0:
+            return np.zeros(x.shape)
+        blocks, s = self._blocks(x)
+        scaled = np.abs(blocks.astype(np.float64) * s)
+        with np.errstate(invalid="ignore"):
+            is_near = np.abs(scaled - np.floor(scaled) - 0.5) <= ROUNDINGS_OF_CODE * 2.0**-24 * scaled
+        steps: Doubles = is_near / s.astype(np.float64)
+        return steps.reshape(x.shape)
+
+    def _blocks(self, x: Singles) -> tuple[Singles, Singles]:
+        """x by what shares a scale, (n, blocks, values), and the scales."""
+        blocks = x.reshape(len(x), -1, self.block or x.shape[-1])
+        absmax = np.max(np.abs(blocks), axis=-1, keepdims=True).astype(np.float64)
+        return blocks, (self.largest / np.maximum(absmax, SMALLEST_ABSMAX)).astype(np.float32)
 
 
 def round_to(x: Doubles, precision: str) -> Doubles:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import cast
+
+from packaging.requirements import Requirement
 
 from bitparity.architectures import ARCHITECTURES
 from bitparity.engine import Availability, Device, Fingerprint, ModelInfo, Role
@@ -48,6 +51,8 @@ class TransformersEngine:
         missing = [package for package, found in versions.items() if found is None]
         if missing:
             return Availability(False, _missing(missing), _ADVICE)
+        if (too_old := _too_old(versions)) is not None:
+            return Availability(False, too_old, _ADVICE)
         return Availability(True, ", ".join(f"{name} {found}" for name, found in versions.items()))
 
     def devices(self) -> list[Device]:
@@ -89,6 +94,16 @@ class TransformersEngine:
 
 def _missing(packages: list[str]) -> str:
     return f"{' and '.join(packages)} {'is' if len(packages) == 1 else 'are'} not installed"
+
+
+def _too_old(versions: Mapping[str, str | None]) -> str | None:
+    """What is installed and is not what the extra of bitparity asks for: it may not understand its calls."""
+    for line in requires("bitparity") or ():
+        asked = Requirement(line)
+        found = versions.get(asked.name)
+        if found is not None and not asked.specifier.contains(found, prereleases=True):
+            return f"{asked.name} {found} is installed, where {asked.specifier} is needed"
+    return None
 
 
 def _version(package: str) -> str | None:

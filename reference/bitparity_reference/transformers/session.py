@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +30,8 @@ _SETTINGS = {
     "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
 }
+
+_CACHE_ARGUMENTS = ("cache", "past_key_values")  # as it is named since 5.24, and before
 
 
 def open_transformers(
@@ -105,6 +108,9 @@ class TransformersForward:
         self._torch, self._new_cache = torch, DynamicCache
         self._built, self._taps, self._stated = taps.built, taps, dict(stated)
         self._cache = DynamicCache()
+        self._cache_argument = next(
+            name for name in _CACHE_ARGUMENTS if name in signature(taps.built.forward).parameters
+        )
         self.n_vocab = int(taps.built.config.vocab_size)
 
     def forward(self, ids: Sequence[int], position: int) -> Floats:
@@ -142,7 +148,8 @@ class TransformersForward:
         self._taps.position = position
         tokens = self._torch.tensor([list(ids)], device=self._built.device)
         with self._torch.inference_mode():
-            out = self._built(tokens, cache=self._cache, use_cache=True, logits_to_keep=int(last_only))
+            given = {self._cache_argument: self._cache, "use_cache": True}
+            out = self._built(tokens, **given, logits_to_keep=int(last_only))
         return cast(Floats, out.logits[0].float().cpu().numpy())
 
     def _forget(self, position: int) -> None:
