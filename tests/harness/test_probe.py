@@ -75,7 +75,7 @@ def test_codes_of_chosen_tokens_are_exact_ties_in_any_order_of_sums(chart: Model
 
 
 def test_silenced_branches_leave_the_residual_stream_as_it_was(chart: Model, tmp_path: Path) -> None:
-    write_part(chart, tmp_path / "ends.gguf", ends_part(), chart.hyper.n_layer)
+    write_part(chart, tmp_path / "ends.gguf", ends_part(chart.hyper.architecture), chart.hyper.n_layer)
     definition = Definition.of(open_model(tmp_path / "ends.gguf"))
     recorded = {}
     Decoder(definition).forward(
@@ -160,9 +160,39 @@ def test_what_no_known_mistake_gives_is_told_by_its_part_and_position() -> None:
     odd = lambda d: Composed.make(d, {(1, "attn_probs"): Odd(d.hyper, d.weights, d.arithmetic)})  # noqa: E731
     sheet = sheet_of(Float32Engine(PLAIN, odd))
     assert (
-        "layer 1, attention (q_proj, k_proj, q_rope, k_rope or attn_probs): nothing known" in sheet.sentence
+        "layer 1, attention (q_proj, k_proj, q_rope, k_rope, attn_probs or attn_ctx): nothing known"
+        in sheet.sentence
     )
     assert sheet.exit_code == 1
+
+
+def test_values_that_are_rotated_leave_the_sum_over_them_under_suspicion() -> None:
+    class Odd(Definition):
+        """Rotates V as it rotates K."""
+
+        def context(self, stage: GraphStage, place: Place, probs: Doubles, values: Doubles) -> Doubles:
+            every = Place(place.layer, np.arange(len(values)), len(values))
+            return super().context(stage, place, probs, self.rotate(self.stages["k_rope"], every, values))
+
+    def change(sound: Definition) -> Definition:
+        return Composed.make(sound, {(0, "attn_ctx"): Odd(sound.hyper, sound.weights, sound.arithmetic)})
+
+    (wrong,) = (w for w in sheet_of(Float32Engine(PLAIN, change)).wrong if w.part.kind == "attention")
+    assert "attn_ctx" in wrong.suspects
+
+
+def test_wrong_stream_is_suspected_where_all_branches_are_silent() -> None:
+    class Odd(Definition):
+        """Adds to a stream whose channels it scales."""
+
+        def add(self, stage: GraphStage, place: Place, branch: Doubles, stream: Doubles) -> Doubles:
+            return super().add(stage, place, branch, stream * np.arange(1, stream.shape[1] + 1))
+
+    def change(sound: Definition) -> Definition:
+        return Composed.make(sound, {(0, "layer_out"): Odd(sound.hyper, sound.weights, sound.arithmetic)})
+
+    ends = sheet_of(Float32Engine(PLAIN, change)).wrong[0]
+    assert {"attn_residual", "layer_out"} <= set(ends.suspects)
 
 
 def test_engine_that_runs_no_probe_model_is_not_compared() -> None:
@@ -212,7 +242,7 @@ def test_unknown_fault_leaves_the_stages_of_its_position_under_suspicion(at_hand
     sheet = operate(Float32Engine(PLAIN, change), read_settings({}), at_hand, TOKENS)
     (wrong,) = sheet.wrong
     assert wrong.part.name == "layer 2, attention"
-    assert wrong.suspects == ("q_proj", "k_proj", "q_rope", "k_rope", "attn_probs")
+    assert wrong.suspects == ("q_proj", "k_proj", "q_rope", "k_rope", "attn_probs", "attn_ctx")
 
 
 def test_blame_reads_an_engine_without_a_tap_from_outside(at_hand: Model) -> None:

@@ -31,6 +31,8 @@ class Part:
     stages  (layer, stage) that this part is there to show
     kind    "ends", ATTENTION, FEED_FORWARD or "whole"
     at_position_0  stages that act where a position sees itself only: its softmax row is 1, whatever made it
+    of_several     stages that take rows of several positions
+    sums           of blocks that add nothing: they hand the stream on, and show where nothing else is left
     """
 
     name: str
@@ -38,6 +40,8 @@ class Part:
     live: frozenset[tuple[int, str]]
     stages: tuple[tuple[int, str], ...]
     at_position_0: frozenset[str] = frozenset()
+    of_several: frozenset[str] = frozenset()
+    sums: tuple[str, ...] = ()
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -56,16 +60,23 @@ def branches(architecture: Architecture) -> dict[str, tuple[GraphStage, ...]]:
     return {ATTENTION: architecture.block[:end], FEED_FORWARD: architecture.block[end:]}
 
 
-def ends_part() -> Part:
+def ends_part(architecture: Architecture) -> Part:
     """No branch is left: embeddings, final norm and head."""
-    return Part("ends", "ends", frozenset(), tuple((-1, stage) for stage in ENDS))
+    sums = tuple(stage.name for stage in architecture.block if stage.kind == "sum")
+    return Part("ends", "ends", frozenset(), tuple((-1, stage) for stage in ENDS), sums=sums)
 
 
 def branch_part(architecture: Architecture, layer: int, branch: str) -> Part:
     """One branch of one block."""
     graph = branches(architecture)[branch]
-    stages = tuple((layer, stage.name) for stage in graph)
-    return Part(f"layer {layer}, {branch}", branch, frozenset({(layer, branch)}), stages, _acting_at_0(graph))
+    return Part(
+        f"layer {layer}, {branch}",
+        branch,
+        frozenset({(layer, branch)}),
+        tuple((layer, stage.name) for stage in graph),
+        _acting_at_0(graph),
+        frozenset(stage.name for stage in graph if stage.kind in ("softmax", "context")),
+    )
 
 
 def _acting_at_0(graph: Sequence[GraphStage]) -> frozenset[str]:

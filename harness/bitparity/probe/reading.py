@@ -91,12 +91,18 @@ class Reading:
 
     @property
     def suspects(self) -> tuple[str, ...]:
-        """Stages that can be wrong where nothing known is."""
-        names = [name for _, name in self.part.stages]
-        if not self.part.has_attention:
-            return tuple(names)
-        wrong_at_0 = self.first_wrong == 0
-        return tuple(name for name in names if (name in self.part.at_position_0) == wrong_at_0)
+        """Stages that can be wrong where nothing known is.
+
+        What acts at position 0 and takes one row at a time is sound if position 0 is, unless the rows of a
+        call are mixed up.
+        """
+        part = self.part
+        names = (*(name for _, name in part.stages), *part.sums)
+        if not part.has_attention or self.only_together:
+            return names
+        if self.first_wrong == 0:
+            return tuple(name for name in names if name in part.at_position_0)
+        return tuple(name for name in names if name not in part.at_position_0 or name in part.of_several)
 
 
 class Reader:

@@ -159,7 +159,7 @@ def single_parts(model: Model) -> list[Part]:
     graph = model.hyper.architecture
     kinds = (FEED_FORWARD, ATTENTION)
     each = (branch_part(graph, layer, branch) for layer in range(model.hyper.n_layer) for branch in kinds)
-    return [ends_part(), *each]
+    return [ends_part(graph), *each]
 
 
 def read_branches(ends: Reader, each: Sequence[Reader], among: Sequence[Arithmetic] = ()) -> Findings:
