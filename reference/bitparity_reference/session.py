@@ -26,6 +26,7 @@ from bitparity_reference.debuggers import keep_debuggers_away
 from bitparity_reference.devices import device_number, devices_of
 from bitparity_reference.fused_sums import fuses_sums
 from bitparity_reference.nodes import norm_nodes, wanted_nodes
+from bitparity_reference.stacks import enlarge_stacks
 
 
 def open_bridge(
@@ -46,6 +47,7 @@ def open_bridge(
     Raises BadInput with the library's own reason, or the devices that there are.
     """
     keep_debuggers_away()
+    enlarge_stacks()
     sys.path.insert(0, str(bridge))
     module = import_module(MODULE)
     module.quiet_log()

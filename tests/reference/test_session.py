@@ -86,6 +86,19 @@ def test_session_prompt_of_several_chunks_fills_every_row(session: WorkerSession
     assert len(np.unique(every, axis=0)) == 1030
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_bitnet_cpp_multiplies_many_rows_by_many_tokens_without_running_over_its_stack(
+    engine: LlamaEngine, model_file: Callable[..., Path], threads: int
+) -> None:
+    if engine.name != "bitnet.cpp":
+        pytest.skip(f"{engine.name} has no I2_S, whose products bitnet.cpp keeps on the stack")
+    path = model_file(arch="bitnet-b1.58", weight_format="I2_S", n_layer=1, n_ff=16384)
+    session = engine.open(path, context=400, threads=threads)
+    logits = session.prefill([(i * 37) % 512 for i in range(400)])  # 26 MB of products
+    session.close()
+    assert np.isfinite(logits).all()
+
+
 @pytest.mark.parametrize(
     ("tokens", "words"),
     [
