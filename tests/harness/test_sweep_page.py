@@ -104,4 +104,6 @@ def test_cell_that_only_earlier_runs_have_is_shown_as_missing(history: History, 
 def test_page_of_a_sweep_fits_its_window(browser: Any, page_file: Path, width: int, scheme: str) -> None:
     with opened(browser, page_file, width=width, scheme=scheme) as page:
         assert overflow(page) <= 0
+        matrix = page.locator(".scroll", has=page.locator("#matrix"))
+        assert width < 1000 or matrix.evaluate("box => box.scrollWidth <= box.clientWidth")
         page.locator("#cells th button", has_text="seconds").click()
