@@ -103,6 +103,13 @@ def test_code_that_no_packer_writes_stops_a_run(weight_format: str, tmp_path: Pa
     assert f"tensor {_UP} ({weight_format}): 1 bytes hold codes that no packer writes" in finding.sentence
 
 
+@pytest.mark.parametrize("weight_format", ["IQ2_BN", "IQ1_BN"])
+def test_scales_of_ik_llama_cpps_rows_are_no_codes(weight_format: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    rewrite(bundled_model("bitnet", "TQ2_0"), path, formats={_UP: weight_format})
+    assert not [finding for finding in check_model(open_model(path)) if finding.subject == _UP]
+
+
 def test_norm_of_zeros_stops_a_run(tmp_path: Path) -> None:
     def change(data: NDArray[np.uint8], tensor: Tensor) -> None:
         data[:] = 0

@@ -66,6 +66,17 @@ def test_bytes_of_iq1_bn_are_five_digits_in_base_3() -> None:
     assert decoded == codes[0].tolist()
 
 
+@pytest.mark.parametrize(("name", "byte"), [("IQ2_BN", 0b10_10_10_10), ("IQ1_BN", 255)])
+def test_row_of_zeros_is_packed_by_ik_llama_cpp_as_ones_without_a_scale(name: str, byte: int) -> None:
+    """Not below half of the largest, which is 0, and not negative; seen with its own quantizer."""
+    weight_format = get_format(name)
+    packed = weight_format.pack(np.array([[0.0, -0.0] * 32], dtype=np.float32))
+    scale_bytes = packed.size - weight_format.block_bytes  # type: ignore[attr-defined]
+    assert not packed[:scale_bytes].any()
+    assert packed[scale_bytes] == byte
+    assert not weight_format.unpack(packed, 1, 64).any()
+
+
 @pytest.mark.parametrize("name", ["Q2_0", "Q2_0_G128"])
 def test_block_size_of_type_42_is_told_by_its_room(name: str) -> None:
     assert type_name(42, (6, 256), tensor_size(name, (6, 256)), 32) == name

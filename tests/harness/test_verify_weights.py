@@ -299,6 +299,26 @@ def test_float_zeros_with_a_sign_and_scales_by_block_are_the_same(model: Model) 
     assert verify_weights(model, replace(model, tensors={**model.tensors, name: dense})).is_same
 
 
+@pytest.mark.parametrize("other", ["I2_S", "TQ2_0", "F16", "F32"])
+@pytest.mark.parametrize("name", ["IQ2_BN", "IQ1_BN"])
+def test_rows_of_zeros_that_ik_llama_cpp_packs_as_ones_are_the_same(
+    model: Model, name: str, other: str
+) -> None:
+    tensor = "blk.0.ffn_up.weight"
+    shape = model.tensors[tensor].shape
+    values = np.random.default_rng(0).integers(-1, 2, shape).astype(np.float32)
+    values[3:5] = 0
+
+    def packed(weight_format: str) -> Model:
+        data = get_format(weight_format).pack(values)
+        changed = replace(model.tensors[tensor], format=weight_format, load=lambda: data)
+        return replace(model, tensors={**model.tensors, tensor: changed})
+
+    for first, second in ((name, other), (other, name)):
+        report = verify_weights(packed(first), packed(second))
+        assert [d for d in report.differences if d.tensor == tensor] == []
+
+
 def test_embedding_in_a_format_that_rounds_is_told_and_projections_are_compared(tmp_path: Path) -> None:
     source = bundled_model(weight_format="TQ2_0")
     formats = {"token_embd.weight": "Q8_0"}

@@ -48,7 +48,7 @@ def test_unpack_equals_ggml(ggml: Implementation, name: str) -> None:
     if not ggml.has("unpack", name):
         pytest.skip(f"{ggml.name} has no {name}")
     packed = np.random.default_rng(1).integers(0, 256, DEFINITIONS[name].size(8, 512), dtype=np.uint8)
-    packed = DEFINITIONS[name].with_legal_codes(packed)
+    packed = DEFINITIONS[name].with_legal_codes(packed, 8, 512)
     scales = DEFINITIONS[name].scales_in(packed, 8, 512)
     scales[~np.isfinite(scales)] = 1
     expected = DEFINITIONS[name].unpack(packed, 8, 512)

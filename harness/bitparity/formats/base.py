@@ -55,7 +55,7 @@ class WeightFormat(Protocol):
         """The scales where they lie among the bytes: writing to them changes the packed matrix."""
         ...
 
-    def with_legal_codes(self, packed: Bytes) -> Bytes:
+    def with_legal_codes(self, packed: Bytes, rows: int, cols: int) -> Bytes:
         """The same bytes, with every code that no packer writes replaced by a legal one."""
         ...
 

@@ -37,7 +37,7 @@ class BlockFormat:
         """None, unless a subclass has scales."""
         return packed[:0].view(np.float32)
 
-    def with_legal_codes(self, packed: Bytes) -> Bytes:
+    def with_legal_codes(self, packed: Bytes, rows: int, cols: int) -> Bytes:
         """Every code is legal, unless a subclass says otherwise."""
         return packed
 

@@ -8,7 +8,8 @@
 A stored 0, 1, 2 is -1, 0, +1.  A byte of IQ1_BN is its digits in base 3, the first one least, times 256 / 243
 rounded up; to read digit j, the byte times 3^(4 - j) is cut to eight bits, and three times that has it above
 them.
-The scale is the row's largest magnitude; weights below half of it are 0.
+The scale is the row's largest magnitude; weights below half of it are 0.  So a row of zeros has the scale 0
+and codes of +1.
 Source: ik_llama.cpp ggml/src/iqk/iqk_quantize.cpp, quantize_one_row_1bn, quantize_one_row_2bn and
 dequantize_row_iq1_bn.
 """
@@ -54,7 +55,8 @@ class ScaledRowsFormat(BlockFormat, ABC):
         """As ik_llama.cpp's quantizer; BadInput for NaN, infinity and a scale that its type does not hold."""
         matrix = self._finite_matrix(values)
         largest = np.abs(matrix).max(axis=1, keepdims=True, initial=np.float32(0))
-        codes = np.where(np.abs(matrix) < np.float32(0.5) * largest, 0, np.sign(matrix)).astype(np.int8)
+        signs = np.where(matrix < 0, -1, 1)
+        codes = np.where(np.abs(matrix) < np.float32(0.5) * largest, 0, signs).astype(np.int8)
         with np.errstate(over="ignore"):
             scales = largest.astype(self.scale_type)
         if not np.isfinite(scales).all():
@@ -105,9 +107,9 @@ class IQ2BNFormat(ScaledRowsFormat):
     def _decode(self, coded: Stored) -> Stored:
         return ((coded[:, None, :] >> _SHIFTS) & np.uint8(3)).reshape(-1, 64)
 
-    def with_legal_codes(self, packed: Bytes) -> Bytes:
-        """Scales, which lie among the codes, may change too."""
-        return without_code_3(packed)
+    def with_legal_codes(self, packed: Bytes, rows: int, cols: int) -> Bytes:
+        scales, codes = np.split(packed.reshape(rows, -1), [self.scale_bytes], axis=1)
+        return np.concatenate([scales, without_code_3(codes)], axis=1).reshape(-1)
 
 
 class IQ1BNFormat(ScaledRowsFormat):

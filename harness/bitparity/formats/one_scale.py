@@ -76,7 +76,7 @@ class OneScaleFormat(BlockFormat, ABC):
         tail = packed[-self.tail_bytes :]
         return tail[: self.tail_read].view("<f4")
 
-    def with_legal_codes(self, packed: Bytes) -> Bytes:
+    def with_legal_codes(self, packed: Bytes, rows: int, cols: int) -> Bytes:
         codes, tail = np.split(packed, [-self.tail_bytes])
         return np.concatenate([self._legal(codes), tail])
 

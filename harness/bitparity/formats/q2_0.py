@@ -32,7 +32,7 @@ class Q20Format(TqFormat):
     def _decode(self, coded: Stored) -> Stored:
         return ((coded[..., None] >> _SHIFTS) & np.uint8(3)).reshape(len(coded), -1)
 
-    def with_legal_codes(self, packed: Bytes) -> Bytes:
+    def with_legal_codes(self, packed: Bytes, rows: int, cols: int) -> Bytes:
         blocks = packed.reshape(-1, self.block_bytes).copy()
         blocks[:, self._code_bytes] = without_code_3(blocks[:, self._code_bytes])
         return blocks.reshape(-1)

@@ -29,7 +29,7 @@ class TQ20Format(TqFormat):
         runs = coded.reshape(-1, 2, 1, 32)
         return ((runs >> _SHIFTS) & np.uint8(3)).reshape(-1, 256)
 
-    def with_legal_codes(self, packed: Bytes) -> Bytes:
+    def with_legal_codes(self, packed: Bytes, rows: int, cols: int) -> Bytes:
         blocks = packed.reshape(-1, self.block_bytes)
         codes, scales = np.split(blocks, [-SCALE_BYTES], axis=1)
         return np.concatenate([without_code_3(codes), scales], axis=1).reshape(-1)

@@ -296,7 +296,8 @@ class BitNetRows(OwnScales):
     """What the rows of ik_llama.cpp share: weights below half of the largest are 0."""
 
     def signs_of(self, runs: Floats, largest: Floats) -> Integers:
-        return np.where(np.abs(runs) < np.float32(0.5) * largest, 0, np.sign(runs)).astype(np.int64)
+        signs = 1 - 2 * (runs < 0)
+        return np.where(np.abs(runs) < np.float32(0.5) * largest, 0, signs).astype(np.int64)
 
 
 class IQ2BN(BitNetRows):

@@ -157,17 +157,28 @@ def _compare_ternary(
     expected: tuple[Codes, Floats], actual: tuple[Codes, Floats], row: int, tolerance: float, found: _Found
 ) -> None:
     (codes, scales), (other_codes, other_scales) = expected, actual
-    found.codes.add(codes != other_codes, row, codes, other_codes)
+    differ = codes != other_codes
+    if differ.any():
+        differ &= ~(_are_zero(codes, scales) & _are_zero(other_codes, other_scales))
+    found.codes.add(differ, row, codes, other_codes)
     blocks = max(scales.shape[1], other_scales.shape[1])
     one, other = (np.repeat(s, blocks // s.shape[1], axis=1) for s in (scales, other_scales))
     wrong = ~(np.abs(_wide(one) - other) <= _allowed(one, tolerance))
     if wrong.any():
         n, cols = codes.shape
-        wrong = np.repeat(np.broadcast_to(wrong, (n, blocks)), cols // blocks, axis=1) & (codes != 0)
+        wrong = np.repeat(np.broadcast_to(wrong, (n, blocks)), cols // blocks, axis=1)
+        wrong &= ~(_are_zero(codes, scales) & _are_zero(other_codes, other_scales))
         one, other = (
             np.repeat(np.broadcast_to(s, (n, blocks)), cols // blocks, axis=1) for s in (one, other)
         )
         found.scales.add(wrong, row, one, other)
+
+
+def _are_zero(codes: Codes, scales: Floats) -> NDArray[np.bool_]:
+    """Weights that are zero, (n, cols): by code, or by scale, as ik_llama.cpp packs rows of zeros."""
+    counts = np.broadcast_to(scales != 0, (len(codes), scales.shape[1]))
+    zero: NDArray[np.bool_] = (codes == 0) | ~np.repeat(counts, codes.shape[1] // scales.shape[1], axis=1)
+    return zero
 
 
 def _compare_with_values(
@@ -182,7 +193,7 @@ def _compare_with_values(
     values = dense.values(first, last)
     signs = np.sign(values).astype(np.int8)
     pair = (codes, signs) if is_first else (signs, codes)
-    found.codes.add(codes != signs, first, *pair)
+    found.codes.add((codes != signs) & ~((signs == 0) & _are_zero(codes, scales)), first, *pair)
     wide = np.repeat(
         np.broadcast_to(scales, (len(codes), scales.shape[1])), codes.shape[1] // scales.shape[1], 1
     )

@@ -205,7 +205,7 @@ def any_bytes(name: str, case: BytesCase) -> Bytes:
 
 def legal_bytes(name: str, case: BytesCase) -> Bytes:
     """The bytes of a case with codes that no packer writes replaced by others, and finite scales."""
-    packed = DEFINITIONS[name].with_legal_codes(any_bytes(name, case)).copy()
+    packed = DEFINITIONS[name].with_legal_codes(any_bytes(name, case), case.rows, case.cols).copy()
     scales = DEFINITIONS[name].scales_in(packed, case.rows, case.cols)
     scales[~np.isfinite(scales)] = 1
     return packed

@@ -41,8 +41,8 @@ def illegal_codes(model: Model) -> Iterator[Finding]:
         if isinstance(weight_format, FloatFormat | TableLookupFormat):
             continue
         wrong = sum(
-            int(np.count_nonzero(weight_format.with_legal_codes(packed) != packed))
-            for _, _, packed in _row_blocks(tensor)
+            int(np.count_nonzero(weight_format.with_legal_codes(packed, rows, tensor.shape[-1]) != packed))
+            for _, rows, packed in _row_blocks(tensor)
         )
         if wrong:
             yield Finding(
