@@ -217,6 +217,21 @@ def test_shift_of_all_positions_within_the_noise_is_told(size: float, told: bool
     assert words.systematic_shift(few) is None
 
 
+@pytest.mark.parametrize(("own", "verdict"), [(0.05, Verdict.DIVERGED), (0.1, Verdict.NOISE)])
+def test_shift_beyond_what_a_position_may_be_reaches_the_verdict(own: float, verdict: Verdict) -> None:
+    """All positions are within three times the largest noise, which a few of the reference's own have."""
+    usual, largest = (Levels(level, level**2, kl=1, max_abs=1) for level in (own, 0.12))
+    floor = NoiseFloor("ref", (SelfComparison("rounding", "moved", (*[usual] * 39, largest), {}),))
+    result = replace(result_of([0.75] * 40), noise_floor=floor.as_dict()).judged_by(MeasuredNoise(floor))
+    assert result.counts()["noise"] == 40
+    assert result.verdict is verdict
+    assert ("but not all together: the median difference of 40 positions is" in words.headline(result)) is (
+        verdict is Verdict.DIVERGED
+    )
+    explained = replace(result, explanation={"holds": True, "names_a_mistake": False, "sentence": ""})
+    assert explained.judged_by(MeasuredNoise(floor)).verdict is Verdict.NOISE
+
+
 def test_divergence_without_blame_suggests_it() -> None:
     result = result_of([0.0, 1.0])
     assert result.verdict is Verdict.DIVERGED

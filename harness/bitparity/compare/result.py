@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from bitparity.compare.metrics import PositionMetrics
 from bitparity.errors import BadInput
-from bitparity.noise.criterion import Criterion
+from bitparity.noise.criterion import Criterion, MeasuredNoise
+from bitparity.noise.floor import NoiseFloor
+from bitparity.noise.shift import Shift, find_shift
 from bitparity.noise.verdict import PositionVerdict, Verdict, exit_code, judge_position, judge_run
 from bitparity.output import with_nan, without_nan, write_json
 
@@ -140,6 +142,7 @@ class ComparisonResult:
             an_engine_failed=self.failure is not None,
             a_stage_is_wrong=self._something_is_wrong(),
             is_unfinished=self.unfinished is not None,
+            is_shifted=isinstance(criterion, MeasuredNoise) and self._is_shifted(),
         )
         return replace(
             self,
@@ -149,6 +152,18 @@ class ComparisonResult:
             criterion=criterion.describe(),
             limits=criterion.as_dict(),
         )
+
+    def shift(self) -> Shift | None:
+        """How far all positions together are beyond the reference's noise; None where it was not measured."""
+        if self.noise_floor is None:
+            return None
+        distances = [row.metrics.relative_l2 for row in self.positions]
+        return find_shift(distances, NoiseFloor.from_dict(dict(self.noise_floor)))
+
+    def _is_shifted(self) -> bool:
+        is_explained = self.explanation is not None and self.explanation["holds"]
+        shift = None if is_explained else self.shift()
+        return shift is not None and shift.is_a_divergence
 
     def _something_is_wrong(self) -> bool:
         named = self.explanation is not None and self.explanation["names_a_mistake"]

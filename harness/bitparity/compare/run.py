@@ -42,6 +42,7 @@ from bitparity.noise.criterion import (
     UnknownNoise,
 )
 from bitparity.noise.floor import Levels, NoiseFloor, largest
+from bitparity.noise.shift import find_shift
 from bitparity.noise.verdict import PositionVerdict, Verdict, exit_code, judge_position, judge_run
 from bitparity.oracle.arithmetic import arithmetic_of
 from bitparity.provenance import Provenance
@@ -203,6 +204,14 @@ class Run:
         return named or (self.blame is not None and self.blame.is_guilty)
 
     @property
+    def _is_shifted(self) -> bool:
+        """Whether all positions together are beyond the reference's noise, and nothing explains that."""
+        if self.noise is None or (self.explanation is not None and self.explanation.holds):
+            return False
+        shift = find_shift([row.metrics.relative_l2 for row in self.rows], self.noise)
+        return shift is not None and shift.is_a_divergence
+
+    @property
     def explains(self) -> bool:
         """Whether what the criterion lets pass is explained: it was shown at positions of this run."""
         return isinstance(self.criterion, ExplainedDifference)
@@ -298,6 +307,7 @@ class Run:
             an_engine_failed=self.failure is not None,
             a_stage_is_wrong=self.something_is_wrong,
             is_unfinished=unfinished is not None,
+            is_shifted=self._is_shifted,
         )
         return ComparisonResult(
             model=_model_file(comparison.reference.model),

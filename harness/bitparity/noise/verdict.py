@@ -76,6 +76,7 @@ def judge_run(
     an_engine_failed: bool = False,
     a_stage_is_wrong: bool = False,
     is_unfinished: bool = False,
+    is_shifted: bool = False,
 ) -> Verdict:
     """Judge a run: the worst position decides, and fewer positions than asked are never a pass.
 
@@ -83,6 +84,7 @@ def judge_run(
     a_stage_is_wrong  a divergence, however close the logits are
     is_unfinished     something else that was asked could not be done: never a pass, but a divergence that was
                       seen stays one
+    is_shifted        what is noise at every position is none at all of them together (shift.py)
     """
     seen = [v.verdict for v in verdicts if v.verdict is not Verdict.NOT_COMPARED]
     if an_engine_failed:
@@ -93,7 +95,8 @@ def judge_run(
         return Verdict.DIVERGED
     if not seen or len(seen) < asked or is_unfinished:
         return Verdict.NOT_COMPARED
-    return max(seen, key=PASSES.index)
+    worst = max(seen, key=PASSES.index)
+    return Verdict.DIVERGED if worst is Verdict.NOISE and is_shifted else worst
 
 
 def exit_code(verdict: Verdict, metrics: Iterable[PositionMetrics], required: Verdict = Verdict.NOISE) -> int:

@@ -72,6 +72,7 @@ class Reading:
     given       positions that it gives, of `positions`
     has_flips   whether what it leaves is that of activations that fell the other way
     first_wrong the first position that the definition does not give; None if it gives all
+    only_together whether single tokens are given and several at once are not
     """
 
     part: Part

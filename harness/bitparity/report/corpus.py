@@ -14,10 +14,11 @@ from bitparity.corpus.estimate import Estimate
 from bitparity.corpus.figures import FIGURES
 from bitparity.corpus.layers import LayerDifference, grows_most
 from bitparity.corpus.result import CorpusResult, WorstPosition
+from bitparity.noise.shift import SHIFT
 from bitparity.noise.verdict import Verdict
 from bitparity.report.console import labelled, plain_table, standard_output
 from bitparity.report.terminal import STYLES
-from bitparity.report.words import SHIFT, describe_fingerprint, plural
+from bitparity.report.words import describe_fingerprint, plural
 
 MANY_ERRORS = 3.0  # standard errors by which a mean must exceed what noise explains
 FEW_BLOCKS = 8  # of which a standard error is itself too uncertain to say much

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from statistics import median
 from typing import Any
 
 from bitparity.compare.metrics import PositionMetrics
 from bitparity.compare.result import ComparisonResult, PositionResult
-from bitparity.noise.criterion import DEFAULT_LIMIT, EXACTNESS
-from bitparity.noise.measure import MIN_SAMPLE
+from bitparity.noise.criterion import DEFAULT_LIMIT
 from bitparity.noise.verdict import Verdict
-
-# Medians of sound runs differ by less: 0.6 to 1.4 times between the first 128 positions and the 1,400 or more
-# that follow (llama.cpp and bitnet.cpp, perturbed), 0.76 times between two orders of sums at 2B-4T's shape.
-SHIFT = 2.0
 
 # instruction set, as ggml names it -> those that every processor with it has
 _INCLUDED = {
@@ -152,23 +146,10 @@ def fixed_limit(result: ComparisonResult) -> str | None:
 
 def systematic_shift(result: ComparisonResult) -> str | None:
     """That positions within the noise are too far off all together, which none of them shows alone."""
-    if (
-        result.noise_floor is None
-        or result.verdict is not Verdict.NOISE
-        or len(result.positions) < MIN_SAMPLE
-    ):
+    shift = result.shift() if result.verdict is Verdict.NOISE else None
+    if shift is None:
         return None
-    actual = median(row.metrics.relative_l2 for row in result.positions)
-    own = max(
-        median(levels["relative_l2"] for levels in comparison["positions"])
-        for comparison in result.noise_floor["comparisons"]
-    )
-    if not actual > max(SHIFT * own, EXACTNESS):
-        return None
-    return (
-        f"the median difference of {len(result.positions)} positions is {actual:.2g}, the reference's own "
-        f"{own:.2g}: noise makes no such shift, look for a small mistake everywhere with --blame"
-    )
+    return f"{shift.sentence}: noise makes no such shift, look for a small mistake everywhere with --blame"
 
 
 def resolution(result: ComparisonResult) -> str | None:
@@ -199,8 +180,13 @@ def _less(result: ComparisonResult) -> str:
 def _diverged(result: ComparisonResult, names: str, positions: str) -> str:
     row = result.first_divergence
     if row is None:
-        wrong = "a stage" if result.blame is not None and result.blame["guilty"] else "one of them"
-        return f"{names} differ by no more than noise at all {positions}, but {wrong} is wrong"
+        within = f"{names} differ by no more than noise at all {positions}, but"
+        if result.blame is not None and result.blame["guilty"]:
+            return f"{within} a stage is wrong"
+        shift = result.shift()
+        return (
+            f"{within} {'one of them is wrong' if shift is None else f'not all together: {shift.sentence}'}"
+        )
     diverged = result.counts()["diverged"]
     where = describe_position(result, row)
     return f"{names} diverged at {diverged} of {positions}; the first is {where}: {row.judged.reason}"
