@@ -75,3 +75,16 @@ def test_links_of_the_readme_lead_somewhere() -> None:
     for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md"):
         for target in re.findall(r"\]\(([^)#\s]+)", (ROOT / name).read_text(encoding="utf-8")):
             assert target.startswith("https://") or (ROOT / target).exists(), f"{name}: {target}"
+
+
+def test_every_change_that_waits_for_a_release_is_put_into_the_changelog() -> None:
+    program = Path(sys.executable).with_name("towncrier")
+    if not program.is_file():
+        pytest.skip("towncrier, of the extra `lint`, is not installed")
+    command = [str(program), "build", "--draft", "--version", "9.9.9"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    files = [file for file in (ROOT / "changes").iterdir() if file.name != "README.md"]
+    assert all(" ".join(file.read_text(encoding="utf-8").split()) in said for file in files)
+    assert "<!-- changes are put in here -->\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
