@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bitparity.compare.chunking import Chunking
@@ -11,16 +15,19 @@ from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.prompts import Prompt
 from bitparity.compare.result import ComparisonResult
 from bitparity.compare.run import compare_engines
-from bitparity.engine import Engine
+from bitparity.engine import Engine, Sink, StageValue
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model
 from bitparity.noise.verdict import Verdict
-from bitparity.oracle.arithmetic import BITNET_CPP, arithmetic_named
+from bitparity.oracle.arithmetic import BITNET_CPP, PLAIN, arithmetic_named
 from bitparity.oracle.composed import Composed
+from bitparity.oracle.definition import Definition
 from bitparity.oracle.engine import OracleEngine
+from bitparity.probe.sheet import words_of
+from bitparity.probe.surgery import operate
 from bitparity.settings import read_settings
-from harness.float32_engine import Float32Engine, Untapped, with_mistake
+from harness.float32_engine import Float32, Float32Engine, Untapped, with_mistake
 from harness.test_probe import Stating
 
 TOKENS = (34, 44, 106, 67, 315, 90, 12, 77)
@@ -94,3 +101,69 @@ def test_engine_that_states_another_arithmetic_is_judged_by_its_own(model: Model
     assert (result.verdict, result.exit_code) == (Verdict.EXPLAINED, 0)
     assert result.blame is not None
     assert result.blame["actual"]["arithmetic"] == "plain, found in its stages"
+
+
+class Altering(Untapped):
+    """Records what `alter` makes of every value; None is not recorded."""
+
+    def __init__(self, engine: OracleEngine, alter: Callable[[StageValue], StageValue | None]) -> None:
+        super().__init__(engine)
+        self._alter = alter
+
+    def open(self, *arguments: Any, **options: Any) -> Any:
+        session: Any = self._engine.open(*arguments, **options)
+        own = session.tap
+
+        @contextmanager
+        def tap(stages: Any, sink: Sink) -> Iterator[None]:
+            def altered(value: StageValue) -> None:
+                instead = self._alter(value)
+                if instead is not None:
+                    sink(instead)
+
+            with own(stages, altered):
+                yield
+
+        session.tap = tap
+        return session
+
+
+def zeros_of(value: StageValue) -> StageValue:
+    return replace(value, values=np.zeros_like(value.values))
+
+
+@pytest.mark.parametrize(
+    ("alter", "guilty", "said"),
+    [
+        (lambda value: None, False, "my-engine records no stages: it was not judged"),
+        (
+            lambda value: zeros_of(value) if value.stage == "attn_out" else None,
+            False,
+            "my-engine was not judged: needs layer -1 embeddings at position 0, which was not recorded",
+        ),
+        (zeros_of, True, "my-engine is wrong: embeddings, from position 0: it gives zeros ("),
+        (
+            lambda value: replace(value, values=value.values[..., 1:]) if value.stage == "ffn_act" else value,
+            True,
+            "layer 0, ffn_act, from position 0: it has shape (511,) where (512,) is defined",
+        ),
+    ],
+)
+def test_what_a_tap_does_not_give_is_told_and_never_acquitted(
+    model: Model, alter: Callable[[StageValue], StageValue | None], guilty: bool, said: str
+) -> None:
+    result = blamed(Altering(Float32Engine(BITNET_CPP), alter), model)
+    assert result.blame is not None
+    assert said in result.blame["sentence"]
+    assert "or my-engine is wrong" not in result.blame["sentence"]
+    assert (result.verdict is Verdict.DIVERGED) is guilty
+
+
+def test_block_that_computes_in_another_arithmetic_is_told(model: Model) -> None:
+    def change(definition: Definition) -> Definition:
+        other = Float32(definition.hyper, definition.weights, PLAIN.having(kv="bf16"))
+        return Composed.make(definition, {(0, "attn_probs"): other, (0, "attn_ctx"): other})
+
+    sheet = operate(Float32Engine(PLAIN, change), read_settings({}), model, TOKENS)
+    (wrong,) = sheet.wrong
+    assert words_of(wrong) == "layer 1, attention: it keeps K and V in float32, unlike parts before"

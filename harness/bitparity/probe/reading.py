@@ -64,7 +64,7 @@ class Reading:
     fits        whether something gives what was observed
     arithmetics that give it, the best first; where nothing does, the one that comes nearest
     mistake     a clause with the engine as its subject; empty where the definition gives what was observed
-    at          (layer, stage) where the mistake is made
+    at          (layer, stage) where the mistake is made; empty where the part computes in another arithmetic
     residual    median of what is left at the positions that it gives; of all if it gives none
     as_defined  what the definition leaves, where a mistake was found
     others      further mistakes that give it as well

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bitparity.fit.options import Options
-from bitparity.fit.words import clause, option_words
+from bitparity.fit.words import clause, clauses, joined, option_words
 from bitparity.oracle.arithmetic import AXES, PLAIN, Arithmetic
 from bitparity.output import without_nan
 from bitparity.probe.reading import GIVEN, Known, Reader, Reading
@@ -108,7 +108,7 @@ def words_of(reading: Reading) -> str:
     if reading.mistake:
         stages = ", ".join(dict.fromkeys(stage for _, stage in reading.at))
         others = f", or {' or '.join(reading.others)}" if reading.others else ""
-        return f"{part}, {stages}: it {reading.mistake}{others}"
+        return f"{part}{', ' if stages else ''}{stages}: it {reading.mistake}{others}"
     if reading.fits:
         return f"{part}: as defined{', but for activations at a tie' if reading.has_flips else ''}"
     where = " where several tokens are run at once" if reading.only_together else ""
@@ -160,8 +160,9 @@ class Findings:
     def __init__(self, options: Options, among: Sequence[Arithmetic] = ()) -> None:
         self._options = options
         left = [options.canonical(arithmetic) for arithmetic in among]
+        self._possible = {axis.name: options.of(axis.name) for axis in AXES}
         self.known = Known(
-            {a.name: tuple(dict.fromkeys(o.option(a.name) for o in left)) or options.of(a.name) for a in AXES}
+            {a: tuple(dict.fromkeys(o.option(a) for o in left)) or all_ for a, all_ in self._possible.items()}
         )
         self.readings: dict[str, Reading] = {}
         self._decided_by: dict[str, Reading] = {}
@@ -188,6 +189,11 @@ class Findings:
         otherwise = truncating if explains else reader.read_wrong(self.known)
         if otherwise is not None:
             self._take(reader, self._with_all_arithmetics(reader, otherwise))
+            return
+        alone = reader.read(replace(self.known, possible=self._possible))
+        differs = clauses(alone.arithmetics[0], self.arithmetic)
+        if alone.fits and differs:
+            self._take(reader, replace(alone, mistake=f"{joined(differs)}, unlike parts before"))
 
     def _with_all_arithmetics(self, reader: Reader, reading: Reading) -> Reading:
         """A reading of a mistake, which was tried in few arithmetics, with all that give it as well."""
