@@ -26,6 +26,7 @@ from bitparity.model.row_reader import row_ranges
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model, Tensor
 from bitparity.model.verify import verify_weights
+from bitparity.model.writer import uint32_field
 from rewrite import rewrite
 
 FORMATS = ("I2_S", "TQ1_0", "TQ2_0", "F16", "F32")
@@ -402,3 +403,15 @@ def test_command_says_the_same_and_exits_by_the_result(tmp_path: Path) -> None:
     assert other.exit_code == 1
     assert "codes differ, first at row" in other.output
     assert '"same": false' in (tmp_path / "out.json").read_text()
+
+
+def test_file_that_says_i2_s_and_holds_f16_is_told(model: Model, tmp_path: Path) -> None:
+    convert(model.path, tmp_path / "f16.gguf", "F16")
+    says = rewrite(
+        tmp_path / "f16.gguf", tmp_path / "says.gguf", fields={"general.file_type": uint32_field(40)}
+    )
+    done = CliRunner().invoke(command, [str(model.path), str(says)])
+    assert done.exit_code == 0  # the weights are the same
+    assert "says.gguf: general.file_type is 40, I2_S, and no tensor is in it" in done.output
+    done = CliRunner().invoke(command, [str(model.path), str(tmp_path / "f16.gguf")])
+    assert "file_type" not in done.output

@@ -15,6 +15,7 @@ from bitparity.cli.output import OutputFile
 from bitparity.formats.table_lookup import Tilings
 from bitparity.model import open_model
 from bitparity.model.checkpoint import is_checkpoint
+from bitparity.model.checks.declared import file_type
 from bitparity.model.types import Model
 from bitparity.model.verify import Verification, verify_weights
 from bitparity.model.verify_metadata import Difference, MetadataFound, compare_hyperparameters
@@ -77,7 +78,8 @@ def command(expected: str, actual: str, json_file: Path | None, force: bool, til
     found = _found(*models)
     if json_file is not None:
         write_json(json_file, found.as_dict())
-    click.echo("\n".join(_lines(models[0], found)))
+    declared = [f"{model.path.name}: {said.sentence}" for model in models for said in file_type(model)]
+    click.echo("\n".join([*declared, *_lines(models[0], found)]))
     raise SystemExit(0 if found.is_same else 1)
 
 
