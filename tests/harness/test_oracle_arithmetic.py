@@ -23,6 +23,7 @@ from bitparity.oracle.arithmetic import (
     arithmetic_of,
 )
 from bitparity.oracle.engine import OracleEngine
+from bitparity.oracle.weights import Ternary, multiply
 
 TOKENS = [(37 * i + 11) % 320 for i in range(6)]
 CHANGES = [(axis.name, option) for axis in AXES for option in axis.options[1:]]
@@ -117,7 +118,8 @@ def test_rounding_in_one_row_is_that_of_decode_and_none_of_prefill(path_of: Make
 def test_a_general_quantiser_gives_what_the_formats_own_gives() -> None:
     x = np.random.default_rng(1).normal(size=(3, 512)).astype(np.float32)
     codes, s = ops.quantise_per_token(x)
-    np.testing.assert_array_equal(ops.Quantiser()(x), codes / s.astype(np.float64))
+    # it keeps 34 bits of 1 / s, whose float32 product with a code is exact
+    np.testing.assert_allclose(ops.Quantiser()(x), codes / s.astype(np.float64), rtol=2.0**-34)
     codes, d = ops.quantise_q8_k(x)
     # the scale of a block is 1 / s rounded to float32 in Q8_K
     np.testing.assert_allclose(ops.Quantiser(256)(x), codes * np.repeat(d, 256, axis=1), rtol=1e-6)
@@ -151,3 +153,14 @@ def test_rounding_to_a_type_stays_within_half_a_step(precision: str, step: float
     assert (np.abs(rounded - x) <= 0.6 * step).all()
     assert (rounded != x).any()
     assert not rounded[0].any()
+
+
+@pytest.mark.parametrize("rounding", ["zero", "down"])
+def test_sum_of_codes_that_is_0_is_exactly_0_in_every_quantiser(rounding: str) -> None:
+    generator = np.random.default_rng(0)
+    half = generator.standard_normal((4, 128))
+    x = np.concatenate([half, half], axis=1)  # every product comes once with each sign
+    codes = generator.choice(np.array([-1, 1], np.int8), (8, 128))
+    matrix = Ternary("I2_S", np.concatenate([codes, -codes], axis=1), np.full((1, 1), 0.0437, np.float32))
+    out = multiply(matrix, x, PLAIN.having(rounding=rounding, largest="128"), 1)
+    np.testing.assert_array_equal(out, 0)

@@ -25,8 +25,9 @@ from bitparity.oracle.composed import Composed
 from bitparity.oracle.decoder import Decoder
 from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.engine import OracleEngine
-from bitparity.oracle.ops import Doubles
-from bitparity.probe.chart import CHARTS, EPSILON, make_chart
+from bitparity.oracle.ops import Doubles, round_to
+from bitparity.probe.chart import CHARTS, make_chart
+from bitparity.probe.chart_values import EPSILON
 from bitparity.probe.parts import FEED_FORWARD, branch_part, ends_part, left_of, whole_part, write_part
 from bitparity.probe.run import probe
 from bitparity.probe.sheet import Sheet
@@ -36,10 +37,11 @@ from harness.float32_engine import Float32Engine, Untapped, with_mistake
 
 PLANTED = [
     "plain, kv bf16, q bf16 in one row, rounding zero",
-    "plain, probs f16, rounding away, head q8_0 weights",
     "plain, q f16, probs f16 in one row, activations block 64, largest 128, rounding away, head int8 away",
     "plain, kv q8_0, f16_inputs bf16 in one row, activations none, embeddings int8",
-    "plain, stages f16, kv bf16, activations block 32",
+    "plain, kv bf16, probs f16 in one row, activations block 32, rounding down, embeddings int8",
+    "plain, stages f16, activations block 128, largest 128, rounding zero, embeddings q8_0",
+    "plain, stages bf16, kv q8_0, head int8 away",
 ]
 
 
@@ -63,15 +65,24 @@ def sheet_of(engine: OracleEngine, like: Model | None = None) -> Sheet:
 
 
 def test_codes_of_chosen_tokens_are_exact_ties_in_any_order_of_sums(chart: Model) -> None:
-    rows = chart.weights.token_embd.values()
+    rows, weight = chart.weights.token_embd.values(), chart.weights.layers[1]["ffn_norm"].values()
     assert chart.hyper.norm_eps == EPSILON
     for token, largest in ((0, 127), (4, 127), (1, 128), (5, 128)):
         squares = rows[token] * rows[token]
         for order in (squares, squares[::-1], squares.reshape(-1, 16).T.reshape(-1)):
             mean = np.add.accumulate(order, dtype=np.float32)[-1] / np.float32(len(order))
             assert mean + np.float32(EPSILON) == 1
-        steps = rows[token].astype(np.float64) / np.abs(rows[token]).max() * largest
-        assert np.mean(steps % 1 == 0.5) > 0.9
+        normed = (rows[token] * weight).astype(np.float64)
+        assert np.mean(normed / np.abs(normed).max() * largest % 1 == 0.5) > 0.5
+
+
+@pytest.mark.parametrize("kept_as", ["bf16", "int8", "q8_0"])
+def test_tokens_of_ties_are_the_same_in_every_type_of_embeddings(chart: Model, kept_as: str) -> None:
+    rows = chart.weights.token_embd.values().astype(np.float64)
+    is_same = (round_to(rows, kept_as) == rows).all(axis=1)
+    assert is_same[0::4].all()
+    assert is_same[1::4].all()
+    assert not is_same[2::4].any()
 
 
 def test_silenced_branches_leave_the_residual_stream_as_it_was(chart: Model, tmp_path: Path) -> None:
@@ -105,11 +116,12 @@ def test_planted_arithmetic_is_found_with_every_axis_decided(name: str) -> None:
     assert all(line.nearest is None or line.nearest[1] > 1e-4 for line in sheet.lines)
 
 
-def test_roundings_without_effect_are_not_told_apart() -> None:
-    sheet = sheet_of(Float32Engine(arithmetic_named("plain, stages bf16")))
-    undecided = {line.axis: {line.option, *line.others} for line in sheet.lines if not line.is_decided}
-    assert undecided["kv"] == {"f32", "f16"}  # every BF16 value of this size is an F16 value
-    assert undecided.keys() == {"kv", "q", "probs", "f16_inputs"}
+def test_f16_after_bf16_is_said_to_be_the_same() -> None:
+    sheet = sheet_of(Float32Engine(arithmetic_named("plain, stages bf16, kv f16, q q8_0")))
+    lines = {line.axis: line for line in sheet.lines}
+    assert all(line.is_decided for line in lines.values())
+    assert (lines["kv"].option, lines["kv"].alike) == ("f32", ("f16", "bf16"))
+    assert (lines["q"].option, lines["q"].alike) == ("q8_0", ())
 
 
 def test_statement_that_does_not_hold_is_told() -> None:
@@ -159,6 +171,9 @@ def test_what_no_known_mistake_gives_is_told_by_its_part_and_position() -> None:
 
     odd = lambda d: Composed.make(d, {(1, "attn_probs"): Odd(d.hyper, d.weights, d.arithmetic)})  # noqa: E731
     sheet = sheet_of(Float32Engine(PLAIN, odd))
+    assert sheet.sentence.startswith(
+        "my-engine may be wrong, or compute in an arithmetic that is not known: "
+    )
     assert (
         "layer 1, attention (q_proj, k_proj, q_rope, k_rope, attn_probs or attn_ctx): nothing known"
         in sheet.sentence
@@ -240,9 +255,23 @@ def test_unknown_fault_leaves_the_stages_of_its_position_under_suspicion(at_hand
         return Composed.make(sound, {(2, "k_rope"): Odd(sound.hyper, sound.weights, sound.arithmetic)})
 
     sheet = operate(Float32Engine(PLAIN, change), read_settings({}), at_hand, TOKENS)
-    (wrong,) = sheet.wrong
-    assert wrong.part.name == "layer 2, attention"
-    assert wrong.suspects == ("q_proj", "k_proj", "q_rope", "k_rope", "attn_probs", "attn_ctx")
+    (unknown,) = sheet.unknown
+    assert unknown.part.name == "layer 2, attention"
+    assert unknown.suspects == ("q_proj", "k_proj", "q_rope", "k_rope", "attn_probs", "attn_ctx")
+    assert sheet.wrong == []
+
+
+def test_sums_that_are_rounded_to_f16_are_no_mistake_of_an_engine(at_hand: Model) -> None:
+    class Rough(Definition):
+        """Keeps what projections give in F16, which no axis of arithmetic is for."""
+
+        def project(self, stage: GraphStage, place: Place, x: Doubles) -> Doubles:
+            return round_to(super().project(stage, place, x), "f16")
+
+    rough = lambda d: Rough(d.hyper, d.weights, d.arithmetic)  # noqa: E731
+    sheet = operate(Float32Engine(PLAIN, rough), read_settings({}), at_hand, TOKENS)
+    assert sheet.wrong == []
+    assert sheet.unknown != []
 
 
 def test_blame_reads_an_engine_without_a_tap_from_outside(at_hand: Model) -> None:

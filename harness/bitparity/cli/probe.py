@@ -43,8 +43,8 @@ def command(
     first ones that the engine runs.  Each leaves one branch of one block, and the oracle says which
     arithmetic, or which known mistake, gives the logits there.
 
-    Exits with 0 when every part is as defined, 1 when one is not, 4 when the engine runs no such model, and 5
-    when it failed.
+    Exits with 0 when every part is as defined, 1 when one is not or nothing known gives it, 4 when the
+    engine runs no such model, and 5 when it failed.
     """
     from bitparity.probe.run import probe
     from bitparity.report.probe import print_sheet

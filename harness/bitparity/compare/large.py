@@ -55,15 +55,16 @@ def probe_small(comparison: Comparison, side: Side) -> Sheet:
 def _fit_of(sheet: Sheet) -> Fit:
     """What a sheet says, as a fit of the engine's logits."""
     worst = max((r.residual for r in sheet.readings if r.fits or r.mistake), default=0.0)
-    wrong = [reading for reading in sheet.wrong if reading.mistake]
+    not_given = [*sheet.wrong, *sheet.unknown]
+    wrong = [reading for reading in not_given if reading.mistake]
     return Fit(
         engine=sheet.engine,
         arithmetic=sheet.arithmetic,
-        fits=not sheet.wrong,
+        fits=not not_given,
         is_stated=sheet.statement_holds,
         exact=sum(reading.given for reading in sheet.readings),
         positions=sum(reading.positions for reading in sheet.readings),
-        residual=worst if not sheet.wrong or wrong else max(r.residual for r in sheet.wrong),
+        residual=worst if not not_given or wrong else max(r.residual for r in not_given),
         undecided=sheet.undecided,
         mistake=wrong[0].mistake if wrong else "",
         at=tuple(dict.fromkeys(stage for _, stage in wrong[0].at)) if wrong else (),

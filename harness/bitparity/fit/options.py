@@ -12,7 +12,11 @@ from bitparity.oracle.arithmetic import AS_STORED, AXES, BY_FORMAT, IN_ONE_ROW, 
 from bitparity.oracle.definition import Definition
 from bitparity.oracle.weights import Dense, Ternary, quantiser_of
 
-_FLOATS = ("f16", "bf16")
+# Axes at which the output of a stage is rounded once more, and the types that keep it as it is.  A BF16
+# number has 8 significant bits and is an F16 number from 2^-17 to 65504.  Smaller ones move by 2^-25 at most
+# in F16, which is less than what the order of float32 sums leaves of values near 1.
+_OF_STAGES = ("kv", "q", "probs", "f16_inputs", "bf16_inputs")
+_KEEPS = {"f16": ("f16",), "bf16": ("bf16", "f16")}
 ROWS = 256  # of the embedding that show whether a type changes it
 
 
@@ -114,9 +118,13 @@ class Options:
     def _is_idle(self, a: Arithmetic, axis: str) -> bool:
         if axis in ("largest", "rounding"):
             return a.activations == "none"
-        if axis in ("f16_inputs", "bf16_inputs") and a.rounds_head_input:
-            return self._ternary is not None  # such a head rounds its input itself
+        if axis in ("f16_inputs", "bf16_inputs") and a.rounds_head_input and self._ternary is not None:
+            return True  # such a head rounds its input itself
         if axis == "block_inputs":
             return a.activations == "none"
-        twice = a.option(axis).removesuffix(IN_ONE_ROW)  # rounding to the type in which all stages are
-        return axis != "stages" and twice == a.stages and twice in _FLOATS
+        kept = a.option(axis).removesuffix(IN_ONE_ROW)  # that of values which a stage gave, and so rounded
+        if axis == "embeddings":
+            return kept == a.stages and not self._hyper.architecture.scales_embeddings
+        if axis == "q" and self._hyper.architecture.divides_queries:
+            return False
+        return axis in _OF_STAGES and kept in _KEEPS.get(a.stages, ())

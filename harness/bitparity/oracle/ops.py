@@ -161,13 +161,14 @@ class Quantiser:
     def __call__(self, x: Singles, *, fused: bool = False) -> Doubles:
         """The values that codes and scales stand for: codes / s.
 
-        x (n, cols); fused as in quantise_per_token.
+        x (n, cols); fused as in quantise_per_token.  1 / s is rounded so that sums of these values over some
+        thousand columns are exact in float64: a sum of codes that is 0 is 0 here, too.
         """
         if self.block == 0:
             return x.astype(np.float64)
         blocks, s = self._blocks(x)
         codes = ROUNDERS[self.rounding](_scaled(blocks, s, fused)).clip(-128, 127)
-        values: Doubles = codes / s.astype(np.float64)
+        values: Doubles = codes * _with_bits(1 / s.astype(np.float64), 34)
         return values.reshape(x.shape)
 
     def steps_at_ties(self, x: Singles) -> Doubles:
@@ -189,6 +190,13 @@ class Quantiser:
         blocks = x.reshape(len(x), -1, self.block or x.shape[-1])
         absmax = np.max(np.abs(blocks), axis=-1, keepdims=True).astype(np.float64)
         return blocks, (self.largest / np.maximum(absmax, SMALLEST_ABSMAX)).astype(np.float32)
+
+
+def _with_bits(x: Doubles, bits: int) -> Doubles:
+    """The nearest numbers of so many significant bits."""
+    mantissa, exponent = np.frexp(x)
+    rounded: Doubles = np.ldexp(np.rint(np.ldexp(mantissa, bits)), exponent - bits)
+    return rounded
 
 
 def round_to(x: Doubles, precision: str) -> Doubles:

@@ -106,14 +106,20 @@ class Ternary:
 
     @property
     def columns(self) -> Doubles:
-        """Its values, (cols, rows); kept if there are few, laid out for products of few rows."""
+        """Its values, (cols, rows), or its codes where a row has one scale; kept if there are few of them."""
         return self._columns if self.codes.size <= CHUNK else self._transposed()
 
     @cached_property
     def _columns(self) -> Doubles:
         return np.ascontiguousarray(self._transposed())
 
+    @property
+    def has_row_scales(self) -> bool:
+        return bool(self.scales.shape[1] == 1)
+
     def _transposed(self) -> Doubles:
+        if self.has_row_scales:
+            return self.codes.astype(np.float64).T
         per_row = np.repeat(self.scales, self.codes.shape[1] // self.scales.shape[1], axis=1)
         values: Doubles = self.codes.astype(np.float64) * per_row
         return values.T
@@ -170,7 +176,10 @@ def operand(matrix: Matrix, x: Doubles, arithmetic: Arithmetic, rows: int) -> Do
 
 def product(matrix: Matrix, x: Doubles) -> Doubles:
     """x (n, cols) times the matrix in float64, (n, rows of it)."""
-    if isinstance(matrix, Ternary) or matrix.is_kept:
+    if isinstance(matrix, Ternary):  # scales come last, so that a sum of integers that is 0 stays exactly 0
+        sums: Doubles = x @ matrix.columns
+        return sums * matrix.scales[:, 0].astype(np.float64) if matrix.has_row_scales else sums
+    if matrix.is_kept:
         return x @ matrix.columns
     out = np.empty((len(x), matrix.rows))
     for chosen, values in matrix.chunks():

@@ -1,47 +1,35 @@
-"""Small models on which every alternative shows, like the letters of an eye chart.
-
-An alternative is seen when int8 rounding amplifies it: a value at a tie turns a difference of 1e-4 into a
-whole code.  So norms are made to come out exact, in any order of sums: embeddings are halves of small
-integers, their mean square and epsilon add up to 1, and norm weights are powers of two.  Then half of the
-int8 codes of a token are exact ties, whose rounding shows in everything that follows.  Tokens take turns:
-
-    id mod 4 = 0   the largest value is 127 steps, so codes are ties where the largest code is 127
-    id mod 4 = 1   the largest value is 128 steps: ties where it is 128
-    else           ordinary values, of as many bits as F16 has
-
-SEED is the one of six on which the two nearest alternatives are furthest apart.
-"""
+"""Small models on which every alternative shows, like the letters of an eye chart: see chart_values.py."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from itertools import product
-from math import isqrt
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bitparity.formats import get_format
-from bitparity.formats.base import Bytes, Floats
+from bitparity.architectures.graph import CACHES
+from bitparity.formats import get_format, is_ternary
+from bitparity.formats.base import Bytes, Codes, Floats
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
-from bitparity.model.types import Model
-from bitparity.oracle.ops import Doubles
+from bitparity.model.types import Model, Tensor
+from bitparity.probe.chart_values import (
+    EPSILON,
+    SEED,
+    embedding,
+    norm_weight,
+    with_largest_first,
+    without_first,
+)
 from bitparity.probe.parts import ATTENTION, FEED_FORWARD, branches, write_changed
 
-Indices = NDArray[np.int64]
-
-SEED = 2
-EPSILON = 2.0**-16
-STEP = 2.0**-5  # of the embedding; mean square 1 is then 1024 square steps
-BLOCK = 32  # the largest value of a token is in each of these, so that any share of a scale has it
-FREE = 4  # values that make the sum of squares come out right
-_SPREAD = 40  # steps
-_CLASSES = 4
-LARGEST = (127, 128)  # steps, of the first classes
-GENERAL = 2  # class of ordinary tokens
+# How many times the size of others the first value of a block is, before attention and before an activation,
+# whose output is a product and so has a longer tail.
+_TIMES_IN_ATTENTION, _TIMES_IN_PRODUCT = 4.0, 3.0
+# Scales of projections, over those of a random model: scores are further apart, and a branch adds more than
+# the stream has, so that a value which is rounded in it shows in the logits.
+_SHARPER, _LOUDER = 4.0, 8.0
 
 _TINY = ModelSpec(n_vocab=512)
 # Token ids by kind of part: some begin with ties, for position 0 sees nothing else.
@@ -99,65 +87,45 @@ def make_chart(path: Path, spec: ModelSpec) -> Model:
 
 
 def _replaced(model: Model) -> Iterator[tuple[str, Bytes]]:
-    table = model.weights.token_embd
+    """New data of the tensors that are not random, by name."""
+    table, architecture = model.weights.token_embd, model.hyper.architecture
     rows = embedding(model.hyper.n_vocab, model.hyper.n_embd)
-    if model.hyper.architecture.scales_embeddings:
+    if architecture.scales_embeddings:
         rows = rows / np.float32(np.sqrt(model.hyper.n_embd))
     yield table.name, get_format(table.format).pack(rows)
     generator = np.random.default_rng([SEED, 1])
-    for name in _first_norms(model):
-        # no halves: of embeddings that an engine keeps in int8 they would make ties, which its norms blur
-        weight = generator.choice([1.0, 1.0, 2.0], model.tensors[name].shape[0]).astype(np.float32)
-        weight[::BLOCK] = 1
-        yield name, get_format(model.tensors[name].format).pack(weight[None, :])
+    for layer in model.weights.layers:
+        for branch, stages in branches(architecture).items():
+            norm = stages[0]
+            weight = np.ones(model.hyper.n_embd, np.float32)
+            if norm.kind == "norm":
+                weight = norm_weight(generator, model.hyper.n_embd)
+                tensor = layer[norm.weight]
+                yield tensor.name, get_format(tensor.format).pack(weight[None, :])
+            yield from _matrices(model, layer, branch, weight)
 
 
-def _first_norms(model: Model) -> list[str]:
-    """Names of the norms that a branch begins with."""
-    graph = model.hyper.architecture
-    roles = {stages[0].weight for stages in branches(graph).values() if stages[0].kind == "norm"}
-    names = [w for w in graph.weights if w.role in roles]
-    return [weight.name(layer) for layer in range(model.hyper.n_layer) for weight in names]
+def _matrices(
+    model: Model, layer: Mapping[str, Tensor], branch: str, weight: Floats
+) -> Iterator[tuple[str, Bytes]]:
+    """Projections of a branch after its norm, by name."""
+    by_name = model.hyper.architecture.by_name
+    stages = branches(model.hyper.architecture)[branch]
+    *_, last = (stage.weight for stage in stages if stage.kind == "projection")
+    if branch == ATTENTION:
+        before, times = [CACHES["values"]], _TIMES_IN_ATTENTION
+        yield _changed(layer[by_name["q_proj"].weight], lambda codes: codes, _SHARPER)
+    else:
+        before, times = [n for s in stages if s.kind == "product" for n in s.inputs], _TIMES_IN_PRODUCT
+    for name in before:
+        yield _changed(layer[by_name[name].weight], lambda codes: with_largest_first(codes, weight, times))
+    yield _changed(layer[last], without_first, _LOUDER)
 
 
-def embedding(n_vocab: int, n_embd: int) -> Floats:
-    """The rows of the tokens, (n_vocab, n_embd); n_embd a multiple of 128."""
-    generator = np.random.default_rng([SEED, 0])
-    ordinary = generator.standard_normal((n_vocab, n_embd), dtype=np.float32)
-    rows = ordinary.astype(np.float16).astype(np.float32)
-    for token in range(n_vocab):
-        if token % _CLASSES < len(LARGEST):
-            rows[token] = _ties(generator, n_embd, LARGEST[token % _CLASSES]) * STEP
-    return rows
-
-
-def _ties(generator: np.random.Generator, n: int, largest: int) -> Floats:
-    """Halves of odd numbers, the largest once a block, whose mean square in steps is 1 / STEP^2 - epsilon."""
-    total = round(n * (1 - EPSILON) / STEP**2)
-    values = generator.uniform(-_SPREAD, _SPREAD, n)
-    values[::BLOCK] = largest * generator.choice([-1, 1], len(values[::BLOCK]))
-    free = np.arange(1, n, BLOCK)[-FREE:]
-    values[free] = 0
-    others = np.setdiff1d(np.arange(n), [*range(0, n, BLOCK), *free])
-    values[others] = _with_sum_of_squares(values, others, total - 4 * _SPREAD**2 // 3)
-    values[free] = _four_squares(int(total - np.sum(values**2)))
-    out: Floats = values.astype(np.float32)
-    return out
-
-
-def _with_sum_of_squares(values: Doubles, others: Indices, total: float) -> Doubles:
-    """Other halves, scaled so that all values have nearly this sum of squares."""
-    wanted = total - (np.sum(values**2) - np.sum(values[others] ** 2))
-    factor = np.sqrt(wanted / np.sum(values[others] ** 2))
-    scaled: Doubles = np.floor(values[others] * factor) + 0.5
-    return scaled
-
-
-def _four_squares(total: int) -> list[int]:
-    """Four whole numbers whose squares have this sum: there always are some (Lagrange)."""
-    roots = {k * k: k for k in range(isqrt(max(total, 0)) + 1)}
-    for a, b, c in product(roots.values(), repeat=3):
-        rest = total - a * a - b * b - c * c
-        if rest in roots:
-            return [a, b, c, roots[rest]]
-    raise AssertionError(f"{total} is no sum of squares")
+def _changed(tensor: Tensor, change: Callable[[Codes], Codes], factor: float = 1.0) -> tuple[str, Bytes]:
+    """A matrix with another scale and, if it is ternary, other codes; they have one scale."""
+    form = tensor.weight_format
+    if not is_ternary(form):
+        return tensor.name, form.pack(tensor.values() * np.float32(factor))
+    codes, scales = form.unpack_codes(tensor.data, *tensor.shape)
+    return tensor.name, form.pack_codes(change(codes), float(scales.flat[0]) * factor)

@@ -35,11 +35,15 @@ from bitparity.probe.parts import Part, left_of
 # fall the other way: one of 256 moves the logits by 1.5e-5.  The
 # alternatives of a chart are 2e-4 and more apart.
 GIVEN = 5e-5
+# What a mistake leaves at least that has no name here.  Any two arithmetics of a part leave less between
+# them, most where one cuts codes off (6e-2); so what is nearer to one may be another sound arithmetic.
+FAR = 0.1
 FEW = 6  # arithmetics that every mistake is tried in
 ENOUGH = 0.6  # share of the positions that has to be given: a sound engine has a flip in few of them
+_OF_DENSE = ("f16_inputs", "bf16_inputs", "block_inputs")
 SHOWN_BY: Mapping[str, tuple[str, ...]] = {
-    "ends": ("embeddings", "head", "f16_inputs", "bf16_inputs", "stages"),
-    "products": ("activations", "largest", "rounding"),
+    "ends": ("embeddings", "head", *_OF_DENSE, "stages"),
+    "products": (*_OF_DENSE, "activations", "largest", "rounding", "gelu"),
     "attention": ("kv", *LATER),
 }
 Possible = dict[str, tuple[str, ...]]  # options of an axis that are not ruled out
@@ -65,7 +69,7 @@ class Reading:
     arithmetics that give it, the best first; where nothing does, the one that comes nearest
     mistake     a clause with the engine as its subject; empty where the definition gives what was observed
     at          (layer, stage) where the mistake is made; empty where the part computes in another arithmetic
-    residual    median of what is left at the positions that it gives; of all if it gives none
+    residual    median of what is left at the positions that it gives; where nothing fits, at the others
     as_defined  what the definition leaves, where a mistake was found
     others      further mistakes that give it as well
     next_best   for each axis that the part shows, the nearest other option and what it leaves
@@ -89,6 +93,22 @@ class Reading:
     first_wrong: int | None = None
     only_together: bool = False
     has_flips: bool = False
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether it is not what is defined, in whatever arithmetic."""
+        return bool(self.mistake) or (not self.fits and not self.residual <= FAR)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether something that has a name gives it, or nothing can."""
+        return self.fits or self.is_wrong
+
+    @property
+    def may_hide_a_mistake(self) -> bool:
+        """Whether it leaves more positions than a flip explains: a mistake may show at few of them."""
+        is_cut_off = self.arithmetics[0].rounding in CUTTING
+        return self.fits and not is_cut_off and self.positions - self.given > 1
 
     @property
     def suspects(self) -> tuple[str, ...]:
@@ -129,12 +149,12 @@ class Reader:
         if self._fits(best):
             return self._sound_reading(sound, known)
         cuts_off = best.arithmetic.rounding in CUTTING and best.exact > 0
-        level = [c for c in sound if not c.is_ruled_out_by(best)] if cuts_off else [best]
+        level = [c for c in sound if not c.is_ruled_out_by(best)] if best.exact else [best]
         return Reading(
             self.part,
             False,
             tuple(c.arithmetic for c in level),
-            float(np.median(best.residuals)),
+            float(np.median(best.residuals[~best.is_given])),
             best.exact,
             len(best.residuals),
             next_best=self._next_best(best, known) if cuts_off else {},
@@ -292,7 +312,7 @@ class Reader:
                 tried = self._batched(Composed.make(definition, {**before, **named.changed}), hardest)
                 if np.mean(tried <= GIVEN) >= ENOUGH:
                     candidate = self._candidate(definition, named.changed, known)
-                    if self._fits(candidate):
+                    if self._fits(candidate) and best.is_ruled_out_by(candidate):
                         yield candidate, named
 
     def _named(self, definition: Definition) -> list[Named]:
@@ -333,21 +353,17 @@ class Reader:
     def _next_best(self, best: Candidate, known: Known) -> dict[str, tuple[str, float]]:
         """For every axis of the part the option nearest to the best, and the most that it leaves."""
         given = best.is_given
-        nearest = {}
+        nearest: dict[str, tuple[str, float]] = {}
         for axis in (axis for axis in self.axes if len(known.possible[axis]) > 1):
-            others = [o for o in self.options.of(axis) if o != best.arithmetic.option(axis)]
-            arithmetics = [best.arithmetic.having(**{axis: option}) for option in others]
-            distinct = [
-                (o, a) for o, a in zip(others, arithmetics, strict=True) if self.options.canonical(a) == a
-            ]
-            if distinct:
-                left = [
-                    float(np.max(c.residuals[given]))
-                    for c in self._candidates([a for _, a in distinct], known)
-                ]
-                nearest[axis] = min(
-                    zip((o for o, _ in distinct), left, strict=True), key=lambda pair: pair[1]
-                )
+            canonical = {
+                self.options.canonical(best.arithmetic.having(**{axis: option})): option
+                for option in self.options.of(axis)
+            }
+            others = [a for a in canonical if a != best.arithmetic]
+            for candidate in self._candidates(others, known) if others else ():
+                left = float(np.max(candidate.residuals[given], initial=0.0))
+                if axis not in nearest or left < nearest[axis][1]:
+                    nearest[axis] = canonical[candidate.arithmetic], left
         return nearest
 
     def _missed(self, candidate: Candidate, observed: Observed) -> float:

@@ -19,6 +19,7 @@ class Line:
 
     said       what the engine does, as a clause; empty where nothing decided it
     others     what it may do instead: options that gave all that was observed as well
+    alike      further options that compute the same in this arithmetic, as F16 does where all stages are BF16
     shown_by   the part that decided
     residual   what is left there
     nearest    the nearest option that does not give it, in words, and what that leaves
@@ -28,6 +29,7 @@ class Line:
     option: str
     said: str
     others: tuple[str, ...]
+    alike: tuple[str, ...]
     shown_by: str
     residual: float
     nearest: tuple[str, float] | None
@@ -58,14 +60,21 @@ class Sheet:
     @property
     def wrong(self) -> list[Reading]:
         """Parts that are not as they are defined."""
-        return [reading for reading in self.readings if reading.mistake or not reading.fits]
+        return [reading for reading in self.readings if reading.is_wrong]
+
+    @property
+    def unknown(self) -> list[Reading]:
+        """Parts that nothing known gives, and that are no further off than arithmetics are."""
+        return [reading for reading in self.readings if not reading.is_known]
 
     @property
     def statement_holds(self) -> bool:
         """Whether what the engine states is what was found, as far as the chart shows it."""
         stated = self.stated
         return stated is not None and all(
-            stated.option(line.axis) in (line.option, *line.others) for line in self.lines if line.said
+            stated.option(line.axis) in (line.option, *line.others, *line.alike)
+            for line in self.lines
+            if line.said
         )
 
     @property
@@ -76,14 +85,17 @@ class Sheet:
 
     @property
     def exit_code(self) -> int:
-        return 1 if self.wrong else 0
+        return 1 if self.wrong or self.unknown else 0
 
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        if not self.wrong:
-            return f"{self.engine} computes what is defined, in the arithmetic {self.arithmetic.name}"
-        return f"{self.engine} is wrong: {'; '.join(_together(self.wrong, self.readings))}"
+        if self.wrong:
+            return f"{self.engine} is wrong: {'; '.join(_together(self.wrong, self.readings))}"
+        if self.unknown:
+            said = "; ".join(_together(self.unknown, self.readings))
+            return f"{self.engine} may be wrong, or compute in an arithmetic that is not known: {said}"
+        return f"{self.engine} computes what is defined, in the arithmetic {self.arithmetic.name}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -114,7 +126,8 @@ def words_of(reading: Reading) -> str:
     where = " where several tokens are run at once" if reading.only_together else ""
     suspects = reading.suspects
     said = f" ({', '.join(suspects[:-1])} or {suspects[-1]})" if suspects else ""
-    return f"{part}{said}: nothing known gives its logits from position {reading.first_wrong}{where}"
+    left = f"{reading.residual:.0e} off"
+    return f"{part}{said}: nothing known gives its logits from position {reading.first_wrong}{where}, {left}"
 
 
 def _together(wrong: Sequence[Reading], readings: Sequence[Reading]) -> Iterator[str]:
@@ -171,6 +184,12 @@ class Findings:
         """Read parts: first those that are as defined, whose arithmetic is then known in the others."""
         for reader in readers:
             self._take(reader, reader.read(self.known))
+        for reader in readers:
+            hidden = None
+            if self.readings[reader.part.name].may_hide_a_mistake:
+                hidden = reader.read_wrong(self.known)
+            if hidden is not None:
+                self._take(reader, self._with_all_arithmetics(reader, hidden))
         wrong = self._not_given(readers)
         while wrong:
             for reader in wrong:
@@ -244,7 +263,7 @@ class Findings:
         option, *others = self.known.possible[axis]
         reading = self._decided_by.get(axis)
         if reading is None:
-            return Line(axis, option, "", tuple(others), "", 0.0, None)
+            return Line(axis, option, "", tuple(others), (), "", 0.0, None)
         nearest = reading.next_best.get(axis)
         if nearest is not None and (nearest[0] == option or nearest[1] <= GIVEN):
             nearest = None  # another part told these apart
@@ -253,7 +272,18 @@ class Findings:
             option,
             clause(axis, option),
             tuple(others),
+            self._alike(axis, option),
             reading.part.name,
             reading.residual,
             nearest and (option_words(axis, nearest[0]), nearest[1]),
         )
+
+    def _alike(self, axis: str, option: str) -> tuple[str, ...]:
+        """Other options of an axis that are the same function in the arithmetic that was found."""
+        found = self.arithmetic
+        same = [
+            other
+            for other in self._options.of(axis)
+            if other != option and self._options.canonical(found.having(**{axis: other})) == found
+        ]
+        return tuple(same)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from bitparity.fit.words import option_words
+from bitparity.oracle.arithmetic import IN_ONE_ROW
 from bitparity.probe.reading import Reading
 from bitparity.probe.sheet import Line, Sheet, words_of
 from bitparity.report import words
@@ -29,7 +31,7 @@ def print_sheet(sheet: Sheet, console: Console | None = None) -> None:
     for reading in sheet.readings:
         table.add_row(*_part(reading))
     console.print(table)
-    style = "bold red" if sheet.wrong else "bold"
+    style = "bold red" if sheet.wrong else "bold yellow" if sheet.unknown else "bold"
     console.print(Text("\n" + sheet.sentence, style=style), soft_wrap=True)
 
 
@@ -43,14 +45,16 @@ def _axis(line: Line) -> str:
     """What was found at one axis and what proves it."""
     if not line.said:
         return "not decided: what shows it is wrong otherwise"
+    alike = [option_words(line.axis, o) for o in line.alike if not o.endswith(IN_ONE_ROW)]
+    said = f"{line.said}, or {' or '.join(alike)}, which is the same here" if alike else line.said
     if line.others:
-        return f"{line.said}; not told apart from: {', '.join(line.others)}"
+        return f"{said}; not told apart from: {', '.join(line.others)}"
     proof = f"; {line.nearest[0]} would leave {line.nearest[1]:.0e}" if line.nearest else ""
-    return f"{line.said} ({line.shown_by}: residual {line.residual:.0e}{proof})"
+    return f"{said} ({line.shown_by}: residual {line.residual:.0e}{proof})"
 
 
 def _part(reading: Reading) -> tuple[str, str, str, str, str]:
     given = f"{reading.given} of {reading.positions}"
     said = words_of(reading).removeprefix(reading.part.name).lstrip(",: ")
-    mark = "" if reading.fits and not reading.mistake else "WRONG"
+    mark = "WRONG" if reading.is_wrong else "" if reading.is_known else "?"
     return reading.part.name, given, f"{reading.residual:.0e}", mark, said
