@@ -191,13 +191,17 @@ def _columns(model: Model) -> Sequence[int]:
 
 
 def compared(
-    candidate: Engine, model: Model, reference: Arithmetic = BITNET_CPP, **options: object
+    candidate: Engine,
+    model: Model,
+    reference: Arithmetic = BITNET_CPP,
+    tokens: tuple[int, ...] = TOKENS,
+    **options: object,
 ) -> ComparisonResult:
     """Against the oracle, in bitnet.cpp's arithmetic unless another is named."""
     comparison = Comparison(
         reference=Side(OracleEngine(reference), model),
         candidate=Side(candidate, model),
-        prompts=[Prompt(None, TOKENS)],
+        prompts=[Prompt(None, tokens)],
         settings=read_settings(),
         **options,  # type: ignore[arg-type]
     )
@@ -214,6 +218,17 @@ def test_comparison_explains_an_engine_of_another_arithmetic(model: Model, tmp_p
     assert "oracle's own arithmetic leaves" in said
     result.save(tmp_path / "result.json")
     assert read_result(tmp_path / "result.json") == result
+
+
+def test_flip_that_the_first_perturbed_run_does_not_show_is_explained_by_another(tmp_path: Path) -> None:
+    path = tmp_path / "flip.gguf"
+    make_model(path, ModelSpec(n_layer=2, n_ff=512, n_vocab=320, weight_format="I2_S", seed=39))
+    tokens = (65, 188, 173, 104, 214, 287)  # the last one has an activation at a tie
+    engine = Float32Engine(arithmetic_named("plain, kv bf16, stages bf16"))
+    result = compared(engine, open_model(path), tokens=tokens, chunking=Chunking("decode"))
+    assert result.explanation is not None
+    assert (result.explanation["exact"], result.explanation["flipped"]) == (5, 1)
+    assert result.verdict is Verdict.EXPLAINED
 
 
 @pytest.mark.parametrize(("required", "code"), [("agree", 1), ("explained", 0), ("noise", 0)])
