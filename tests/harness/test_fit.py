@@ -247,6 +247,15 @@ def test_comparison_names_the_mistake_that_the_logits_fit(float_model: Model) ->
     assert "my-engine is wrong, its logits fit: it leaves out RoPE" in str(result.explanation["sentence"])
 
 
+def test_what_only_long_calls_do_wrong_is_not_called_right(model: Model) -> None:
+    """A short sequence shows no later position that could be seen."""
+    result = compared(Float32Engine(change=mistake(model, "lets positions see later ones")), model)
+    assert result.verdict is Verdict.DIVERGED
+    assert result.explanation is not None
+    assert not result.explanation["holds"]
+    assert "is right" not in str(result.explanation["sentence"])
+
+
 def test_engines_that_agree_are_not_explained(model: Model) -> None:
     result = compared(OracleEngine(BITNET_CPP), model)
     assert result.verdict is Verdict.AGREE

@@ -88,8 +88,16 @@ class Explanation:
 
     @property
     def holds(self) -> bool:
-        """Whether both compute the definition."""
+        """Whether both compute the definition, in short sequences and in most sampled positions."""
+        return self._fit and 2 * self._given >= len(self.sampled)
+
+    @property
+    def _fit(self) -> bool:
         return self.expected.fits and self.actual.fits
+
+    @property
+    def _given(self) -> int:
+        return len(self.exact | self.flipped)
 
     @property
     def names_a_mistake(self) -> bool:
@@ -105,6 +113,13 @@ class Explanation:
     def sentence(self) -> str:
         """What was found, in one line."""
         expected, actual = self.expected, self.actual
+        if self._fit and not self.holds:
+            unexplained = len(self.sampled) - self._given
+            return (
+                f"{actual.engine} and {expected.engine} compute what is defined in short sequences, but not "
+                f"in this run, where {unexplained} of {len(self.sampled)} positions are left unexplained: "
+                "what long calls do otherwise, `--blame` looks for"
+            )
         if not self.holds:
             return "; ".join(f.sentence() for f in (actual, expected) if not f.fits)
         if not self.differ:
