@@ -32,11 +32,11 @@ from bitparity.oracle.ops import Doubles
 from bitparity.probe.parts import Part, left_of
 
 # Relative L2 up to which a position is given.  Where the head's input is rounded to F16, a value at a tie may
-# fall the other way: one of 256 moves the logits by 1.5e-5.  The
-# alternatives of a chart are 2e-4 and more apart.
+# fall the other way: one of 256 moves the logits by 1.5e-5.  The alternatives of a chart are 7e-5 and more
+# apart, with ternary weights a hundred times as far.
 GIVEN = 5e-5
-# What a mistake leaves at least that has no name here.  Any two arithmetics of a part leave less between
-# them, most where one cuts codes off (6e-2); so what is nearer to one may be another sound arithmetic.
+# What a mistake leaves at least that has no name here.  Arithmetics that differ at one axis leave less
+# between them, most where codes are cut off (8e-2); so what is nearer to one may be another sound one.
 FAR = 0.1
 FEW = 6  # arithmetics that every mistake is tried in
 ENOUGH = 0.6  # share of the positions that has to be given: a sound engine has a flip in few of them
