@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from bitparity.blame.bisect import record_session
 from bitparity.blame.bounds import U, sum_error
+from bitparity.blame.engines import judge_engine
+from bitparity.compare.chunking import Chunking
+from bitparity.model import open_model
+from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.oracle import ops
+from bitparity.registry import get_engine
+from bitparity.stages import StageFilter
 
 
 def sum_one_by_one(products: np.ndarray) -> np.ndarray:
@@ -71,3 +80,15 @@ def test_a_scale_that_was_computed_otherwise_moves_codes_at_ties_only() -> None:
     assert (np.abs(values - torch) <= 1.001 * steps + 2 * 2.0**-23 * np.abs(values)).all()
     assert np.count_nonzero(steps) < 1e-4 * steps.size
     assert not ops.Quantiser(0).steps_at_ties(x[:2]).any()
+
+
+def test_embeddings_times_an_irrational_root_of_the_width_are_rounded(tmp_path: Path) -> None:
+    spec = ModelSpec("gemma3", n_layer=1, n_embd=512, n_vocab=320, sliding_window=8)
+    make_model(tmp_path / "model.gguf", spec)
+    model = open_model(tmp_path / "model.gguf")
+    session = get_engine("native").open(model.path, context=8, threads=1)
+    only = StageFilter.parse("-1:embeddings")
+    evidence = record_session(session, model, [1, 2, 3], Chunking("prefill"), only)
+    judged = judge_engine(model, evidence, tokens=[1, 2, 3])
+    assert [stage.stage for stage in judged.stages] == ["embeddings"]
+    assert 0 < judged.stages[0].excess <= 1

@@ -82,8 +82,10 @@ def _roundings(count: int) -> Callable[[Evaluated], Doubles]:
 
 
 def _rows(of: Evaluated) -> Doubles:
-    """Read as they are stored they are exact; of other types a product with their scale is rounded."""
-    if of.definition.arithmetic.embeddings == AS_STORED:
+    """Read as they are stored they are exact; a product with the root of the width, or with the scale of
+    another type, is rounded."""
+    is_scaled = of.definition.hyper.architecture.scales_embeddings
+    if of.definition.arithmetic.embeddings == AS_STORED and not is_scaled:
         return np.zeros_like(of.expected)
     return U * np.abs(of.expected)
 
