@@ -23,7 +23,7 @@ def print_sheet(sheet: Sheet, console: Console | None = None) -> None:
     ]
     console.print(Text("\n".join(labelled(*line, console.width) for line in heading) + "\n"), soft_wrap=True)
     for line in sheet.lines:
-        console.print(Text(labelled(f"{line.axis:<11}", _axis(line), console.width)), soft_wrap=True)
+        console.print(Text(labelled(f"{line.axis:<12}", _axis(line), console.width)), soft_wrap=True)
     console.print()
     table = plain_table()
     for column in ("part", "positions given", "residual", "", ""):
