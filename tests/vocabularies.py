@@ -111,6 +111,17 @@ def train_sentencepiece() -> dict[str, Any]:
     }
 
 
+def changed(vocabulary: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A vocabulary with other metadata; a single score is that of every token."""
+    scores = changes.get("tokenizer.ggml.scores")
+    every = (
+        {}
+        if scores is None
+        else {"tokenizer.ggml.scores": [scores] * len(vocabulary["tokenizer.ggml.tokens"])}
+    )
+    return vocabulary | changes | every
+
+
 FLAGS = {
     "llama-bpe without BOS": {"tokenizer.ggml.pre": "llama-bpe", "tokenizer.ggml.add_bos_token": False},
     "gpt-2 with BOS and EOS": {
@@ -122,4 +133,6 @@ FLAGS = {
 SENTENCEPIECE: dict[str, dict[str, Any]] = {
     "sentencepiece": {},
     "sentencepiece without space": {"tokenizer.ggml.add_space_prefix": False},
+    # of all tokens, as bitnet.cpp's converter writes a vocabulary whose scores it does not find
+    "sentencepiece of one score": {"tokenizer.ggml.scores": -1000.0},
 }

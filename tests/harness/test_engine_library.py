@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from bitparity import cli, open_engine
+from bitparity.bench.lane import weight_bytes
+from bitparity.cli.bench import _named_lanes
 from bitparity.engine import Session, StageValue
 from bitparity.errors import BadInput, CannotTokenize, EngineFailed
 from bitparity.stages import StageFilter
@@ -275,6 +277,19 @@ def test_file_that_only_the_candidate_can_read_is_left_to_it(
     assert found["candidate_model"]["blake3"] != found["model"]["blake3"]
     typed[typed.index(own)] = tmp_path / "nothing"
     assert bitparity(monkeypatch, *typed) == 2
+
+
+def test_lane_of_a_file_that_only_its_engine_can_read_is_told_what_the_model_is(
+    library: Path, model: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.bin"
+    own.write_bytes(b"as only they know how")
+    engines = ("oracle", f"{library}={own}")
+    sharing, alone = _named_lanes(engines, str(model), {"kernels": None, "arithmetic": None})
+    assert (sharing.model.path, sharing.read_from) == (model, None)
+    assert (alone.model.path, alone.read_from) == (own, model)
+    assert alone.model.hyper == sharing.model.hyper
+    assert weight_bytes(alone.model) == len(b"as only they know how")
 
 
 def test_include_path_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

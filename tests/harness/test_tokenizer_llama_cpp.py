@@ -23,6 +23,7 @@ from vocabularies import (
     NASTY,
     SENTENCEPIECE,
     borders_of_classes,
+    changed,
     train_byte_level,
     train_sentencepiece,
     words_in_the_ids,
@@ -104,7 +105,7 @@ def both(
 ) -> Iterator[tuple[LlamaCppVocabulary, Tokenizer]]:
     name = request.param
     base = trained["llama" if name in SENTENCEPIECE else "gpt2"]
-    metadata = base | (BYTE_LEVEL | FLAGS | SENTENCEPIECE)[name]
+    metadata = changed(base, (BYTE_LEVEL | FLAGS | SENTENCEPIECE)[name])
     path = tmp_path_factory.mktemp("vocabulary") / "vocabulary.gguf"
     write_vocabulary(path, metadata)
     reference = LlamaCppVocabulary(path, llama_cpp)

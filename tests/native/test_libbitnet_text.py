@@ -30,6 +30,7 @@ from vocabularies import (
     NASTY,
     SENTENCEPIECE,
     borders_of_classes,
+    changed,
     train_byte_level,
     train_sentencepiece,
     words_in_the_ids,
@@ -111,7 +112,7 @@ def both(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[int, Tokenizer]]:
     name = request.param
-    metadata = trained["llama" if name in SENTENCEPIECE else "gpt2"] | KINDS[name]
+    metadata = changed(trained["llama" if name in SENTENCEPIECE else "gpt2"], KINDS[name])
     model = load_model(model_with(metadata, tmp_path_factory.mktemp("vocabulary")))
     yield model, Tokenizer.from_gguf(metadata)
     LIB.bitnet_model_free(model)

@@ -6,6 +6,7 @@ nothing else."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +34,7 @@ class ChildTimer:
         arguments = {
             "engine": lane.engine,
             "path": lane.model.path,
+            "read_from": lane.read_from or lane.model.path,
             "context": context,
             "settings": settings,
             "threads": threads,
@@ -59,6 +61,9 @@ class ChildTimer:
 
 
 def _stopwatch(
-    *, engine: Engine, path: Path, context: int, settings: Settings, threads: int | None
+    *, engine: Engine, path: Path, read_from: Path, context: int, settings: Settings, threads: int | None
 ) -> Stopwatch:
-    return Stopwatch(engine, open_model(path), context=context, settings=settings, threads=threads)
+    model = open_model(read_from)
+    if path != read_from:
+        model = replace(model, path=path, tensors={})
+    return Stopwatch(engine, model, context=context, settings=settings, threads=threads)

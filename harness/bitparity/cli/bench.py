@@ -14,6 +14,7 @@ from bitparity.bench.run import Plan, bench
 from bitparity.bench.table import print_bench
 from bitparity.choose import DEFAULT_PROMPT, bundled_choices, choose_model, refuses
 from bitparity.cli.engine import arithmetic_option, kernels_option, time_limit_option
+from bitparity.cli.model_file import open_of_engine
 from bitparity.cli.output import OutputFile
 from bitparity.cli.progress import progress_bar
 from bitparity.cli.repeat import command_line
@@ -130,14 +131,19 @@ def _named_lanes(names: Sequence[str], model: str | None, chosen: Chosen) -> lis
     sharing = [engine for engine, (_, file) in zip(engines, parts, strict=True) if not file]
     shared = open_model(choose_model(model, sharing)) if sharing else None
     lanes = make_lanes(
-        [
-            (engine, open_model(Path(file)) if file or shared is None else shared)
-            for engine, (_, file) in zip(engines, parts, strict=True)
-        ]
+        [(engine, _opened(file, shared)) for engine, (_, file) in zip(engines, parts, strict=True)]
     )
     for lane in lanes:
         require_runnable(lane.engine, lane.model)
-    return lanes
+    read_from = None if shared is None else shared.path
+    return [lane if lane.model.tensors else replace(lane, read_from=read_from) for lane in lanes]
+
+
+def _opened(file: str, shared: Model | None) -> Model:
+    """The lane's own file, which only its engine may be able to read, or the one that lanes share."""
+    if shared is None:
+        return open_model(Path(file))
+    return open_of_engine(Path(file), shared, read_settings()) if file else shared
 
 
 def _engine_and_file(text: str) -> tuple[str, str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from bitparity.errors import BadInput
 from bitparity.model import open_model
 from bitparity.model.bundled import ARCHS, bundled_model
 from bitparity.model.checks import Finding, Severity, check_model, refuse_to_run
@@ -31,6 +33,20 @@ def open_chosen(path: Path, settings: Settings) -> Model:
         click.echo("\n".join(describe_mapping(model)), err=True)
         click.echo("\n".join(check_mapping(model)), err=True)
     return model
+
+
+def open_of_engine(path: Path, meant: Model, settings: Settings) -> Model:
+    """What an engine's own file holds.
+
+    Where only the engine can read it, that is the model that is meant, without its tensors.
+    """
+    try:
+        return open_chosen(path, settings)
+    except BadInput as error:
+        if not path.exists():
+            raise
+        click.echo(f"bitparity: {error}; its engine reads it, and ought to find {meant.path} in it", err=True)
+        return replace(meant, path=path, tensors={})
 
 
 def force_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,12 @@ import click
 
 from bitparity.choose import choose_models, choose_prompts, choose_tokenizer
 from bitparity.cli.engine import arithmetic_option, kernels_option, stage_map_option, time_limit_option
-from bitparity.cli.model_file import check_file, force_option, open_chosen
+from bitparity.cli.model_file import check_file, force_option, open_chosen, open_of_engine
 from bitparity.compare.chunking import Chunking
 from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.prompts import Prompt
 from bitparity.engine import Engine
 from bitparity.engines.ways import open_engine
-from bitparity.errors import BadInput
 from bitparity.model.checks import Finding
 from bitparity.model.types import Model
 from bitparity.registry import resolve_reference
@@ -152,7 +151,7 @@ def comparison_of(
     own = [options.reference_model, options.candidate_model, *(None for _ in also)]
     devices = [options.reference_device_id, options.candidate_device_id, *(None for _ in also)]
     first, second, *others = [
-        Side(engine, _other(path, file, settings), device_id)
+        Side(engine, _opened(path, file, settings), device_id)
         for engine, path, file, device_id in zip(engines, own, opened, devices, strict=True)
     ]
     comparison = Comparison(
@@ -188,14 +187,6 @@ def findings_of(sides: Sequence[Side], prompts: Sequence[Prompt], *, force: bool
     return found
 
 
-def _other(path: Path | None, model: Model, settings: Settings) -> Model:
-    """What an engine's own file holds: the model that is meant, where only the engine can read the file."""
-    if path is None:
-        return model
-    try:
-        return open_chosen(path, settings)
-    except BadInput as error:
-        if not path.exists():
-            raise
-        click.echo(f"bitparity: {error}; its engine reads it, and ought to find {model.path} in it", err=True)
-        return replace(model, path=path, tensors={})
+def _opened(path: Path | None, meant: Model, settings: Settings) -> Model:
+    """What an engine's own file holds; the model that is meant, where it has none."""
+    return meant if path is None else open_of_engine(path, meant, settings)

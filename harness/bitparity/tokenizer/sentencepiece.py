@@ -1,17 +1,16 @@
 """SentencePiece-style vocabularies with scores (tokenizer.ggml.model = llama).
 
-llama.cpp joins, again and again, the pair of neighbours that makes the token with the highest score,
-leftmost first.  That is BPE whose merges are all ways to cut a token into two, ranked by the token's score;
-tokens with equal scores, which trained vocabularies do not have, are ranked by id.  Characters without a
-token become byte tokens <0x00> to <0xFF>.  (SentencePiece's Unigram is another algorithm.)
+llama.cpp joins, again and again, the pair of neighbours that makes the token with the highest score, among
+equal scores the leftmost.  Where no two tokens share a score that is BPE, but there are converters that give
+all tokens the same one, so the BPE of a library will not do.  Characters without a token become byte tokens
+<0x00> to <0xFF>.  (SentencePiece's Unigram is another algorithm.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
 from typing import Any
-
-from tokenizers import Tokenizer, models
 
 from bitparity.errors import BadInput
 
@@ -22,22 +21,45 @@ class SentencePieceMerger:
     """Merges one fragment of text, spaces already replaced.  BadInput unless each token has a score."""
 
     def __init__(self, tokens: Sequence[str], metadata: Mapping[str, Any]) -> None:
-        scores = list(metadata.get("tokenizer.ggml.scores", ()))
-        if len(scores) != len(tokens):
-            raise BadInput(f"tokenizer.ggml.scores has {len(scores)} entries for {len(tokens)} tokens")
-        vocabulary = {token: i for i, token in enumerate(tokens)}
-        by_score = sorted((t for t in tokens if len(t) > 1), key=lambda t: -scores[vocabulary[t]])
-        merges = [cut for token in by_score for cut in _cuts(token, vocabulary)]
-        self._tokenizer = Tokenizer(models.BPE(vocabulary, merges, byte_fallback=True))
+        self._scores = list(metadata.get("tokenizer.ggml.scores", ()))
+        if len(self._scores) != len(tokens):
+            raise BadInput(f"tokenizer.ggml.scores has {len(self._scores)} entries for {len(tokens)} tokens")
+        self._ids = {token: i for i, token in enumerate(tokens)}
 
     def encode(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text).ids
-        return ids
+        return [token for piece in self._joined(text) for token in self._ids_of(piece)]
 
+    def _joined(self, text: str) -> list[str]:
+        """The pieces that are left when no two neighbours make a token."""
+        pieces = list(text)
+        before, after = list(range(-1, len(text) - 1)), [*range(1, len(text)), -1]
+        best: list[tuple[float, int, int, str]] = []  # a heap: the highest score, then the leftmost
 
-def _cuts(token: str, vocabulary: Mapping[str, int]) -> list[tuple[str, str]]:
-    pairs = ((token[:i], token[i:]) for i in range(1, len(token)))
-    return [pair for pair in pairs if pair[0] in vocabulary and pair[1] in vocabulary]
+        def offer(left: int, right: int) -> None:
+            joined = pieces[left] + pieces[right] if left >= 0 <= right else ""
+            if joined in self._ids:
+                heappush(best, (-self._scores[self._ids[joined]], left, right, joined))
+
+        for left in range(len(text) - 1):
+            offer(left, left + 1)
+        while best:
+            _, left, right, joined = heappop(best)
+            if after[left] != right or pieces[left] + pieces[right] != joined:
+                continue  # one of them has been joined to another piece
+            pieces[left], pieces[right] = joined, ""
+            after[left], after[right] = after[right], -1
+            if after[left] >= 0:
+                before[after[left]] = left
+            offer(before[left], left)
+            offer(left, after[left])
+        return [piece for piece in pieces if piece]
+
+    def _ids_of(self, piece: str) -> list[int]:
+        """A token, or those of a character's bytes; nothing where one of these is missing."""
+        if piece in self._ids:
+            return [self._ids[piece]]
+        names = [f"<0x{byte:02X}>" for byte in piece.encode()]
+        return [self._ids[name] for name in names] if self._ids.keys() >= set(names) else []
 
 
 def byte_of(token: str) -> bytes:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <limits>
 #include <numeric>
 
 #include "library/bad_input.hpp"
@@ -50,16 +51,20 @@ SentencePiece::SentencePiece(const GgufFile& file, const Vocabulary& vocabulary)
     std::iota(by_score.begin(), by_score.end(), std::size_t(0));
     const auto score = [&](std::size_t i) { return scores[std::size_t(vocabulary.ids.at(tokens[i]))]; };
     std::ranges::stable_sort(by_score, std::greater<>(), score);
+    // Tokens of one score share a rank, so that the leftmost is made first; converters exist that know no scores.
     std::int32_t rank = 0;
+    double last = std::numeric_limits<double>::infinity();
     for (const std::size_t i : by_score) {
         const std::string_view token = tokens[i];
+        if (score(i) < last) ++rank;
+        last = score(i);
         if (token.empty()) continue;
         for (std::size_t at = end_of_character(token, 0); at < token.size();
              at = end_of_character(token, at)) {
             const auto first = vocabulary.ids.find(token.substr(0, at));
             const auto second = vocabulary.ids.find(token.substr(at));
             if (first == vocabulary.ids.end() || second == vocabulary.ids.end()) continue;
-            merger_.add(first->second, second->second, rank++, vocabulary.ids.at(token));
+            merger_.add(first->second, second->second, rank, vocabulary.ids.at(token));
         }
     }
 }
