@@ -116,6 +116,14 @@ def test_planted_arithmetic_is_found_with_every_axis_decided(name: str) -> None:
     assert all(line.nearest is None or line.nearest[1] > 1e-4 for line in sheet.lines)
 
 
+def test_epsilon_that_gives_a_flip_is_no_mistake(tmp_path: Path) -> None:
+    """Nearly the definition, it moves a value at a tie as rounding does."""
+    like = make_chart(tmp_path / "chart.gguf", CHARTS[7])
+    planted = arithmetic_named("plain, q f16, probs f16 in one row, f16_inputs bf16, embeddings int8")
+    sheet = sheet_of(Float32Engine(planted), like)
+    assert (sheet.wrong, sheet.exit_code, sheet.arithmetic) == ([], 0, planted)
+
+
 def test_f16_after_bf16_is_said_to_be_the_same() -> None:
     sheet = sheet_of(Float32Engine(arithmetic_named("plain, stages bf16, kv f16, q q8_0")))
     lines = {line.axis: line for line in sheet.lines}

@@ -27,7 +27,7 @@ from bitparity.formats import ROWS
 from bitparity.model.twin import in_formats_of
 from bitparity.model.types import Model
 from bitparity.noise.criterion import EXACTNESS, MULTIPLE
-from bitparity.noise.perturb import with_norms_moved
+from bitparity.noise.perturb import SEEDS, with_norms_moved
 from bitparity.oracle.arithmetic import AXES, PLAIN, Arithmetic, arithmetic_named
 from bitparity.oracle.decoder import Decoder
 from bitparity.oracle.definition import Definition
@@ -36,7 +36,6 @@ from bitparity.oracle.ops import Doubles
 from bitparity.output import without_nan
 
 LARGEST = 200_000_000  # weights of a model that the oracle computes in seconds
-SEEDS = 4  # perturbed runs that may be needed to see a flip
 FROM_RUN = 8  # positions of a prompt that engines are fitted by when they run nothing else
 Place = tuple[int, int]  # prompt and position
 

@@ -23,7 +23,7 @@ from bitparity.fit.search import LATER, Candidate
 from bitparity.fit.ties import CUTTING
 from bitparity.model.types import Model
 from bitparity.noise.criterion import MULTIPLE
-from bitparity.noise.perturb import with_norms_moved
+from bitparity.noise.perturb import SEEDS, with_norms_moved
 from bitparity.oracle.arithmetic import AXES, BITNET_CPP, LLAMA_CPP, PLAIN, Arithmetic
 from bitparity.oracle.composed import Composed
 from bitparity.oracle.decoder import Decoder
@@ -193,14 +193,26 @@ class Reader:
         reading = self.read(known)
         if reading.fits:
             return reading
-        arithmetic = reading.arithmetics[0]
-        sound, moved = (
-            self._composed(m, arithmetic, known) for m in (self._model, with_norms_moved(self._model, 0))
+        return replace(reading, fits=self.leaves_rounding(reading, known), has_flips=True)
+
+    def leaves_rounding(self, reading: Reading, known: Known) -> bool:
+        """Whether the definition, in a reading's arithmetic, is no farther off than rounding carries it."""
+        sound, *moved = (
+            self._composed(model, reading.arithmetics[0], known)
+            for model in (self._model, *(with_norms_moved(self._model, seed) for seed in range(SEEDS)))
         )
-        pairs = [(self._logits(sound, o), self._logits(moved, o)) for o in self._observed]
-        spread = max(float(np.max(relative_l2(*pair))) for pair in pairs)
-        left = [relative_l2(own, o.logits) for (own, _), o in zip(pairs, self._observed, strict=True)]
-        return replace(reading, fits=bool(np.max(np.concatenate(left)) <= MULTIPLE * spread), has_flips=True)
+        own = [self._logits(sound, o) for o in self._observed]
+        left = max(
+            float(np.max(relative_l2(rows, o.logits))) for rows, o in zip(own, self._observed, strict=True)
+        )
+        spreads = (
+            max(
+                float(np.max(relative_l2(rows, self._logits(definition, o))))
+                for rows, o in zip(own, self._observed, strict=True)
+            )
+            for definition in moved
+        )
+        return any(left <= MULTIPLE * spread for spread in spreads)
 
     def _composed(self, model: Model, arithmetic: Arithmetic, known: Known) -> Definition:
         definition = Definition.of(model, arithmetic)

@@ -185,8 +185,8 @@ class Findings:
         for reader in readers:
             self._take(reader, reader.read(self.known))
         for reader in readers:
-            hidden = None
-            if self.readings[reader.part.name].may_hide_a_mistake:
+            hidden, reading = None, self.readings[reader.part.name]
+            if reading.may_hide_a_mistake and not reader.leaves_rounding(reading, self.known):
                 hidden = reader.read_wrong(self.known)
             if hidden is not None:
                 self._take(reader, self._with_all_arithmetics(reader, hidden))
