@@ -14,6 +14,7 @@ BITNET = Architecture(
     name="bitnet",
     rope_pairs="neox",
     activation="silu",
+    has_no_own_head=True,
     stages=(
         GraphStage("embeddings", "rows", ("tokens",), "token_embd"),
         GraphStage("attn_norm", "norm", ("block_input",), "attn_norm"),

@@ -102,6 +102,7 @@ class Architecture:
     nodes       by the name of each reference that runs it: which node of its graph is which stage
     shares_name_with   the architecture whose name its files bear, if it is not its own
     scales_embeddings  embeddings are rows of the matrix x sqrt(n_embd)
+    has_no_own_head    references multiply by the embedding, whatever head a file has
     divides_queries    by sqrt(HyperParameters.query_width), before the product with the keys and not after it
     """
 
@@ -114,6 +115,7 @@ class Architecture:
     nodes: Mapping[str, NodeTable]
     shares_name_with: str = ""
     scales_embeddings: bool = False
+    has_no_own_head: bool = False
     divides_queries: bool = False
 
     @property

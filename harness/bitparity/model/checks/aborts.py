@@ -13,7 +13,6 @@ from bitparity.model.checks.finding import Finding, Severity
 from bitparity.model.types import Model
 
 LLAMAS = ("bitnet.cpp", "llama.cpp")
-_USES_NO_HEAD = ("bitnet", "bitnet-25", "bitnet-b1.58")
 
 
 def half_norms(model: Model) -> Iterator[Finding]:
@@ -52,7 +51,7 @@ def lookup_in_batches(model: Model) -> Iterator[Finding]:
 def own_head(model: Model) -> Iterator[Finding]:
     """A head that differs from the embedding, in an architecture whose graph multiplies by the embedding."""
     head, embedding = model.weights.head, model.weights.token_embd
-    if model.weights.head_is_tied or model.hyper.arch not in _USES_NO_HEAD:
+    if model.weights.head_is_tied or not model.hyper.architecture.has_no_own_head:
         return
     is_copy = head.format == embedding.format and np.array_equal(head.data, embedding.data)
     if is_copy and model.hyper.arch != "bitnet":
