@@ -43,7 +43,7 @@ TOKENS = [5, 17, 3, 200, 44, 9, 121, 80]
 # --------------------------------------------------------------------------------------------------- logits
 
 
-def same_as_front(path: Path, **choices: bytes) -> None:
+def assert_same_as_front(path: Path, **choices: bytes) -> None:
     """Prefill of all, rollback, decode, prefill of the last, equal to the Python front's to the bit."""
     engine = NativeEngine().configured(**{name: value.decode() for name, value in choices.items()})
     front = engine.open(path, context=32, threads=1)
@@ -79,7 +79,7 @@ def formats_of_native() -> list[str]:
 
 @pytest.mark.parametrize("weight_format", formats_of_native())
 def test_logits_equal_those_of_the_python_front(weight_format: str) -> None:
-    same_as_front(bundled_model(weight_format=weight_format))
+    assert_same_as_front(bundled_model(weight_format=weight_format))
 
 
 SPECS = {
@@ -109,7 +109,7 @@ SPECS = {
 def test_every_kind_of_model_gives_the_logits_of_the_python_front(spec: ModelSpec, tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     make_model(path, spec)
-    same_as_front(path)
+    assert_same_as_front(path)
 
 
 @pytest.mark.parametrize("weight_format", ["I2_S", "TQ1_0", "TQ2_0"])
@@ -128,12 +128,12 @@ def test_ternary_embedding_is_unpacked_and_multiplied_as_it_is(weight_format: st
         for t in file.packed_tensors.values()
     ]
     write_gguf(tmp_path / "packed.gguf", {key: file.raw_field(key) for key in file.metadata}, plans)
-    same_as_front(tmp_path / "packed.gguf")
+    assert_same_as_front(tmp_path / "packed.gguf")
 
 
 def test_model_in_shards_gives_the_logits_of_the_python_front(tmp_path: Path) -> None:
     first, *others = split_into(bundled_model(), 3, tmp_path)
-    same_as_front(first)
+    assert_same_as_front(first)
     info = model_info(load_model(first))
     assert info.mapped_bytes == sum(path.stat().st_size for path in (first, *others))
 
@@ -160,14 +160,14 @@ def in_blocks_of_128(tmp_path: Path, **spec: Any) -> Path:
 @pytest.mark.parametrize("head_format", ["F16", "Q2_0"])
 def test_q2_0_in_blocks_of_128_gives_the_logits_of_the_python_front(head_format: str, tmp_path: Path) -> None:
     path = in_blocks_of_128(tmp_path, head_format=head_format)
-    same_as_front(path)
+    assert_same_as_front(path)
     info = model_info(load_model(path))
     assert info.owned_bytes > model_info(load_model(tmp_path / "64.gguf")).owned_bytes  # repacked
 
 
 def test_activation_that_the_file_declares_goes_before_the_architectures_own(tmp_path: Path) -> None:
     fields = {"bitnet.hidden_act": string_field("relu2")}
-    same_as_front(rewrite(bundled_model(), tmp_path / "declared.gguf", fields=fields))
+    assert_same_as_front(rewrite(bundled_model(), tmp_path / "declared.gguf", fields=fields))
     unknown = {"bitnet.hidden_activation": string_field("mish")}
     with pytest.raises(AssertionError, match=r"bitnet\.hidden_activation is 'mish'; supported are silu"):
         load_model(rewrite(bundled_model(), tmp_path / "unknown.gguf", fields=unknown))
@@ -184,7 +184,7 @@ def test_every_arithmetic_has_the_name_that_python_gives_it(model: int) -> None:
 def test_kernel_sets_are_those_of_the_python_front() -> None:
     names = [LIB.bitnet_kernel_set_name(i).decode() for i in range(LIB.bitnet_kernel_set_count())]
     assert names == NativeEngine().choices()["kernels"]
-    same_as_front(bundled_model(), kernels=b"portable", arithmetic=b"llama.cpp/avx512/gcc")
+    assert_same_as_front(bundled_model(), kernels=b"portable", arithmetic=b"llama.cpp/avx512/gcc")
 
 
 # -------------------------------------------------------------------------------------------------- engine.h
