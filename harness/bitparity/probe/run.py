@@ -26,7 +26,7 @@ from bitparity.probe.parts import (
     whole_part,
     write_part,
 )
-from bitparity.probe.reading import Reader
+from bitparity.probe.reader import Reader
 from bitparity.probe.sheet import Findings, Sheet
 from bitparity.processors import one_blas_thread
 from bitparity.runs import open_session, refusal_of, require_available

@@ -10,7 +10,8 @@ from bitparity.fit.options import Options
 from bitparity.fit.words import clause, clauses, joined, option_words
 from bitparity.oracle.arithmetic import AXES, PLAIN, Arithmetic
 from bitparity.output import without_nan
-from bitparity.probe.reading import GIVEN, Known, Reader, Reading
+from bitparity.probe.reader import GIVEN, Reader
+from bitparity.probe.reading import Known, Reading
 
 
 @dataclass(frozen=True)
