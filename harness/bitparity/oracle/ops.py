@@ -167,23 +167,25 @@ class Quantiser:
         if self.block == 0:
             return x.astype(np.float64)
         blocks, s = self._blocks(x)
-        codes = ROUNDERS[self.rounding](_scaled(blocks, s, fused)).clip(-128, 127)
-        values: Doubles = codes * _with_bits(1 / s.astype(np.float64), 34)
+        values: Doubles = self._codes(_scaled(blocks, s, fused)) * _with_bits(1 / s.astype(np.float64), 34)
         return values.reshape(x.shape)
 
     def steps_at_ties(self, x: Singles) -> Doubles:
-        """1 / s of the values so near a tie that ROUNDINGS_OF_CODE decide their codes, 0 of all others.
+        """1 / s of the values so near the border of two codes that ROUNDINGS_OF_CODE decide, 0 of all others.
 
-        x (n, cols)
+        x (n, cols).  Rounded to the nearest the border is a tie; cut off, a whole number.
         """
         if self.block == 0:
             return np.zeros(x.shape)
         blocks, s = self._blocks(x)
-        scaled = np.abs(blocks.astype(np.float64) * s)
-        with np.errstate(invalid="ignore"):
-            is_near = np.abs(scaled - np.floor(scaled) - 0.5) <= ROUNDINGS_OF_CODE * 2.0**-24 * scaled
-        steps: Doubles = is_near / s.astype(np.float64)
+        scaled = blocks.astype(np.float64) * s
+        relative = ROUNDINGS_OF_CODE * 2.0**-24
+        least, most = (self._codes(scaled * (1 + sign * relative)) for sign in (-1, 1))
+        steps: Doubles = np.abs(most - least) / s.astype(np.float64)
         return steps.reshape(x.shape)
+
+    def _codes(self, scaled: Doubles) -> Doubles:
+        return ROUNDERS[self.rounding](scaled).clip(-128, 127)
 
     def _blocks(self, x: Singles) -> tuple[Singles, Singles]:
         """x by what shares a scale, (n, blocks, values), and the scales."""
