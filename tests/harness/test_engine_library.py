@@ -15,7 +15,7 @@ import pytest
 
 from bitparity import cli, open_engine
 from bitparity.bench.lane import weight_bytes
-from bitparity.cli.bench import _named_lanes
+from bitparity.cli.bench import named_lanes
 from bitparity.engine import Session, StageValue
 from bitparity.errors import BadInput, CannotTokenize, EngineFailed
 from bitparity.stages import StageFilter
@@ -285,7 +285,7 @@ def test_lane_of_a_file_that_only_its_engine_can_read_is_told_what_the_model_is(
     own = tmp_path / "own.bin"
     own.write_bytes(b"as only they know how")
     engines = ("oracle", f"{library}={own}")
-    sharing, alone = _named_lanes(engines, str(model), {"kernels": None, "arithmetic": None})
+    sharing, alone = named_lanes(engines, str(model), {"kernels": None, "arithmetic": None})
     assert (sharing.model.path, sharing.read_from) == (model, None)
     assert (alone.model.path, alone.read_from) == (own, model)
     assert alone.model.hyper == sharing.model.hyper

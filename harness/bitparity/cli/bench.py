@@ -83,7 +83,7 @@ def command(
     Exits with 1 when they diverge, 4 when nothing could be compared, and 5 when an engine failed.
     """
     chosen = {"kernels": kernels, "arithmetic": arithmetic}
-    named = _named_lanes(engines, model, chosen) if engines else default_lanes(model, chosen)
+    named = named_lanes(engines, model, chosen) if engines else default_lanes(model, chosen)
     lanes = [replace(lane, engine=limited(lane.engine, time_limit)) for lane in named]
     room = min(lane.model.hyper.context_length for lane in lanes)
     plan = Plan(
@@ -122,7 +122,7 @@ def _numbers(option: str, text: str | None, *, least: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 
-def _named_lanes(names: Sequence[str], model: str | None, chosen: Chosen) -> list[Lane]:
+def named_lanes(names: Sequence[str], model: str | None, chosen: Chosen) -> list[Lane]:
     """Lanes of `ENGINE` and `ENGINE=FILE`; those without a file share one that they all run."""
     if doubled := next((name for name in names if names.count(name) > 1), None):
         raise BadInput(f"--engine {doubled} was given twice")
