@@ -12,12 +12,9 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from bitparity.cli import inspect, quantize
 from bitparity.cli.verify_weights import command
-from bitparity.errors import BadInput
-from bitparity.formats import I2_S_LAYOUTS, get_format, is_ternary
+from bitparity.formats import I2_S_LAYOUTS, get_format
 from bitparity.formats.i2_s import I2_S
-from bitparity.formats.table_lookup import Tiling, Tilings, read_kernel_config
 from bitparity.model import open_model
 from bitparity.model.bundled import ARCHS, bundled_model
 from bitparity.model.convert import convert
@@ -27,9 +24,8 @@ from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model, Tensor
 from bitparity.model.verify import verify_weights
 from bitparity.model.writer import uint32_field
+from harness.verify_cases import FORMATS, recoded
 from rewrite import rewrite
-
-FORMATS = ("I2_S", "TQ1_0", "TQ2_0", "F16", "F32")
 
 
 @pytest.fixture(scope="module")
@@ -37,22 +33,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     path = tmp_path_factory.mktemp("verify") / "model.gguf"
     make_model(path, ModelSpec(n_layer=1, n_vocab=512, tied=False))
     return open_model(path)
-
-
-def _with(model: Model, name: str, data: np.ndarray) -> Model:
-    tensor: Tensor = model.tensors[name]
-    return replace(model, tensors={**model.tensors, name: tensor.holding(data)})
-
-
-def _recoded(
-    model: Model, name: str, change: Callable[[np.ndarray], np.ndarray], scale: float | None = None
-) -> Model:
-    tensor = model.tensors[name]
-    weight_format = tensor.weight_format
-    assert is_ternary(weight_format)
-    codes, scales = weight_format.unpack_codes(tensor.data, *tensor.shape)
-    changed = weight_format.pack_codes(change(codes.copy()), float(scales[0, 0]) if scale is None else scale)
-    return _with(model, name, changed)
 
 
 @pytest.mark.parametrize("arch", ARCHS)
@@ -71,29 +51,29 @@ def test_one_code_is_found_by_tensor_row_and_column(model: Model) -> None:
         codes[3, 200] = 1 if codes[3, 200] != 1 else 0
         return codes
 
-    (found,) = verify_weights(model, _recoded(model, "blk.0.ffn_up.weight", change)).differences
+    (found,) = verify_weights(model, recoded(model, "blk.0.ffn_up.weight", change)).differences
     assert (found.tensor, found.kind, found.row, found.col) == ("blk.0.ffn_up.weight", "codes", 3, 200)
     assert "1 of" in found.message
 
 
 def test_wrong_scale_is_found(model: Model) -> None:
     scale = float(np.float32(0.0123))
-    (found,) = verify_weights(model, _recoded(model, "blk.0.ffn_up.weight", lambda c: c, scale)).differences
+    (found,) = verify_weights(model, recoded(model, "blk.0.ffn_up.weight", lambda c: c, scale)).differences
     assert found.kind == "scale"
 
 
 def test_scale_one_float_away_is_found(model: Model) -> None:
     name = "blk.0.ffn_up.weight"
     scale = float(np.nextafter(model.tensors[name].data[-32:-28].view("<f4")[0], np.float32(1)))
-    (found,) = verify_weights(model, _recoded(model, name, lambda c: c, scale)).differences
+    (found,) = verify_weights(model, recoded(model, name, lambda c: c, scale)).differences
     assert found.kind == "scale"
 
 
 def test_scale_rounded_to_bf16_is_named(model: Model) -> None:
     """As of weights that transformers quantised while it computed in BF16."""
     name = "blk.0.ffn_up.weight"
-    exact = _recoded(model, name, lambda c: c, float(np.float32(0.0123)))
-    rounded = _recoded(model, name, lambda c: c, 0.01232910156250)
+    exact = recoded(model, name, lambda c: c, float(np.float32(0.0123)))
+    rounded = recoded(model, name, lambda c: c, 0.01232910156250)
     (found,) = verify_weights(exact, rounded).differences
     assert found.kind == "scale in BF16"
     assert "that of the second file is the other rounded to BF16" in found.message
@@ -103,137 +83,23 @@ def test_scale_rounded_to_bf16_is_named(model: Model) -> None:
 def test_inverted_scale_is_named(model: Model) -> None:
     name = "blk.0.ffn_up.weight"
     scale = float(np.float32(1) / model.tensors[name].data[-32:-28].view("<f4")[0])
-    (found,) = verify_weights(model, _recoded(model, name, lambda c: c, scale)).differences
+    (found,) = verify_weights(model, recoded(model, name, lambda c: c, scale)).differences
     assert found.kind == "inverted scale"
 
 
 def test_inverted_signs_are_named(model: Model) -> None:
-    (found,) = verify_weights(model, _recoded(model, "blk.0.ffn_up.weight", lambda c: -c)).differences
+    (found,) = verify_weights(model, recoded(model, "blk.0.ffn_up.weight", lambda c: -c)).differences
     assert found.kind == "signs are inverted"
 
 
 @pytest.mark.parametrize("part", ["q", "k"])
 def test_rope_permutation_of_q_and_k_is_named_in_both_directions(model: Model, part: str) -> None:
     heads = model.hyper.n_head if part == "q" else model.hyper.n_head_kv
-    permuted = _recoded(model, f"blk.0.attn_{part}.weight", lambda c: rope_pairs_to_halves(c, heads))
+    permuted = recoded(model, f"blk.0.attn_{part}.weight", lambda c: rope_pairs_to_halves(c, heads))
     (there,) = verify_weights(model, permuted).differences
     (back,) = verify_weights(permuted, model).differences
     assert there.kind == "rows are permuted for RoPE in the second file (pairs to halves)"
     assert back.kind == "rows are permuted for RoPE in the first file (pairs to halves)"
-
-
-# of the bundled models' shapes; two tiles of rows or columns wherever there is room
-TILINGS: dict[str, Tilings] = {
-    "TL1": {
-        (128, 256): Tiling(64, 64, 32),
-        (256, 256): Tiling(128, 64, 64),
-        (768, 256): Tiling(256, 128, 32),
-        (256, 768): Tiling(128, 256, 64),
-    },
-    "TL2": {
-        (128, 256): Tiling(64, 96, 32),
-        (256, 256): Tiling(128, 192, 32),
-        (768, 256): Tiling(256, 96, 32),
-        (256, 768): Tiling(128, 96, 32),
-    },
-}
-
-
-def _config(tilings: Tilings) -> str:
-    return "\n".join(
-        f"[Kernels_{i}]\nm = {rows}\nk = {cols}\nbm = {t.rows}\nbk = {t.cols}\nbmm = {t.step}\n"
-        for i, ((rows, cols), t) in enumerate(tilings.items())
-    )
-
-
-@pytest.fixture(scope="module", params=["TL1", "TL2"])
-def tiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """The bundled model in TL1 and TL2."""
-    path = tmp_path_factory.mktemp("tiled") / "model.gguf"
-    tilings = TILINGS[request.param]
-    convert(bundled_model(weight_format="I2_S"), path, request.param, tilings=tilings)
-    return open_model(path, tilings=tilings)
-
-
-@pytest.mark.parametrize("other", FORMATS)
-def test_trained_model_in_table_lookup_formats_is_the_same(tiled: Model, other: str) -> None:
-    found = verify_weights(open_model(bundled_model(weight_format=other)), tiled)
-    assert found.is_same, found.differences[:1]
-    assert found.weights > 1_000_000
-
-
-@pytest.mark.parametrize("col", [3, 191, 192, 255])  # in triples and in pairs of TL2
-def test_code_of_a_table_lookup_tensor_is_found(tiled: Model, col: int) -> None:
-    def change(codes: np.ndarray) -> np.ndarray:
-        codes[37, col] = 1 if codes[37, col] != 1 else 0
-        return codes
-
-    changed = _recoded(tiled, "blk.3.ffn_up.weight", change)
-    (found,) = verify_weights(open_model(bundled_model(weight_format="I2_S")), changed).differences
-    assert (found.tensor, found.kind, found.row, found.col) == ("blk.3.ffn_up.weight", "codes", 37, col)
-
-
-def test_scale_of_a_table_lookup_tensor_is_found_and_its_inversion_named(tiled: Model) -> None:
-    name = "blk.0.attn_q.weight"
-    scale = tiled.tensors[name].data[-32:-28].view("<f4")[0]
-    expected = open_model(bundled_model(weight_format="I2_S"))
-    (near,) = verify_weights(
-        expected, _recoded(tiled, name, lambda c: c, float(np.nextafter(scale, np.float32(1))))
-    ).differences
-    (inverted,) = verify_weights(
-        expected, _recoded(tiled, name, lambda c: c, float(np.float32(1) / scale))
-    ).differences
-    assert (near.kind, inverted.kind) == ("scale", "inverted scale")
-
-
-def test_rope_permutation_of_a_table_lookup_tensor_is_named(tiled: Model) -> None:
-    heads = tiled.hyper.n_head
-    permuted = _recoded(tiled, "blk.0.attn_q.weight", lambda c: rope_pairs_to_halves(c, heads))
-    (found,) = verify_weights(open_model(bundled_model(weight_format="I2_S")), permuted).differences
-    assert found.kind == "rows are permuted for RoPE in the second file (pairs to halves)"
-
-
-def test_table_lookup_file_read_with_other_tiles_differs(tiled: Model) -> None:
-    name = tiled.tensors["blk.0.ffn_up.weight"].format
-    other = TILINGS[name] | {(768, 256): Tiling(128, 64 if name == "TL1" else 192, 32)}
-    found = verify_weights(
-        open_model(bundled_model(weight_format="I2_S")), open_model(tiled.path, tilings=other)
-    )
-    assert {d.tensor.split(".", 2)[2] for d in found.differences} == {"ffn_gate.weight", "ffn_up.weight"}
-
-
-def test_command_reads_the_kernel_configuration(tiled: Model, tmp_path: Path) -> None:
-    name = tiled.tensors["blk.0.ffn_up.weight"].format
-    config = tmp_path / "kernel_config.ini"
-    config.write_text(_config(TILINGS[name]))
-    i2_s = str(bundled_model(weight_format="I2_S"))
-    same = CliRunner().invoke(command, [i2_s, str(tiled.path), "--kernel-config", str(config)])
-    assert (same.exit_code, same.output.startswith("the same: ")) == (0, True)
-    presets = CliRunner().invoke(command, [i2_s, str(tiled.path)])
-    assert "no kernel is generated for a weight of" in str(presets.exception)
-
-
-def test_quantize_writes_and_inspect_reads_with_a_kernel_configuration(tmp_path: Path) -> None:
-    config, target = tmp_path / "kernel_config.ini", tmp_path / "tl1.gguf"
-    config.write_text(_config(TILINGS["TL1"]))
-    source = str(bundled_model(weight_format="I2_S"))
-    arguments = [source, str(target), "--to", "TL1", "--kernel-config", str(config)]
-    written = CliRunner().invoke(quantize.command, arguments)
-    assert (written.exit_code, "42 TL1" in written.output) == (0, True)
-    shown = CliRunner().invoke(inspect.command, [str(target), "--kernel-config", str(config)])
-    assert (shown.exit_code, "42 TL1" in shown.output) == (0, True)
-    refused = CliRunner().invoke(quantize.command, arguments[:4])
-    assert "TL1: no kernel is generated for a weight of" in str(refused.exception)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "[a]\nm = 1\n", "m = 1", "[a]\nm=1\nk=1\nbm=x\nbk=1\nbmm=1", "[a]\nm=1\nk=1\nbm=0\nbk=1\nbmm=1"],
-)
-def test_file_that_is_no_kernel_configuration_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "config.ini").write_text(text)
-    with pytest.raises(BadInput, match=r"is no kernel configuration of bitnet\.cpp"):
-        read_kernel_config(tmp_path / "config.ini")
 
 
 def test_layout_that_would_make_the_files_equal_is_named(tmp_path: Path) -> None:
@@ -272,7 +138,7 @@ def test_ratio_of_scales_is_explained(
     tensor = model.tensors[name]
     codes, scales = I2_S.unpack_codes(tensor.data, *tensor.shape)
     scale = changed(float(scales[0, 0]), np.count_nonzero(codes) / codes.size)
-    other = _recoded(model, name, lambda c: c, float(np.float32(scale)))
+    other = recoded(model, name, lambda c: c, float(np.float32(scale)))
     (found,) = verify_weights(model, other).differences
     assert found.kind == kind
     assert words in found.message
