@@ -1,5 +1,7 @@
-// AVX-512 intrinsics of the kernels that SIMDe 0.7 lacks, each by two of AVX2's.
+// AVX-512 intrinsics of the kernels that SIMDe 0.7 lacks.
 #pragma once
+
+#include <cstdint>
 
 #include <simde/x86/avx512.h>
 
@@ -33,3 +35,23 @@ static inline __m512d emulated_cvtps_pd(__m256 v) {
     return _mm512_castsi512_pd(emulated_join(_mm256_castpd_si256(low), _mm256_castpd_si256(high)));
 }
 #define _mm512_cvtps_pd emulated_cvtps_pd
+
+// Quarters of a, then of b, of which `order` names two bits each.
+static inline __m512 emulated_shuffle_f32x4(__m512 a, __m512 b, int order) {
+    alignas(64) float from[2][16], to[16];
+    _mm512_store_ps(from[0], a);
+    _mm512_store_ps(from[1], b);
+    for (int i = 0; i < 16; ++i) to[i] = from[i / 8][(order >> i / 4 * 2 & 3) * 4 + i % 4];
+    return _mm512_load_ps(to);
+}
+#define _mm512_shuffle_f32x4 emulated_shuffle_f32x4
+
+static inline std::uint32_t emulated_cmpeq_epi16_mask(__m512i a, __m512i b) {
+    alignas(64) std::int16_t x[32], y[32];
+    _mm512_store_si512(x, a);
+    _mm512_store_si512(y, b);
+    std::uint32_t mask = 0;
+    for (int i = 0; i < 32; ++i) mask |= std::uint32_t(x[i] == y[i]) << i;
+    return mask;
+}
+#define _mm512_cmpeq_epi16_mask emulated_cmpeq_epi16_mask

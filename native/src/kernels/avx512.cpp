@@ -10,6 +10,7 @@
 #include "avx512/dense.hpp"
 #include "avx512/exp.hpp"
 #include "avx512/k_blocks.hpp"
+#include "avx512/lookup.hpp"
 #include "avx512/ternary.hpp"
 
 namespace bitnet::avx512 {
@@ -55,7 +56,7 @@ constinit const KernelSet kernels{
     .round_to_f16 = avx2::round_to_f16<Sixteen>,
     .round_to_bf16 = avx2::round_to_bf16<Sixteen>,
     .matmuls = matmuls({
-        {Format::i2_s, Sums::whole, multiply<I2S, 4, 4, 4>},
+        {Format::i2_s, Sums::whole, multiply_i2_s},
         {Format::tq1_0, Sums::lanes, multiply<Q8K<Tq1, true>::Tile, 1, 1, 4>},
         {Format::tq2_0, Sums::lanes, multiply<Q8K<Tq2, true>::Tile, 1, 1, 4>},
         {Format::tq1_0, Sums::lanes_rounded, multiply<Q8K<Tq1, false>::Tile, 1, 1, 4>},

@@ -26,7 +26,7 @@ constexpr int block_bytes = block_i2_s / 4, passes = block_bytes / table_bytes;
 struct TableSums {
     alignas(64) std::int16_t part[table_rows][table_tokens];  // since the last widening
     alignas(64) std::int32_t total[table_rows][table_tokens];
-    __m256i largest[2];  // that a part can be, of each token
+    alignas(64) std::int16_t largest[table_tokens];  // that a part can be
     bool part_is_empty, total_is_empty;
 };
 
@@ -35,6 +35,26 @@ struct Tables {
     alignas(64) std::int8_t columns[block_i2_s][table_tokens];  // activations of one block, transposed
     alignas(64) std::uint16_t offset[passes][table_rows][table_bytes];  // of an entry, in bytes
     TableSums sums[table_groups];
+};
+
+// Sixteen tokens' 16-bit sums in a register.
+struct SixteenWords {
+    using Value = __m256i;
+    static constexpr int lanes = 16;
+
+    static Value zero() { return _mm256_setzero_si256(); }
+    static Value load(const std::int16_t* p) { return _mm256_load_si256(reinterpret_cast<const Value*>(p)); }
+    static Value load_bytes(const std::int8_t* p) {
+        return _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
+    }
+    static void store(std::int16_t* p, Value v) { _mm256_store_si256(reinterpret_cast<Value*>(p), v); }
+    static Value add(Value a, Value b) { return _mm256_add_epi16(a, b); }
+    static Value sub(Value a, Value b) { return _mm256_sub_epi16(a, b); }
+    static Value add_saturated(Value a, Value b) { return _mm256_adds_epi16(a, b); }
+    static Value magnitude(Value v) { return _mm256_abs_epi16(v); }
+    static bool reaches_limit(Value v) {
+        return _mm256_movemask_epi8(_mm256_cmpeq_epi16(v, _mm256_set1_epi16(32767))) != 0;
+    }
 };
 
 // 16 x 16 bytes.
@@ -61,32 +81,28 @@ void transpose_block(const Activations& x, int token, int block,
     }
 }
 
-// All sums c0 v0 + c1 v1 + c2 v2 + c3 v3 with c in -1, 0, 1 for 16 tokens, at 27 c0 + 9 c1 + 3 c2 + c3 + 40.
-// Returns the largest, |v0| + |v1| + |v2| + |v3|.
-__m256i fill_entries(const std::int8_t (&columns)[block_i2_s][table_tokens], int byte, int half,
-                     std::int16_t (&entry)[entries][table_tokens]) {
-    __m256i v[4];
-    for (int i = 0; i < 4; ++i) {
-        const auto* at = reinterpret_cast<const __m128i*>(&columns[byte + 32 * i][half]);
-        v[i] = _mm256_cvtepi8_epi16(_mm_load_si128(at));
-    }
-    const __m256i all = _mm256_add_epi16(_mm256_add_epi16(v[0], v[1]), _mm256_add_epi16(v[2], v[3]));
-    __m256i x0 = _mm256_sub_epi16(_mm256_setzero_si256(), all);
+// All sums c0 v0 + c1 v1 + c2 v2 + c3 v3 with c in -1, 0, 1 for some tokens from `token`, at
+// 27 c0 + 9 c1 + 3 c2 + c3 + 40.  Returns the largest, |v0| + |v1| + |v2| + |v3|.
+template <typename W>
+typename W::Value fill_entries(const std::int8_t (&columns)[block_i2_s][table_tokens], int byte, int token,
+                               std::int16_t (&entry)[entries][table_tokens]) {
+    using Value = typename W::Value;
+    Value v[4];
+    for (int i = 0; i < 4; ++i) v[i] = W::load_bytes(&columns[byte + 32 * i][token]);
+    Value x0 = W::sub(W::zero(), W::add(W::add(v[0], v[1]), W::add(v[2], v[3])));
     int at = 0;
-    for (int c0 = 0; c0 < 3; ++c0, x0 = _mm256_add_epi16(x0, v[0])) {
-        __m256i x1 = x0;
-        for (int c1 = 0; c1 < 3; ++c1, x1 = _mm256_add_epi16(x1, v[1])) {
-            __m256i x2 = x1;
-            for (int c2 = 0; c2 < 3; ++c2, x2 = _mm256_add_epi16(x2, v[2])) {
-                __m256i x3 = x2;
-                for (int c3 = 0; c3 < 3; ++c3, ++at, x3 = _mm256_add_epi16(x3, v[3])) {
-                    _mm256_store_si256(reinterpret_cast<__m256i*>(&entry[at][half]), x3);
-                }
+    for (int c0 = 0; c0 < 3; ++c0, x0 = W::add(x0, v[0])) {
+        Value x1 = x0;
+        for (int c1 = 0; c1 < 3; ++c1, x1 = W::add(x1, v[1])) {
+            Value x2 = x1;
+            for (int c2 = 0; c2 < 3; ++c2, x2 = W::add(x2, v[2])) {
+                Value x3 = x2;
+                for (int c3 = 0; c3 < 3; ++c3, ++at, x3 = W::add(x3, v[3])) W::store(&entry[at][token], x3);
             }
         }
     }
-    for (__m256i& x : v) x = _mm256_abs_epi16(x);
-    return _mm256_add_epi16(_mm256_add_epi16(v[0], v[1]), _mm256_add_epi16(v[2], v[3]));
+    return W::add(W::add(W::magnitude(v[0]), W::magnitude(v[1])),
+                  W::add(W::magnitude(v[2]), W::magnitude(v[3])));
 }
 
 __m256i twice(__m128i x) { return _mm256_set_m128i(x, x); }
@@ -121,34 +137,26 @@ void find_offsets(const Rows& w, int row, int rows, int block,
     }
 }
 
-// Adds entry `i` of a row; offsets holds that of the next entries in its low bits.
-template <int i>
-void add_entry(const char* tables, std::uint64_t& offsets, __m256i& a, __m256i& b) {
-    const char* entry = tables + i * sizeof(Tables::entry[0]) + (offsets & 0xffff);
-    a = _mm256_add_epi16(a, _mm256_load_si256(reinterpret_cast<const __m256i*>(entry)));
-    b = _mm256_add_epi16(b, _mm256_load_si256(reinterpret_cast<const __m256i*>(entry) + 1));
-    offsets >>= 16;
-}
-
 // Adds the entries of one pass to each row's part.
+template <typename W>
 void add_entries(const Tables& tables, int rows, const std::uint16_t (&offset)[table_rows][table_bytes],
                  TableSums& sums) {
     static_assert(sizeof tables.entry[0][0] == 1 << 6, "an offset is an index times 64");
+    constexpr int parts = table_tokens / W::lanes;
     const char* table = reinterpret_cast<const char*>(tables.entry);
     const bool is_first = sums.part_is_empty;
     for (int r = 0; r < rows; ++r) {
-        auto* part = reinterpret_cast<__m256i*>(sums.part[r]);
-        __m256i a = _mm256_setzero_si256(), b = a;
-        if (!is_first) a = _mm256_load_si256(part), b = _mm256_load_si256(part + 1);
-        std::uint64_t offsets;
+        std::uint64_t offsets;  // in one load, as loads are what bounds this loop
         static_assert(sizeof offsets == sizeof offset[r]);
         __builtin_memcpy(&offsets, offset[r], sizeof offsets);
-        add_entry<0>(table, offsets, a, b);
-        add_entry<1>(table, offsets, a, b);
-        add_entry<2>(table, offsets, a, b);
-        add_entry<3>(table, offsets, a, b);
-        _mm256_store_si256(part, a);
-        _mm256_store_si256(part + 1, b);
+        typename W::Value sum[parts];
+        for (int p = 0; p < parts; ++p) sum[p] = is_first ? W::zero() : W::load(&sums.part[r][p * W::lanes]);
+        for (int i = 0; i < table_bytes; ++i, offsets >>= 16) {
+            const auto* entry = reinterpret_cast<const std::int16_t*>(table + i * sizeof tables.entry[0] +
+                                                                      (offsets & 0xffff));
+            for (int p = 0; p < parts; ++p) sum[p] = W::add(sum[p], W::load(entry + p * W::lanes));
+        }
+        for (int p = 0; p < parts; ++p) W::store(&sums.part[r][p * W::lanes], sum[p]);
     }
     sums.part_is_empty = false;
 }
@@ -169,33 +177,32 @@ void widen(int rows, TableSums& sums) {
     sums.total_is_empty = false;
 }
 
-bool reaches_limit(__m256i x) {
-    return _mm256_movemask_epi8(_mm256_cmpeq_epi16(x, _mm256_set1_epi16(32767))) != 0;
-}
-
 // Makes room in the parts for sums as large as `more`, of each token.
-void make_room(int rows, const __m256i (&more)[2], TableSums& sums) {
-    __m256i(&largest)[2] = sums.largest;
-    if (!sums.part_is_empty) {
-        for (int half = 0; half < 2; ++half) largest[half] = _mm256_adds_epi16(largest[half], more[half]);
-        if (!reaches_limit(largest[0]) && !reaches_limit(largest[1])) return;
-        widen(rows, sums);
+template <typename W>
+void make_room(int rows, const std::int16_t (&more)[table_tokens], TableSums& sums) {
+    bool fits = !sums.part_is_empty;
+    for (int t = 0; fits && t < table_tokens; t += W::lanes) {
+        const typename W::Value largest = W::add_saturated(W::load(&sums.largest[t]), W::load(&more[t]));
+        W::store(&sums.largest[t], largest);
+        fits = !W::reaches_limit(largest);
     }
-    for (int half = 0; half < 2; ++half) largest[half] = more[half];
+    if (fits) return;
+    if (!sums.part_is_empty) widen(rows, sums);
+    for (int t = 0; t < table_tokens; ++t) sums.largest[t] = more[t];
 }
 
+template <typename W>
 void add_pass(Tables& tables, int rows, int pass, TableSums& sums) {
-    __m256i largest[2];
-    for (int half = 0; half < 2; ++half) {
-        largest[half] = _mm256_setzero_si256();
-        for (int i = 0; i < table_bytes; ++i) {
-            const __m256i of_table =
-                fill_entries(tables.columns, pass * table_bytes + i, 16 * half, tables.entry[i]);
-            largest[half] = _mm256_add_epi16(largest[half], of_table);  // at most 4 x 4 x 128
-        }
+    alignas(64) std::int16_t largest[table_tokens];
+    for (int t = 0; t < table_tokens; t += W::lanes) {
+        typename W::Value of_pass = W::zero();  // at most 4 x 4 x 128
+        for (int i = 0; i < table_bytes; ++i)
+            of_pass =
+                W::add(of_pass, fill_entries<W>(tables.columns, pass * table_bytes + i, t, tables.entry[i]));
+        W::store(&largest[t], of_pass);
     }
-    make_room(rows, largest, sums);
-    add_entries(tables, rows, tables.offset[pass], sums);
+    make_room<W>(rows, largest, sums);
+    add_entries<W>(tables, rows, tables.offset[pass], sums);
 }
 
 // Eight registers of eight: lane j of register i becomes lane i of register j.
@@ -249,6 +256,7 @@ void scale_totals(const Rows& w, int row, int rows, const Activations& x, int to
 }
 
 // Rows row .. row + rows - 1 for `groups` times 32 tokens.
+template <typename W>
 void multiply_by_tables(const Rows& w, int row, int rows, const Activations& x, int token, int groups,
                         float* out, std::size_t out_stride) {
     Tables tables;
@@ -257,7 +265,7 @@ void multiply_by_tables(const Rows& w, int row, int rows, const Activations& x, 
         find_offsets(w, row, rows, block, tables.offset);
         for (int g = 0; g < groups; ++g) {
             transpose_block(x, token + g * table_tokens, block, tables.columns);
-            for (int pass = 0; pass < passes; ++pass) add_pass(tables, rows, pass, tables.sums[g]);
+            for (int pass = 0; pass < passes; ++pass) add_pass<W>(tables, rows, pass, tables.sums[g]);
         }
     }
     for (int g = 0; g < groups; ++g) {
@@ -266,23 +274,29 @@ void multiply_by_tables(const Rows& w, int row, int rows, const Activations& x, 
     }
 }
 
-// Tables pay from about this many rows.
-constexpr int fewest_table_rows = 256;
-
-void multiply_i2_s(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
+// The product for as many of the tokens as tables pay for, from about `fewest_rows`; returns how many these are.
+template <typename W>
+int multiply_by_tables_if_many(const Rows& w, const Activations& x, int fewest_rows, float* out,
+                               std::size_t out_stride) {
     int token = 0;
-    while (w.rows >= fewest_table_rows && x.tokens - token >= table_tokens) {
+    while (w.rows >= fewest_rows && x.tokens - token >= table_tokens) {
         const int groups = smaller(table_groups, (x.tokens - token) / table_tokens);
         for (int row = 0; row < w.rows; row += table_rows) {
-            multiply_by_tables(w, row, smaller(table_rows, w.rows - row), x, token, groups, out, out_stride);
+            multiply_by_tables<W>(w, row, smaller(table_rows, w.rows - row), x, token, groups, out,
+                                  out_stride);
         }
         token += groups * table_tokens;
     }
-    if (token == x.tokens) return;
-    const Activations rest = part_of(x, w.cols, token, x.tokens - token);
+    return token;
+}
+
+void multiply_i2_s(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
+    const int done = multiply_by_tables_if_many<SixteenWords>(w, x, 256, out, out_stride);
+    if (done == x.tokens) return;
+    const Activations rest = part_of(x, w.cols, done, x.tokens - done);
     if (rest.tokens == 1)
-        return cover_in_streams<OneToken, 4>(w, in_stretches(rest, w.cols), out + token * out_stride);
-    multiply<I2S, 4, 2, 4>(w, rest, out + token * out_stride, out_stride);
+        return cover_in_streams<OneToken, 4>(w, in_stretches(rest, w.cols), out + done * out_stride);
+    multiply<I2S, 4, 2, 4>(w, rest, out + done * out_stride, out_stride);
 }
 
 }  // namespace

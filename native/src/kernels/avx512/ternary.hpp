@@ -59,9 +59,12 @@ struct I2S {
                 }
             }
         }
+        // Unrolled, so that all totals are registers.
+#pragma GCC unroll 4
         for (int t = 0; t < T; ++t) {
             const float sum = float(x.sums[token + t]), scale = x.scales[token + t];
             float* result = out + (token + t) * out_stride + row;
+#pragma GCC unroll 4
             for (int r = 0; r < R; ++r) {
                 __m256i lanes = add_halves(total[t][r][0]);
                 for (int c = 1; c < chains; ++c) lanes = _mm256_add_epi32(lanes, add_halves(total[t][r][c]));
