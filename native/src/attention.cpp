@@ -38,16 +38,6 @@ int parts_of(int rest, int group, int threads) {
     return best;
 }
 
-// Fetches the beginning of each row: a column is a read of its own, too short for the CPU to see it coming.
-void fetch(const Rows& rows) {
-    constexpr int line = 64, most = 8 * line;
-    const int bytes = std::min(most, rows.cols * int(sizeof(std::uint16_t)));
-    for (int row = 0; row < rows.rows; ++row) {
-        const std::uint8_t* data = rows.data + std::size_t(row) * rows.row_bytes;
-        for (int at = 0; at < bytes; at += line) __builtin_prefetch(data + at, 0, 2);
-    }
-}
-
 }  // namespace
 
 KvCache::KvCache(const HyperParameters& hyper, int context)
@@ -145,7 +135,6 @@ void Attention::run_queries(const KvCache& cache, const AttentionCall& call, con
     float* scores = scratch.scores.data();
 
     const Rows k = cache.keys(call.layer, kv_head, end), v = cache.values(call.layer, kv_head, width);
-    if (call.tokens == 1) fetch(v);
     // Q is a permuted view, which happens to be contiguous with one head.
     const OrderedKernels& ordered = kernels_.in(arithmetic_.order);
     const bool in_tiles = call.batch >= fewest_tokens_of_tile(arithmetic_.order, Format::f16);

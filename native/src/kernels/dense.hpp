@@ -85,21 +85,27 @@ struct Operands {
     }
 };
 
-// Products of columns start, start + step, ... below end, V::lanes at each, are added to sum.
+// Adds the products of V::lanes columns to the sums of a tile.  Loops over a tile are unrolled, so that its sums are
+// registers: GCC 12 by itself keeps arrays of them in memory.
 template <typename V, typename Weight, int R, int T>
 [[gnu::always_inline]] inline void add_columns(const Operands<R, T>& at, int column,
                                                typename V::Value (&sum)[R][T]) {
     typename V::Value value[T];
+#pragma GCC unroll 16
     for (int t = 0; t < T; ++t) value[t] = V::load(at.values[t] + column);
+#pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
         const auto weight = Weight::template load<V>(at.weights[r] + column * Weight::bytes);
+#pragma GCC unroll 16
         for (int t = 0; t < T; ++t) sum[r][t] = V::fma(weight, value[t], sum[r][t]);
     }
 }
 
 template <typename V, int R, int T>
 void clear(typename V::Value (&sum)[R][T]) {
+#pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
         for (int t = 0; t < T; ++t) sum[r][t] = V::zero();
     }
 }
@@ -139,6 +145,39 @@ struct InFour {
     };
 };
 
+// Adds the products of columns start .. w.cols - 1 to the sums of a tile, each as add_rest_in_double.  Values are
+// put side by side, so that the sums of one row are a vector.
+template <typename Weight, int most, int R, int T>
+void add_rests_in_double(const Operands<R, T>& at, int start, int end, float (&sums)[R][T]) {
+    float value[most][T];
+    for (int t = 0; t < T; ++t) {
+        for (int i = start; i < end; ++i) value[i - start][t] = at.values[t][i];
+    }
+    for (int r = 0; r < R; ++r) {
+        double total[T];
+        for (int t = 0; t < T; ++t) total[t] = double(sums[r][t]);
+        for (int i = start; i < end; ++i) {
+            const float weight = Weight::load1(at.weights[r] + i * Weight::bytes);
+            for (int t = 0; t < T; ++t) total[t] += double(weight * value[i - start][t]);
+        }
+        for (int t = 0; t < T; ++t) sums[r][t] = float(total[t]);
+    }
+}
+
+// Fetches `bytes` at a column of each row of a later tile into the L2 cache: of the next, or further on where rows are
+// short.  A tile's rows are as many reads, each too short for the CPU to see it coming.
+template <typename Weight, int bytes, int R, int T>
+[[gnu::always_inline]] inline void fetch_later_rows(const Rows& w, const Operands<R, T>& at, int column) {
+    constexpr std::size_t line = 64, far = 3072;
+    const std::size_t ahead = R * w.row_bytes < far ? far : R * w.row_bytes;
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+        const std::uint8_t* later = at.weights[r] + ahead + column * Weight::bytes;
+#pragma GCC unroll 16
+        for (std::size_t i = 0; i < bytes; i += line) __builtin_prefetch(later + i, 0, 2);
+    }
+}
+
 // The same sums as InFour, two accumulators at a time, so that those of more rows and tokens fit in
 // registers.
 template <typename V, typename Weight>
@@ -151,30 +190,39 @@ struct InFourByHalves {
             const Operands<R, T> at(w, row, x, token);
             const int whole = w.cols / step * step;
             typename V::Value even[R][T], odd[R][T];
-            add_two(at, 0, whole, even);
-            add_two(at, V::lanes, whole, odd);
+            add_two<true>(w, at, 0, whole, even);
+            add_two<false>(w, at, V::lanes, whole, odd);
+#pragma GCC unroll 16
             for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
                 for (int t = 0; t < T; ++t) even[r][t] = V::add(even[r][t], odd[r][t]);
             }
-            float sums[R * T];
-            V::add_lanes_of_dots(&even[0][0], sums);
-            for (int i = 0; i < R * T; ++i) {
-                out[(token + i % T) * out_stride + row + i / T] =
-                    Weight::add_rest(sums[i], at.weights[i / T] + whole * Weight::bytes,
-                                     at.values[i % T] + whole, w.cols - whole);
+            float sums[R][T];
+            V::add_lanes_of_dots(even, sums);
+            if (whole < w.cols) add_rests_in_double<Weight, step>(at, whole, w.cols, sums);
+#pragma GCC unroll 16
+            for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+                for (int t = 0; t < T; ++t) out[(token + t) * out_stride + row + r] = sums[r][t];
             }
         }
 
         // Sums of accumulators start / lanes and start / lanes + 2.
-        static void add_two(const Operands<R, T>& at, int start, int end, typename V::Value (&result)[R][T]) {
+        template <bool fetches>
+        [[gnu::always_inline]] static void add_two(const Rows& w, const Operands<R, T>& at, int start,
+                                                   int end, typename V::Value (&result)[R][T]) {
             typename V::Value first[R][T], second[R][T];
             clear<V>(first);
             clear<V>(second);
             for (int i = start; i < end; i += 4 * V::lanes) {
+                if constexpr (fetches && R > 1)
+                    fetch_later_rows<Weight, 4 * V::lanes * Weight::bytes>(w, at, i);
                 add_columns<V, Weight>(at, i, first);
                 add_columns<V, Weight>(at, i + 2 * V::lanes, second);
             }
+#pragma GCC unroll 16
             for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
                 for (int t = 0; t < T; ++t) result[r][t] = V::add(first[r][t], second[r][t]);
             }
         }

@@ -71,14 +71,14 @@ struct Eight {
     static int add_lanes(__m256i sums) { return avx2::add_lanes(sums); }
     static void sum_sixteens(Bytes b, std::int16_t* sums) { avx2::sum_sixteens(b, sums); }
 
-    template <int n>
-    static void add_lanes_of_dots(const Value* lane, float (&sums)[n]) {
-        if constexpr (n == 6) return add_lanes_of_six(lane, sums);
-        for (int i = 0; i < n; ++i) sums[i] = add_lanes_as_pairs(lane[i]);
+    template <int R, int T>
+    static void add_lanes_of_dots(const Value (&lane)[R][T], float (&sums)[R][T]) {
+        if constexpr (R * T == 6) return add_lanes_of_six(lane[0], sums[0]);
+        for (int i = 0; i < R * T; ++i) sums[i / T][i % T] = add_lanes_as_pairs(lane[i / T][i % T]);
     }
 
     // Six sums at once, each as add_lanes_as_pairs.
-    [[gnu::always_inline]] static void add_lanes_of_six(const Value* lane, float (&sums)[6]) {
+    [[gnu::always_inline]] static void add_lanes_of_six(const Value* lane, float* sums) {
         __m256 four[3];  // the low half for an even one, the high half for the odd one behind it
         for (int i = 0; i < 3; ++i) {
             four[i] = _mm256_add_ps(_mm256_permute2f128_ps(lane[2 * i], lane[2 * i + 1], 0x20),
@@ -114,9 +114,9 @@ struct TwoEights {
     static float add_lanes_by_halves(Value v) { return add_lanes_as_halves(_mm256_add_ps(v.low, v.high)); }
     static float add_lanes_of_dot(Value v) { return add_lanes_by_halves(v); }
 
-    template <int n>
-    static void add_lanes_of_dots(const Value* lane, float (&sums)[n]) {
-        for (int i = 0; i < n; ++i) sums[i] = add_lanes_by_halves(lane[i]);
+    template <int R, int T>
+    static void add_lanes_of_dots(const Value (&lane)[R][T], float (&sums)[R][T]) {
+        for (int i = 0; i < R * T; ++i) sums[i / T][i % T] = add_lanes_by_halves(lane[i / T][i % T]);
     }
 
     // Elements 2 l and 2 l + 1 of sixteen, for eight lanes.

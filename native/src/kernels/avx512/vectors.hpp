@@ -112,9 +112,30 @@ struct Sixteen {
     static float add_lanes_by_halves(Value v) { return add_lanes_as_halves(v); }
     static float add_lanes_of_dot(Value v) { return add_lanes_by_halves(v); }
 
-    template <int n>
-    static void add_lanes_of_dots(const Value* lane, float (&sums)[n]) {
-        for (int i = 0; i < n; ++i) sums[i] = add_lanes_by_halves(lane[i]);
+    template <int R, int T>
+    static void add_lanes_of_dots(const Value (&lane)[R][T], float (&sums)[R][T]) {
+        if constexpr (R * T == 12) return add_lanes_of_twelve(lane[0], sums[0]);
+        for (int i = 0; i < R * T; ++i) sums[i / T][i % T] = add_lanes_by_halves(lane[i / T][i % T]);
+    }
+
+    // Twelve sums at once, each as add_lanes_by_halves.
+    [[gnu::always_inline]] static void add_lanes_of_twelve(const Value* lane, float* sums) {
+        Value eight[6], four[3];  // lanes of two sums, of four
+        for (int i = 0; i < 6; ++i) {
+            eight[i] = _mm512_add_ps(_mm512_shuffle_f32x4(lane[2 * i], lane[2 * i + 1], 0x44),
+                                     _mm512_shuffle_f32x4(lane[2 * i], lane[2 * i + 1], 0xee));
+        }
+        for (int i = 0; i < 3; ++i) {
+            four[i] = _mm512_add_ps(_mm512_shuffle_f32x4(eight[2 * i], eight[2 * i + 1], 0x88),
+                                    _mm512_shuffle_f32x4(eight[2 * i], eight[2 * i + 1], 0xdd));
+        }
+        const Value first = _mm512_add_ps(_mm512_shuffle_ps(four[0], four[1], 0x44),
+                                          _mm512_shuffle_ps(four[0], four[1], 0xee));
+        const Value last = _mm512_add_ps(four[2], _mm512_shuffle_ps(four[2], four[2], 0xee));
+        alignas(64) float sum[16];
+        _mm512_store_ps(
+            sum, _mm512_add_ps(_mm512_shuffle_ps(first, last, 0x88), _mm512_shuffle_ps(first, last, 0xdd)));
+        for (int i = 0; i < 12; ++i) sums[i] = sum[i % 4 * 4 + i / 4];
     }
 
     static Pairs load_pairs(const float* p) {
