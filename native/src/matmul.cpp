@@ -34,7 +34,7 @@ void truncate_to_i8(const float* x, int n, std::int8_t* codes, float scale, std:
 }
 
 template <typename T>
-const T* grown(std::vector<T>& buffer, std::size_t size) {
+const T* grown(AlignedVector<T>& buffer, std::size_t size) {
     if (buffer.size() < size) buffer.resize(size);
     return buffer.data();
 }

@@ -93,8 +93,8 @@ Session::Session(Model model, const KernelSet& kernels, const SessionOptions& op
 void Session::make_room(int tokens) {
     const HyperParameters& shape = hyper();
     const auto rows = std::size_t(std::min(chunk_tokens, tokens));
-    const auto grow = [rows](int width, std::initializer_list<std::vector<float>*> buffers) {
-        for (std::vector<float>* buffer : buffers)
+    const auto grow = [rows](int width, std::initializer_list<AlignedVector<float>*> buffers) {
+        for (AlignedVector<float>* buffer : buffers)
             buffer->resize(std::max(buffer->size(), rows * std::size_t(width)));
     };
     grow(shape.n_embd, {&stream_, &normed_, &projected_, &input_});

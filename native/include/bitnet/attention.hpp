@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "bitnet/aligned.hpp"
 #include "bitnet/arithmetic.hpp"
 #include "bitnet/faults.hpp"
 #include "bitnet/model.hpp"
@@ -61,7 +62,8 @@ public:
 
 private:
     struct Scratch {
-        std::vector<float> q, scores, context;  // (queries, head_dim), (queries, width), (queries, head_dim)
+        AlignedVector<float> q, scores,
+            context;  // (queries, head_dim), (queries, width), (queries, head_dim)
     };
     // Some heads of one KV head, for a few tokens; token after token, they are rows of Scratch.
     struct Queries {

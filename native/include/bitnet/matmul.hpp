@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "bitnet/aligned.hpp"
 #include "bitnet/arithmetic.hpp"
 #include "bitnet/faults.hpp"
 #include "bitnet/format_table.hpp"
@@ -35,10 +36,10 @@ private:
     int tokens_ = 0, cols_ = 0;
     std::array<bool, encoding_count> is_made_{};
     std::array<Activations, encoding_count> made_{};
-    std::vector<float> as_f16_, as_bf16_, i8_scales_, q8_0_scales_, q8_0_value_sums_, q8_k_scales_;
-    std::vector<std::int8_t> i8_codes_, q8_0_codes_, q8_k_codes_;
-    std::vector<std::int32_t> sums_;
-    std::vector<std::int16_t> block_sums_;
+    AlignedVector<float> as_f16_, as_bf16_, i8_scales_, q8_0_scales_, q8_0_value_sums_, q8_k_scales_;
+    AlignedVector<std::int8_t> i8_codes_, q8_0_codes_, q8_k_codes_;
+    AlignedVector<std::int32_t> sums_;
+    AlignedVector<std::int16_t> block_sums_;
 };
 
 struct MatMulJob {

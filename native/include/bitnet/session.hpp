@@ -101,14 +101,14 @@ private:
     ActivationBuffer activations_;
     Tap tap_;
 
-    std::vector<float> stream_;     // (chunk, n_embd) the residual stream
-    std::vector<float> normed_;     // (chunk, n_embd)
-    std::vector<float> projected_;  // (chunk, n_embd)
-    std::vector<float> input_;      // (chunk, n_embd) what one projection takes through a norm of its own
-    std::vector<float> q_, context_values_;  // (chunk, n_embd_q)
-    std::vector<float> k_, v_;               // (chunk, n_embd_kv)
-    std::vector<float> gate_, up_;           // (chunk, n_ff)
-    std::vector<float> probs_;               // (chunk, n_head, positions), when recorded
+    AlignedVector<float> stream_;     // (chunk, n_embd) the residual stream
+    AlignedVector<float> normed_;     // (chunk, n_embd)
+    AlignedVector<float> projected_;  // (chunk, n_embd)
+    AlignedVector<float> input_;      // (chunk, n_embd) what one projection takes through a norm of its own
+    AlignedVector<float> q_, context_values_;  // (chunk, n_embd_q)
+    AlignedVector<float> k_, v_;               // (chunk, n_embd_kv)
+    AlignedVector<float> gate_, up_;           // (chunk, n_ff)
+    std::vector<float> probs_;                 // (chunk, n_head, positions), when recorded
 };
 
 }  // namespace bitnet
