@@ -73,20 +73,17 @@ WITH_POINTER = [f for f in declared_functions() if not f.takes_handle and "*" in
 
 @pytest.mark.parametrize("function", WITH_HANDLE, ids=lambda function: function.name)
 def test_null_and_closed_handles_are_found_out(model: int, function: Function) -> None:
-    closed_session = open_session(model, context=8, threads=1)
+    closed_session, session = (open_session(model, context=8, threads=1) for _ in range(2))
     LIB.bitnet_session_free(closed_session)
-    for handle in (
-        None,
-        closed_session,
-        0xDEADBEEF,
-        model if "session" in function.arguments[0] else 1,
-    ):
+    of_another_kind = model if "session" in function.arguments[0] else session
+    for handle in (None, closed_session, 0xDEADBEEF, of_another_kind):
         result = _call(function, handle)
         if function.result.endswith("*"):
             assert result is None
         elif function.result != "void":
             assert result == CLOSED
             assert last_error().startswith(f"{function.name}: the ")
+    LIB.bitnet_session_free(session)
 
 
 @pytest.mark.parametrize("function", WITH_POINTER, ids=lambda function: function.name)
