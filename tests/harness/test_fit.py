@@ -231,6 +231,20 @@ def test_flip_that_the_first_perturbed_run_does_not_show_is_explained_by_another
     assert result.verdict is Verdict.EXPLAINED
 
 
+@pytest.mark.parametrize("name", ["plain", "plain, rounding away"])
+def test_way_of_a_tie_is_probed_where_the_run_does_not_show_it(tmp_path: Path, name: str) -> None:
+    """In this run a flip of the engine that rounds to even looks as if it rounded half away from zero."""
+    path = tmp_path / "flip.gguf"
+    spec = ModelSpec("bitnet-b1.58", n_layer=1, n_ff=512, n_vocab=320, weight_format="TQ2_0", seed=40)
+    make_model(path, spec)
+    tokens = (258, 313, 48, 38, 305, 266, 127, 175)
+    result = compared(Float32Engine(arithmetic_named(name)), open_model(path), tokens=tokens)
+    assert result.explanation is not None
+    assert result.explanation["actual"]["arithmetic"] == name
+    assert result.explanation["actual"]["undecided"] == []
+    assert result.verdict is Verdict.EXPLAINED
+
+
 @pytest.mark.parametrize(("required", "code"), [("agree", 1), ("explained", 0), ("noise", 0)])
 def test_required_verdict_decides_what_passes(model: Model, required: str, code: int) -> None:
     result = compared(Float32Engine(), model, required=Verdict(required), chunking=Chunking("decode"))

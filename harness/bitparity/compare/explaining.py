@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from bitparity.compare.comparison import Comparison, Sessions
@@ -13,6 +14,7 @@ from bitparity.errors import BitparityError
 from bitparity.fit.explanation import Explanation, Side, explain, is_too_large, median_distance
 from bitparity.fit.found import Probed
 from bitparity.model.types import Model
+from bitparity.oracle.arithmetic import Arithmetic
 from bitparity.processors import one_blas_thread
 
 
@@ -41,10 +43,10 @@ def explain_run(
     return explain_large(comparison, median_distance(sample))
 
 
-def _probed(comparison: Comparison, side: OpenedBy) -> Probed | None:
+def _probed(comparison: Comparison, side: OpenedBy, among: Sequence[Arithmetic]) -> Probed | None:
     """What small models of its kind say of an engine; None where it does not run them."""
     try:
-        sheet = probe_small(comparison, side)
+        sheet = probe_small(comparison, side, among)
     except BitparityError:
         return None
     wrong = [(stage, reading.mistake) for reading in sheet.wrong for _, stage in reading.at]

@@ -6,11 +6,14 @@ known, and how they differ.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bitparity.compare.comparison import Comparison, Side
 from bitparity.errors import BitparityError
 from bitparity.fit.explanation import Explanation
 from bitparity.fit.found import Fit
 from bitparity.fit.words import clauses
+from bitparity.oracle.arithmetic import Arithmetic
 from bitparity.probe.run import probe
 from bitparity.probe.sheet import Sheet
 
@@ -37,8 +40,10 @@ def explain_large(comparison: Comparison, apart: float) -> Explanation | None:
     )
 
 
-def probe_small(comparison: Comparison, side: Side) -> Sheet:
+def probe_small(comparison: Comparison, side: Side, among: Sequence[Arithmetic] = ()) -> Sheet:
     """Probe an engine of a run on small models of the kind of its file.
+
+    among  arithmetics that are tried; empty tries all
 
     Raises NotCompared and EngineFailed as `probe` does.
     """
@@ -47,6 +52,7 @@ def probe_small(comparison: Comparison, side: Side) -> Sheet:
         comparison.settings,
         like=side.model,
         in_its_shapes=False,
+        among=among,
         threads=comparison.threads,
         device_id=side.device_id,
     )

@@ -8,7 +8,7 @@ far as the same happens to the oracle when the norms of the model are moved by a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from bitparity.compare.sample import Sample, SampledPrompt, sample_columns
 from bitparity.engine import Fingerprint, ModelInfo, Session
 from bitparity.errors import BadInput
-from bitparity.fit.found import Fit, Probed, fit
+from bitparity.fit.found import Fit, Probe, fit
 from bitparity.fit.lockstep import relative_l2
 from bitparity.fit.observed import Observed, observe
 from bitparity.fit.options import Options
@@ -52,7 +52,7 @@ class Side:
     session: Session | None
     fingerprint: Fingerprint
     model: Model
-    probe: Callable[[], Probed | None] | None = None
+    probe: Probe | None = None
 
     @property
     def stated(self) -> Arithmetic | None:

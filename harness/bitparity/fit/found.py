@@ -30,6 +30,7 @@ KNOWN = (
     PLAIN.having(kv="f16"),
 )  # in which mistakes are tried that show at once
 LATER_PAIRS = (("f32", "f32"), ("f16", "f16"), ("f16", "f32"), ("f32", "f16"), ("bf16", "bf16"))
+AT_TIES = ("even", "away")  # roundings that differ at a tie only
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class Probed:
 
     arithmetics: tuple[Arithmetic, ...]
     wrong: tuple[tuple[str, str], ...]
+
+
+# Probes an engine, whose arithmetic is known to be one of those given; for all that could be, if none are.
+Probe = Callable[[Sequence[Arithmetic]], Probed | None]
 
 
 @dataclass(frozen=True)
@@ -137,12 +142,13 @@ def fit(
     model: Model,
     observed: Sequence[Observed],
     stated: Arithmetic | None = None,
-    probe: Callable[[], Probed | None] | None = None,
+    probe: Probe | None = None,
 ) -> Fit:
     """Find the arithmetic in which the definition of a model gives what was observed of an engine.
 
     stated  what the engine says of itself, which is tried alone at first
-    probe   asked where nothing near does: what it says is tried instead of all that could be
+    probe   asked which of several it is, and where nothing near fits: what it says is tried instead of all
+            that could be
     """
     search = Search(model, observed)
     if stated is not None:
@@ -151,8 +157,8 @@ def fit(
             return _found(engine, [tried], observed, stated=stated)
     near = _found(engine, search.run(NEAR), observed)
     if near.fits:
-        return near
-    probed = None if probe is None else probe()
+        return near if probe is None else _decided(near, search, probe, observed)
+    probed = None if probe is None else probe(())
     if probed is not None:
         return _as_probed(near, model, search, probed, observed)
     tried_in = _starts(search) if search.is_exact_at_first else [*([stated] if stated else []), *KNOWN]
@@ -164,12 +170,33 @@ def fit(
     return far if far.fits or far.exact > near.exact else near
 
 
+def _decided(near: Fit, search: Search, probe: Probe, observed: Sequence[Observed]) -> Fit:
+    """What fits, told apart from what gives as much by a probe.
+
+    A run may hold few values at a tie, or none, and there a flip looks like a tie that is rounded away; so
+    half away is asked about even where it alone fits.
+    """
+    if not near.undecided and near.arithmetic.rounding != "away":
+        return near
+    fitting = (near.arithmetic, *near.undecided)
+    probed = probe(tuple(a.having(rounding=way) for a in fitting for way in (a.rounding, *AT_TIES)))
+    return near if probed is None or probed.wrong else _told_apart(near, search, probed, observed)
+
+
+def _told_apart(found: Fit, search: Search, probed: Probed, observed: Sequence[Observed]) -> Fit:
+    """What a probe left of it, if that gives what was observed of this model too."""
+    left = _found(found.engine, search.evaluate(probed.arithmetics), observed)
+    if not left.fits:
+        return found
+    return replace(left, next_best=found.next_best) if left.arithmetic == found.arithmetic else left
+
+
 def _as_probed(near: Fit, model: Model, search: Search, probed: Probed, observed: Sequence[Observed]) -> Fit:
     """What a probe found, if it gives what was observed of this model too, else what came near."""
     sound = search.around(probed.arithmetics)
     found = _found(near.engine, sound, observed)
     if found.fits:
-        return found
+        return _told_apart(found, search, probed, observed)
     likeliest = probed.arithmetics[0]
     if likeliest.rounding in CUTTING and not probed.wrong:
         fits, left = gives_but_for_ties(model, likeliest, observed)

@@ -42,6 +42,7 @@ def probe(
     *,
     like: Model | None = None,
     in_its_shapes: bool = True,
+    among: Sequence[Arithmetic] = (),
     threads: int | None = None,
     device_id: int | None = None,
     progress: Progress | None = None,
@@ -50,6 +51,7 @@ def probe(
 
     like  a model whose architecture, shapes and formats they have; None takes those that the engine opens
     in_its_shapes  or in small ones
+    among  arithmetics that are tried; empty tries all
 
     Raises NotCompared when it opens none of them, and EngineFailed when it fails on one that it opened.
     """
@@ -60,7 +62,7 @@ def probe(
         chart = _chart(sessions, Path(folder), CHARTS if like is None else (make_spec(like),))
         ends, *each, whole = _parts(chart)
         readers = sessions.read(Path(folder), chart, [ends, *each, whole], SEQUENCES, progress)
-        findings = read_branches(readers[0], readers[1:-1])
+        findings = read_branches(readers[0], readers[1:-1], among)
         if findings.readings[ends.name].fits:
             findings.read_together(readers[-1])
         return sheet_of(sessions, chart, findings)
