@@ -1,9 +1,9 @@
 // I2_S matmul of many tokens, by tables.
 //
 // A byte holds four weights, which meet the same four activations in every row.  So the 81 sums that they can
-// make are computed once for 32 tokens, and a row only looks its own up: two loads and two additions do 4 x
-// 32 products, where multiply-add takes eight operations.  An entry fills a cache line; an entry of half a
-// line would make two loads of a cycle collide in one bank of the L1 cache half of the time.
+// make are computed once for 32 tokens, and a row only looks its own up: two loads and two additions of AVX2, or one of
+// AVX-512, do 4 x 32 products, where multiply-add takes eight operations and dpbusd two.  An entry fills a cache line; an
+// entry of half a line would make two loads of a cycle collide in one bank of the L1 cache half of the time.
 #pragma once
 
 #include "one_token.hpp"
@@ -274,7 +274,9 @@ void multiply_by_tables(const Rows& w, int row, int rows, const Activations& x, 
     }
 }
 
-// The product for as many of the tokens as tables pay for, from about `fewest_rows`; returns how many these are.
+// The product for as many of the tokens as tables pay for; returns how many these are.
+//
+// fewest_rows  from which about they are faster than what else the kernel set has
 template <typename W>
 int multiply_by_tables_if_many(const Rows& w, const Activations& x, int fewest_rows, float* out,
                                std::size_t out_stride) {
