@@ -22,7 +22,7 @@ from bitparity.oracle.arithmetic import AXES, BITNET_CPP, LLAMA_CPP, PLAIN, Arit
 # sequence, and a sound float32 engine has one in a few sequences.
 SHARE = 0.25
 MANY = 2  # arithmetics that a sentence lists one by one
-STARTS = 2  # arithmetics that fit position 0 and are tried with a mistake that shows later
+STARTS = 2  # arithmetics, of those that came nearest, that are tried with a mistake on top
 KNOWN = (
     PLAIN,
     BITNET_CPP,
@@ -210,7 +210,7 @@ def _as_probed(near: Fit, model: Model, search: Search, probed: Probed, observed
             return wrong
     at_first = np.concatenate([_positions(o) == 0 for o in observed])[: len(sound[0].residuals)]
     acts_at_once = not sound[0].is_given[at_first].any()
-    tried = find_mistake(model, probed.arithmetics, observed, acts_at_once=acts_at_once)
+    tried = find_mistake(model, probed.arithmetics[:STARTS], observed, acts_at_once=acts_at_once)
     return _with_mistake(min(found, near, key=lambda f: (-f.exact, f.residual)), tried, observed)
 
 
