@@ -27,7 +27,15 @@ struct TableSums {
     alignas(64) std::int16_t part[table_rows][table_tokens];  // since the last widening
     alignas(64) std::int32_t total[table_rows][table_tokens];
     alignas(64) std::int16_t largest[table_tokens];  // that a part can be
-    bool part_is_empty, total_is_empty;
+
+    void clear_parts(int rows) {
+        __builtin_memset(part, 0, std::size_t(rows) * sizeof part[0]);
+        __builtin_memset(largest, 0, sizeof largest);
+    }
+    void clear(int rows) {
+        clear_parts(rows);
+        __builtin_memset(total, 0, std::size_t(rows) * sizeof total[0]);
+    }
 };
 
 struct Tables {
@@ -144,13 +152,13 @@ void add_entries(const Tables& tables, int rows, const std::uint16_t (&offset)[t
     static_assert(sizeof tables.entry[0][0] == 1 << 6, "an offset is an index times 64");
     constexpr int parts = table_tokens / W::lanes;
     const char* table = reinterpret_cast<const char*>(tables.entry);
-    const bool is_first = sums.part_is_empty;
+#pragma GCC unroll 2
     for (int r = 0; r < rows; ++r) {
         std::uint64_t offsets;  // in one load, as loads are what bounds this loop
         static_assert(sizeof offsets == sizeof offset[r]);
         __builtin_memcpy(&offsets, offset[r], sizeof offsets);
         typename W::Value sum[parts];
-        for (int p = 0; p < parts; ++p) sum[p] = is_first ? W::zero() : W::load(&sums.part[r][p * W::lanes]);
+        for (int p = 0; p < parts; ++p) sum[p] = W::load(&sums.part[r][p * W::lanes]);
         for (int i = 0; i < table_bytes; ++i, offsets >>= 16) {
             const auto* entry = reinterpret_cast<const std::int16_t*>(table + i * sizeof tables.entry[0] +
                                                                       (offsets & 0xffff));
@@ -158,37 +166,29 @@ void add_entries(const Tables& tables, int rows, const std::uint16_t (&offset)[t
         }
         for (int p = 0; p < parts; ++p) W::store(&sums.part[r][p * W::lanes], sum[p]);
     }
-    sums.part_is_empty = false;
 }
 
 // Moves the 16-bit parts into the 32-bit totals.
 void widen(int rows, TableSums& sums) {
-    const bool is_first = sums.total_is_empty;
     for (int r = 0; r < rows; ++r) {
         for (int t = 0; t < table_tokens; t += 8) {
             const auto* part = reinterpret_cast<const __m128i*>(&sums.part[r][t]);
             auto* total = reinterpret_cast<__m256i*>(&sums.total[r][t]);
             const __m256i more = _mm256_cvtepi16_epi32(_mm_load_si128(part));
-            const __m256i sum = is_first ? more : _mm256_add_epi32(_mm256_load_si256(total), more);
-            _mm256_store_si256(total, sum);
+            _mm256_store_si256(total, _mm256_add_epi32(_mm256_load_si256(total), more));
         }
     }
-    sums.part_is_empty = true;
-    sums.total_is_empty = false;
+    sums.clear_parts(rows);
 }
 
 // Makes room in the parts for sums as large as `more`, of each token.
 template <typename W>
 void make_room(int rows, const std::int16_t (&more)[table_tokens], TableSums& sums) {
-    bool fits = !sums.part_is_empty;
-    for (int t = 0; fits && t < table_tokens; t += W::lanes) {
-        const typename W::Value largest = W::add_saturated(W::load(&sums.largest[t]), W::load(&more[t]));
-        W::store(&sums.largest[t], largest);
-        fits = !W::reaches_limit(largest);
+    const auto after = [&](int t) { return W::add_saturated(W::load(&sums.largest[t]), W::load(&more[t])); };
+    for (int t = 0; t < table_tokens; t += W::lanes) {
+        if (W::reaches_limit(after(t))) widen(rows, sums);
     }
-    if (fits) return;
-    if (!sums.part_is_empty) widen(rows, sums);
-    for (int t = 0; t < table_tokens; ++t) sums.largest[t] = more[t];
+    for (int t = 0; t < table_tokens; t += W::lanes) W::store(&sums.largest[t], after(t));
 }
 
 template <typename W>
@@ -260,7 +260,7 @@ template <typename W>
 void multiply_by_tables(const Rows& w, int row, int rows, const Activations& x, int token, int groups,
                         float* out, std::size_t out_stride) {
     Tables tables;
-    for (int g = 0; g < groups; ++g) tables.sums[g].part_is_empty = tables.sums[g].total_is_empty = true;
+    for (int g = 0; g < groups; ++g) tables.sums[g].clear(rows);
     for (int block = 0; block < w.cols / block_i2_s; ++block) {
         find_offsets(w, row, rows, block, tables.offset);
         for (int g = 0; g < groups; ++g) {
