@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from bitparity.blame.bisect import record_session
-from bitparity.blame.bounds import U, sum_error
+from bitparity.blame.bounds import U, allowed_error, sum_error
 from bitparity.blame.engines import judge_engine
 from bitparity.compare.chunking import Chunking
 from bitparity.model import open_model
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.oracle import ops
+from bitparity.oracle.definition import Definition, Place
 from bitparity.registry import get_engine
 from bitparity.stages import StageFilter
 
@@ -94,3 +95,17 @@ def test_embeddings_times_an_irrational_root_of_the_width_are_rounded(tmp_path: 
     judged = judge_engine(model, evidence, tokens=[1, 2, 3])
     assert [stage.stage for stage in judged.stages] == ["embeddings"]
     assert 0 < judged.stages[0].excess <= 1
+
+
+def test_silu_of_which_the_exponential_overflows_is_allowed_to_be_zero(tmp_path: Path) -> None:
+    make_model(tmp_path / "model.gguf", ModelSpec(n_layer=1, n_ff=256, n_vocab=320))
+    definition = Definition.of(open_model(tmp_path / "model.gguf"))
+    gate, up = np.linspace(-200, 20, 256, dtype=np.float32)[None], np.full((1, 256), 1e6, np.float32)
+    with np.errstate(over="ignore"):
+        actual = gate / (1 + np.exp(-gate)) * up
+    inputs = {"ffn_gate": gate.astype(np.float64), "ffn_up": up.astype(np.float64)}
+    expected = ops.silu(inputs["ffn_gate"]) * inputs["ffn_up"]
+    assert (np.abs(expected[actual == 0]) > 1e-32).any()
+    allowed = allowed_error(definition, "ffn_act", Place(0, np.array([0]), 1), inputs, expected)
+    assert (np.abs(actual - expected) <= allowed).all()
+    assert (np.abs(expected * (1 + 1e-4) - expected)[gate > -70] > allowed[gate > -70]).all()

@@ -168,8 +168,11 @@ def _ctx(of: Evaluated) -> Doubles:
 
 
 def _product(of: Evaluated) -> Doubles:
-    """exp, 1 +, /, x up; ReLU^2 x up takes two."""
+    """exp, 1 +, /, x up; ReLU^2 x up takes two.  A sigmoid below SMALLEST may be zero, as e^-x is infinite there."""
     allowed: Doubles = _roundings(EXP_ROUNDINGS + 4)(of)
+    gate, up = of.inputs
+    if of.definition.hyper.activation == "silu":
+        allowed += SMALLEST * np.abs(gate * up)
     if of.definition.hyper.activation == "gelu":
         allowed += _gelu(of)
     return allowed
