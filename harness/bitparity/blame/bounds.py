@@ -168,7 +168,10 @@ def _ctx(of: Evaluated) -> Doubles:
 
 
 def _product(of: Evaluated) -> Doubles:
-    """exp, 1 +, /, x up; ReLU^2 x up takes two.  A sigmoid below SMALLEST may be zero, as e^-x is infinite there."""
+    """exp, 1 +, /, x up; ReLU^2 x up takes two.
+
+    A sigmoid below SMALLEST may be zero: float32's e^-x is infinite there.
+    """
     allowed: Doubles = _roundings(EXP_ROUNDINGS + 4)(of)
     gate, up = of.inputs
     if of.definition.hyper.activation == "silu":

@@ -32,6 +32,10 @@ _AXES_OF: dict[Kind, tuple[str, ...]] = {
 _OF_TERNARY = ("activations", "largest", "rounding")
 _OF_DENSE: dict[str, tuple[str, ...]] = {"F32": (), "F16": ("f16_inputs",), "BF16": ("bf16_inputs",)}
 _OPTIONS = {axis.name: axis.options for axis in AXES}
+# Relative L2 of a stage beyond which no arithmetic is the cause.  The coarsest codes are off by 1/254 of the
+# largest of n activations, so a product is by sqrt(n / 3) / 254 where one outlier is all that counts: 0.4 at
+# 32,768 columns.
+FAR = 0.5
 
 
 def find_arithmetic(model: Model, trace: TraceValues, start: Arithmetic, tokens: Sequence[int]) -> Arithmetic:
@@ -78,7 +82,7 @@ class _Search:
         return all(np.array_equal(v, ops.round_to(v, option), equal_nan=True) for v in values)
 
     def guilty(self, arithmetic: Arithmetic) -> list[tuple[int, str]]:
-        """(layer, stage) of what is guilty by an arithmetic."""
+        """(layer, stage) of what is guilty by an arithmetic, and near enough for another to give it."""
         return self._guilty_of(self._pairs, arithmetic)
 
     def guilty_later(self, arithmetic: Arithmetic) -> list[tuple[int, str]]:
@@ -86,8 +90,12 @@ class _Search:
         return self._guilty_of([p for p in self._later if self._axes(arithmetic, p)], arithmetic)
 
     def _guilty_of(self, pairs: Sequence[tuple[int, str]], arithmetic: Arithmetic) -> list[tuple[int, str]]:
-        excesses = [(pair, self._excess(arithmetic, pair)) for pair in pairs]
-        return [pair for pair, excess in excesses if excess is not None and not excess <= 1]
+        judged = [(pair, self._errors(arithmetic, pair)) for pair in pairs]
+        return [
+            pair
+            for pair, errors in judged
+            if any(e.is_guilty for e in errors) and not any(e.error > FAR for e in errors)
+        ]
 
     def improved(self, arithmetic: Arithmetic, pair: tuple[int, str]) -> Arithmetic:
         """The first arithmetic by which a stage is sound, with other options at its axes; else the same."""
@@ -116,6 +124,9 @@ class _Search:
 
     def _excess(self, arithmetic: Arithmetic, pair: tuple[int, str]) -> float | None:
         """How far a stage is beyond its bound by an arithmetic; None if it cannot be judged by it."""
+        return max((error.rank for error in self._errors(arithmetic, pair)), default=None)
+
+    def _errors(self, arithmetic: Arithmetic, pair: tuple[int, str]) -> list[LocalError]:
+        """A stage by an arithmetic, at each position where it can be judged."""
         judge = Judge(Definition(self._hyper, self._weights, arithmetic), self._trace, self._tokens)
-        errors = [e for e in judge.judge_stage(*pair) if isinstance(e, LocalError)]
-        return max((error.rank for error in errors), default=None)
+        return [e for e in judge.judge_stage(*pair) if isinstance(e, LocalError)]
