@@ -18,23 +18,8 @@ from bitparity.model.convert import convert
 from bitparity.model.rope_order import rope_pairs_to_halves
 from bitparity.model.types import Model
 from bitparity.model.verify import verify_weights
+from harness.tilings import TILINGS
 from harness.verify_cases import FORMATS, recoded
-
-# of the bundled models' shapes; two tiles of rows or columns wherever there is room
-TILINGS: dict[str, Tilings] = {
-    "TL1": {
-        (128, 256): Tiling(64, 64, 32),
-        (256, 256): Tiling(128, 64, 64),
-        (768, 256): Tiling(256, 128, 32),
-        (256, 768): Tiling(128, 256, 64),
-    },
-    "TL2": {
-        (128, 256): Tiling(64, 96, 32),
-        (256, 256): Tiling(128, 192, 32),
-        (768, 256): Tiling(256, 96, 32),
-        (256, 768): Tiling(128, 96, 32),
-    },
-}
 
 
 def _config(tilings: Tilings) -> str:

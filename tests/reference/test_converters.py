@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bitparity.formats import get_format, is_ternary
-from bitparity.formats.table_lookup import TL1_TILINGS, TL2_TILINGS, Tiling
+from bitparity.formats.table_lookup import TL1_TILINGS, TL2_TILINGS
 from bitparity.fuzz.implementations import Implementation, pick
 from bitparity.model import open_model
 from bitparity.model.bundled import bundled_model
@@ -24,6 +24,7 @@ from bitparity.pytest_plugin import missing_reference, require_engine
 from bitparity.settings import read_settings
 from bitparity_reference.converters import SCRIPT, Converter
 from bitparity_reference.implementations import Workshop, bitnet_cpp
+from harness.tilings import TILINGS
 
 LARGEST = 7_000_000  # weights; larger shapes take seconds each
 SHAPES = [
@@ -60,26 +61,12 @@ def test_packing_of_a_preset_shape_is_the_converters(
     assert np.array_equal(get_format(name).pack(values), converter.run("pack", name, values))
 
 
-MODEL_TILINGS = {
-    "TL1": {
-        (128, 256): Tiling(64, 64, 32),
-        (256, 256): Tiling(128, 64, 64),
-        (768, 256): Tiling(256, 128, 32),
-        (256, 768): Tiling(128, 256, 64),
-    },
-    "TL2": {
-        (128, 256): Tiling(64, 96, 32),
-        (256, 256): Tiling(128, 192, 32),
-        (768, 256): Tiling(256, 96, 32),
-        (256, 768): Tiling(128, 96, 32),
-    },
-}
 WRITER = Path(__file__).with_name("write_with_fork.py")
 
 
 def converter_file(name: str, model: Model, script: Path, folder: Path) -> Path:
     """The model in TL1 or TL2: packed by the converter's functions, written by its writer."""
-    workshop = Workshop("converter", Converter, {"script": script, "tilings": MODEL_TILINGS})
+    workshop = Workshop("converter", Converter, {"script": script, "tilings": TILINGS})
     arrays: dict[str, Any] = {"order": json.dumps(list(model.tensors))}
     for tensor in model.tensors.values():
         if is_ternary(get_format(tensor.format)):
@@ -111,10 +98,10 @@ def test_file_of_the_converter_holds_the_weights_of_the_trained_model(
 ) -> None:
     expected = open_model(bundled_model(weight_format="I2_S"))
     path = converter_file(name, expected, script, tmp_path)
-    found = verify_weights(expected, open_model(path, tilings=MODEL_TILINGS[name]))
+    found = verify_weights(expected, open_model(path, tilings=TILINGS[name]))
     assert found.is_same, found.differences[:1]
     assert found.tensors == len(expected.tensors)
     ours = tmp_path / "ours.gguf"
-    convert(expected.path, ours, name, tilings=MODEL_TILINGS[name])
+    convert(expected.path, ours, name, tilings=TILINGS[name])
     theirs, written = (open_model(file).tensors for file in (path, ours))
     assert [t for t in theirs if not np.array_equal(theirs[t].data, written[t].data)] == []
