@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from bitparity.compare.comparison import Comparison, Side
 from bitparity.compare.prompts import Prompt
 from bitparity.compare.run import compare_engines
 from bitparity.errors import EngineFailed, NotCompared
+from bitparity.fit.observed import observe_sequence
 from bitparity.model import open_model
 from bitparity.model.bundled import bundled_model
 from bitparity.model.synthetic import ModelSpec, make_model
@@ -26,11 +28,12 @@ from bitparity.oracle.decoder import Decoder
 from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.engine import OracleEngine
 from bitparity.oracle.ops import Doubles, round_to
-from bitparity.probe.chart import CHARTS, make_chart
+from bitparity.probe.chart import CHARTS, SEQUENCES, make_chart
 from bitparity.probe.chart_values import EPSILON
 from bitparity.probe.parts import FEED_FORWARD, branch_part, ends_part, left_of, whole_part, write_part
+from bitparity.probe.reader import Reader
 from bitparity.probe.run import probe
-from bitparity.probe.sheet import Sheet
+from bitparity.probe.sheet import Findings, Sheet
 from bitparity.probe.surgery import operate
 from bitparity.settings import read_settings
 from harness.float32_engine import Float32Engine, Untapped, with_mistake
@@ -122,6 +125,20 @@ def test_epsilon_that_gives_a_flip_is_no_mistake(tmp_path: Path) -> None:
     planted = arithmetic_named("plain, q f16, probs f16 in one row, f16_inputs bf16, embeddings int8")
     sheet = sheet_of(Float32Engine(planted), like)
     assert (sheet.wrong, sheet.exit_code, sheet.arithmetic) == ([], 0, planted)
+
+
+def test_nan_of_batches_is_not_left_by_rounding(tmp_path: Path) -> None:
+    chart, path = make_chart(tmp_path / "chart.gguf", CHARTS[0]), tmp_path / "whole.gguf"
+    whole = whole_part(chart.hyper.architecture, chart.hyper.n_layer)
+    write_part(chart, path, whole, chart.hyper.n_layer)
+    session = Float32Engine().open(path, context=64, threads=1)
+    observed = [o for ids in SEQUENCES["whole"] for o in observe_sequence(session, ids)]
+    broken = [replace(o, logits=o.logits * np.nan) if o.rows > 1 else o for o in observed]
+    sound, unsound = (Reader(whole, open_model(path), o) for o in (observed, broken))
+    known = Findings(sound.options).known
+    reading = sound.read(known)
+    assert sound.leaves_rounding(reading, known)
+    assert not unsound.leaves_rounding(reading, known)
 
 
 def test_f16_after_bf16_is_said_to_be_the_same() -> None:

@@ -27,7 +27,7 @@ from bitparity.formats import ROWS
 from bitparity.model.twin import in_formats_of
 from bitparity.model.types import Model
 from bitparity.noise.criterion import EXACTNESS, MULTIPLE
-from bitparity.noise.perturb import SEEDS, with_norms_moved
+from bitparity.noise.perturb import MOST_RUNS, with_norms_moved
 from bitparity.oracle.arithmetic import AXES, PLAIN, Arithmetic, arithmetic_named
 from bitparity.oracle.decoder import Decoder
 from bitparity.oracle.definition import Definition
@@ -277,7 +277,7 @@ def _limit(
     One perturbed run of few positions may have no flip at all, so others are made as long as it takes.
     """
     limit = EXACTNESS
-    for seed in range(SEEDS):
+    for seed in range(MOST_RUNS):
         if worst <= limit:
             break
         limit = max(limit, MULTIPLE * _spread(model, arithmetic, outputs, sample, seed))

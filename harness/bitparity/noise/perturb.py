@@ -27,7 +27,7 @@ from bitparity.model.types import Model, Tensor
 # A block has four norms that are perturbed and about twenty stages that round: sqrt(20 / 4) = 2.2 times.  One
 # step is 0.9e-7 of a value on average, the worst stage rounds by 1.7e-7 (RoPE): 1.9 times.  2.2 x 1.9 = 4.2.
 STEPS = 4
-SEEDS = 8  # perturbed runs that may be needed to see a flip: one of few positions may have none
+MOST_RUNS = 8  # perturbed runs that may be needed to see a flip: one of few positions may have none
 
 
 @contextmanager

@@ -21,9 +21,10 @@ from bitparity.fit.options import Options
 from bitparity.fit.sample import with_head_rows
 from bitparity.fit.search import LATER, Candidate
 from bitparity.fit.ties import CUTTING
+from bitparity.formats.base import Floats
 from bitparity.model.types import Model
 from bitparity.noise.criterion import MULTIPLE
-from bitparity.noise.perturb import SEEDS, with_norms_moved
+from bitparity.noise.perturb import MOST_RUNS, with_norms_moved
 from bitparity.oracle.arithmetic import AXES, BITNET_CPP, LLAMA_CPP, PLAIN, Arithmetic
 from bitparity.oracle.composed import Composed
 from bitparity.oracle.decoder import Decoder
@@ -117,22 +118,17 @@ class Reader:
 
     def leaves_rounding(self, reading: Reading, known: Known) -> bool:
         """Whether the definition, in a reading's arithmetic, is no farther off than rounding carries it."""
-        sound, *moved = (
-            self._composed(model, reading.arithmetics[0], known)
-            for model in (self._model, *(with_norms_moved(self._model, seed) for seed in range(SEEDS)))
+        arithmetic = reading.arithmetics[0]
+        own = self._all_logits(self._model, arithmetic, known)
+        left = _farthest(own, [o.logits for o in self._observed])
+        moved = (with_norms_moved(self._model, seed) for seed in range(MOST_RUNS))
+        return any(
+            left <= MULTIPLE * _farthest(own, self._all_logits(model, arithmetic, known)) for model in moved
         )
-        own = [self._logits(sound, o) for o in self._observed]
-        left = max(
-            float(np.max(relative_l2(rows, o.logits))) for rows, o in zip(own, self._observed, strict=True)
-        )
-        spreads = (
-            max(
-                float(np.max(relative_l2(rows, self._logits(definition, o))))
-                for rows, o in zip(own, self._observed, strict=True)
-            )
-            for definition in moved
-        )
-        return any(left <= MULTIPLE * spread for spread in spreads)
+
+    def _all_logits(self, model: Model, arithmetic: Arithmetic, known: Known) -> list[Doubles]:
+        definition = self._composed(model, arithmetic, known)
+        return [self._logits(definition, observed) for observed in self._observed]
 
     def _composed(self, model: Model, arithmetic: Arithmetic, known: Known) -> Definition:
         definition = Definition.of(model, arithmetic)
@@ -331,3 +327,9 @@ class Reader:
 
     def _longest(self) -> int:
         return max(len(o.tokens) for o in self._observed)
+
+
+def _farthest(expected: Sequence[Doubles], actual: Sequence[Floats | Doubles]) -> float:
+    """The largest relative L2 of a row; NaN if one has no distance."""
+    distances = [relative_l2(rows, others) for rows, others in zip(expected, actual, strict=True)]
+    return float(np.max(np.concatenate(distances)))
