@@ -50,4 +50,9 @@ def _probed(comparison: Comparison, side: OpenedBy, among: Sequence[Arithmetic])
     except BitparityError:
         return None
     wrong = [(stage, reading.mistake) for reading in sheet.wrong for _, stage in reading.at]
-    return Probed((sheet.arithmetic, *sheet.undecided), tuple(dict.fromkeys(wrong)))
+    return Probed(
+        arithmetics=(sheet.arithmetic, *sheet.undecided),
+        possible={line.axis: (line.option, *line.others, *line.alike) for line in sheet.lines if line.said},
+        is_sound=sheet.exit_code == 0,
+        wrong=tuple(dict.fromkeys(wrong)),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,12 +37,20 @@ AT_TIES = ("even", "away")  # roundings that differ at a tie only
 class Probed:
     """What small models of its kind said of an engine (probe/), to be tried on the model at hand.
 
-    arithmetics  that give what it gave there, the likeliest first
+    arithmetics  the likeliest first; if it is sound, they give what it gave there
+    possible     options at each axis that was decided there
+    is_sound     whether it computes there what is defined
     wrong        (stage, clause with the engine as its subject) of the mistakes that it makes there
     """
 
     arithmetics: tuple[Arithmetic, ...]
+    possible: Mapping[str, tuple[str, ...]]
+    is_sound: bool
     wrong: tuple[tuple[str, str], ...]
+
+    def allows(self, arithmetic: Arithmetic) -> bool:
+        """Whether it may be the engine's."""
+        return all(arithmetic.option(axis) in options for axis, options in self.possible.items())
 
 
 # Probes an engine, whose arithmetic is known to be one of those given; for all that could be, if none are.
@@ -178,17 +186,25 @@ def _decided(near: Fit, search: Search, probe: Probe, observed: Sequence[Observe
     """
     if not near.undecided and near.arithmetic.rounding != "away":
         return near
-    fitting = (near.arithmetic, *near.undecided)
-    probed = probe(tuple(a.having(rounding=way) for a in fitting for way in (a.rounding, *AT_TIES)))
-    return near if probed is None or probed.wrong else _told_apart(near, search, probed, observed)
+    probed = probe(_but_for_ties(near))
+    return near if probed is None else _told_apart(near, search, probed, observed)
 
 
 def _told_apart(found: Fit, search: Search, probed: Probed, observed: Sequence[Observed]) -> Fit:
-    """What a probe left of it, if that gives what was observed of this model too."""
-    left = _found(found.engine, search.evaluate(probed.arithmetics), observed)
+    """What a probe of a sound engine leaves of it, or what rounds ties otherwise, if that fits as well."""
+    allowed = [arithmetic for arithmetic in _but_for_ties(found) if probed.allows(arithmetic)]
+    if not probed.is_sound or not allowed:
+        return found
+    left = _found(found.engine, search.evaluate(allowed), observed)
     if not left.fits:
         return found
     return replace(left, next_best=found.next_best) if left.arithmetic == found.arithmetic else left
+
+
+def _but_for_ties(found: Fit) -> list[Arithmetic]:
+    """All that gives what was observed, and the same with ties rounded the other way."""
+    fitting = (found.arithmetic, *found.undecided)
+    return [a.having(rounding=way) for a in fitting for way in (a.rounding, *AT_TIES)]
 
 
 def _as_probed(near: Fit, model: Model, search: Search, probed: Probed, observed: Sequence[Observed]) -> Fit:
@@ -198,7 +214,7 @@ def _as_probed(near: Fit, model: Model, search: Search, probed: Probed, observed
     if found.fits:
         return _told_apart(found, search, probed, observed)
     likeliest = probed.arithmetics[0]
-    if likeliest.rounding in CUTTING and not probed.wrong:
+    if likeliest.rounding in CUTTING and probed.is_sound:
         fits, left = gives_but_for_ties(model, likeliest, observed)
         if fits:
             cutting = Candidate(search.options.canonical(likeliest), left)
