@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bitparity.architectures.graph import GraphStage
+from bitparity.blame import own_arithmetic
 from bitparity.blame.engines import Evidence, blame, judge_engine
 from bitparity.engine import Floats
 from bitparity.errors import NotCompared
@@ -25,6 +26,7 @@ from bitparity.probe.chart import CHARTS, make_chart
 from bitparity.probe.parts import write_changed, zeros_of
 from bitparity.trace import MemoryTrace
 from harness.blame_cases import TOKENS, edit, record
+from harness.float32_engine import Float32Engine, with_mistake
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +146,19 @@ def test_rounding_that_only_a_later_layer_shows_is_no_guilt(tmp_path: Path) -> N
     trace = record(path, OracleEngine(PLAIN.having(rounding="away")), tokens=(0, 4, 8))
     judged = judge_engine(open_model(path), unstated(trace), tokens=(0, 4, 8))
     assert not judged.causes, judged.sentence()
+
+
+def test_no_codes_are_sought_behind_inverted_scales(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take minutes, for every combination is tried of every projection."""
+    sought: list[str] = []
+    improved = own_arithmetic._Search.improved
+
+    def listed(search: own_arithmetic._Search, arithmetic: Arithmetic, pair: tuple[int, str]) -> Arithmetic:
+        sought.append(pair[1])
+        return improved(search, arithmetic, pair)
+
+    monkeypatch.setattr(own_arithmetic._Search, "improved", listed)
+    trace = record(path, Float32Engine(change=with_mistake("divides by the weight scale")))
+    judged = judge_engine(open_model(path), unstated(trace), tokens=TOKENS)
+    assert "it divides by the weight scale" in judged.sentence()
+    assert not {"q_proj", "k_proj", "v_proj", "attn_out", "ffn_gate", "ffn_up", "ffn_out"} & set(sought)

@@ -32,10 +32,10 @@ _AXES_OF: dict[Kind, tuple[str, ...]] = {
 _OF_TERNARY = ("activations", "largest", "rounding")
 _OF_DENSE: dict[str, tuple[str, ...]] = {"F32": (), "F16": ("f16_inputs",), "BF16": ("bf16_inputs",)}
 _OPTIONS = {axis.name: axis.options for axis in AXES}
-# Relative L2 of a stage beyond which no arithmetic is the cause.  The coarsest codes are off by 1/254 of the
-# largest of n activations, so a product is by sqrt(n / 3) / 254 where one outlier is all that counts: 0.4 at
-# 32,768 columns.
-FAR = 0.5
+# Relative L2 of a product beyond which no codes are the cause.  Codes cut off are off by 1/127 of the
+# largest of n activations at most, so a product is off by sqrt(n / 3) / 127 where one outlier is all that
+# counts: 0.8 at 32,768 columns.
+BEYOND_CODES = 1.0
 
 
 def find_arithmetic(model: Model, trace: TraceValues, start: Arithmetic, tokens: Sequence[int]) -> Arithmetic:
@@ -47,9 +47,9 @@ def find_arithmetic(model: Model, trace: TraceValues, start: Arithmetic, tokens:
     found = replace(start, generation=PLAIN.generation, order="", compiler="")
     if search.guilty(found):
         found = found.having(stages=search.type_of_outputs())
-        for stage in search.guilty(found):
+        for stage in search.near(search.guilty(found), found):
             found = search.improved(found, stage)
-    for stage in search.guilty_later(found):  # a tie may come in a later layer only
+    for stage in search.near(search.guilty_later(found), found):  # a tie may come in a later layer only
         other = search.improved(found, stage)
         if not search.guilty(other):
             found = other
@@ -82,7 +82,7 @@ class _Search:
         return all(np.array_equal(v, ops.round_to(v, option), equal_nan=True) for v in values)
 
     def guilty(self, arithmetic: Arithmetic) -> list[tuple[int, str]]:
-        """(layer, stage) of what is guilty by an arithmetic, and near enough for another to give it."""
+        """(layer, stage) of what is guilty by an arithmetic."""
         return self._guilty_of(self._pairs, arithmetic)
 
     def guilty_later(self, arithmetic: Arithmetic) -> list[tuple[int, str]]:
@@ -90,11 +90,16 @@ class _Search:
         return self._guilty_of([p for p in self._later if self._axes(arithmetic, p)], arithmetic)
 
     def _guilty_of(self, pairs: Sequence[tuple[int, str]], arithmetic: Arithmetic) -> list[tuple[int, str]]:
-        judged = [(pair, self._errors(arithmetic, pair)) for pair in pairs]
+        excesses = [(pair, self._excess(arithmetic, pair)) for pair in pairs]
+        return [pair for pair, excess in excesses if excess is not None and not excess <= 1]
+
+    def near(self, guilty: Sequence[tuple[int, str]], arithmetic: Arithmetic) -> list[tuple[int, str]]:
+        """Those of guilty stages that are near enough for another arithmetic to give them."""
         return [
             pair
-            for pair, errors in judged
-            if any(e.is_guilty for e in errors) and not any(e.error > FAR for e in errors)
+            for pair in guilty
+            if self._hyper.architecture.by_name[pair[1]].kind != "projection"
+            or any(e.is_guilty and e.error <= BEYOND_CODES for e in self._errors(arithmetic, pair))
         ]
 
     def improved(self, arithmetic: Arithmetic, pair: tuple[int, str]) -> Arithmetic:
