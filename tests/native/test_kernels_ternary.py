@@ -40,8 +40,10 @@ def ternary_case(rows: int, cols: int, tokens: int, kind: str) -> tuple[NDArray[
     return weights, codes
 
 
-# where tables of sums replace products: at least 256 rows and 32 tokens, in passes of 1280 and 128
-TABLE_SHAPES = [(255, 32), (256, 31), (256, 32), (257, 33), (300, 64), (263, 129), (1283, 161)]
+# where tables of sums replace products: at least 32 tokens, and 256 rows with AVX2 or 512 with AVX-512;
+# in passes of 1280 rows and 128 tokens
+TABLE_SHAPES = [(255, 32), (256, 31), (256, 32), (257, 33), (263, 129)]
+TABLE_SHAPES += [(511, 32), (512, 31), (513, 33), (520, 64), (1283, 161)]
 
 
 @pytest.mark.parametrize("kind", ["random", "extreme", "lowest", "late", "odd groups", "zero"])

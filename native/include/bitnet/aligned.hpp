@@ -1,4 +1,5 @@
-// Memory that starts a cache line, so that no load of a whole vector register straddles two.
+// Memory that starts a cache line, so that no load of a whole vector register straddles two in rows whose length is a
+// multiple of a line.  Other rows start anywhere: kernels may not count on it.
 #pragma once
 
 #include <cstddef>

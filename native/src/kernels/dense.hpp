@@ -145,8 +145,8 @@ struct InFour {
     };
 };
 
-// Adds the products of columns start .. w.cols - 1 to the sums of a tile, each as add_rest_in_double.  Values are
-// put side by side, so that the sums of one row are a vector.
+// Adds the products of columns start .. end - 1, `most` at most, to the sums of a tile, each as add_rest_in_double.
+// Values are put side by side, so that the sums of one row are a vector.
 template <typename Weight, int most, int R, int T>
 void add_rests_in_double(const Operands<R, T>& at, int start, int end, float (&sums)[R][T]) {
     float value[most][T];
@@ -199,6 +199,7 @@ struct InFourByHalves {
             }
             float sums[R][T];
             V::add_lanes_of_dots(even, sums);
+            static_assert(Weight::bytes == 2, "what is left of F32 is not added in double");
             if (whole < w.cols) add_rests_in_double<Weight, step>(at, whole, w.cols, sums);
 #pragma GCC unroll 16
             for (int r = 0; r < R; ++r) {
