@@ -14,6 +14,7 @@ from itertools import product
 import numpy as np
 
 from bitparity.compare.sample import sample_columns
+from bitparity.engine import Floats
 from bitparity.fit.lockstep import Way, of_arithmetics, relative_l2, residuals
 from bitparity.fit.mistakes import Changed, Named, single_mistakes
 from bitparity.fit.observed import Observed
@@ -21,7 +22,6 @@ from bitparity.fit.options import Options
 from bitparity.fit.sample import with_head_rows
 from bitparity.fit.search import LATER, Candidate
 from bitparity.fit.ties import CUTTING
-from bitparity.formats.base import Floats
 from bitparity.model.types import Model
 from bitparity.noise.criterion import MULTIPLE
 from bitparity.noise.perturb import MOST_RUNS, with_norms_moved
