@@ -22,6 +22,7 @@ from bitparity.model import open_model
 from bitparity.model.bundled import bundled_model
 from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model
+from bitparity.noise.verdict import Verdict
 from bitparity.oracle.arithmetic import PLAIN, arithmetic_named
 from bitparity.oracle.composed import Composed
 from bitparity.oracle.decoder import Decoder
@@ -35,6 +36,7 @@ from bitparity.probe.reader import Reader
 from bitparity.probe.run import probe
 from bitparity.probe.sheet import Findings, Sheet
 from bitparity.probe.surgery import operate
+from bitparity.report.words import headline
 from bitparity.settings import read_settings
 from harness.float32_engine import Float32Engine, Untapped, with_mistake
 
@@ -332,3 +334,8 @@ def test_engines_are_probed_where_a_model_is_too_large_for_the_oracle(
     assert result.explanation is not None
     assert result.explanation["differ"] == ["keeps K and V in BF16", "does not round Q"]
     assert result.explanation["sampled"] == 0
+    said = str(result.explanation["sentence"])
+    assert said.startswith("on small models like this one my-engine gives what is defined: it keeps K")
+    assert said.endswith("is too large for the oracle")
+    assert result.verdict is Verdict.NOISE
+    assert headline(result).endswith(" noise), which is explained on small models only")

@@ -72,7 +72,7 @@ class Explanation:
     apart       median relative L2 of the two engines over the sample
     exact       sampled positions that both engines give exactly
     flipped     those that they give but for activations that fell the other way
-    sampled     positions that were looked at
+    sampled     positions that were looked at; empty where the run was too large for the oracle
     within      relative L2 from the oracle up to which the candidate's positions are explained
     """
 
@@ -121,6 +121,8 @@ class Explanation:
             )
         if not self.holds:
             return "; ".join(f.sentence() for f in (actual, expected) if not f.fits)
+        if not self.sampled:
+            return self._of_small_models()
         if not self.differ:
             return (
                 f"{actual.engine} computes what {expected.engine} computes and adds in another order: int8 "
@@ -131,6 +133,16 @@ class Explanation:
         left = f"residual {actual.residual:.0e}{ties}; {own}"
         undecided = actual.not_told_apart()
         return f"{actual.engine} is right: it {joined(list(self.differ))} ({left}){undecided}"
+
+    def _of_small_models(self) -> str:
+        """What is known where the oracle could not compute the run itself."""
+        expected, actual = self.expected, self.actual
+        does = joined(list(self.differ)) if self.differ else f"computes what {expected.engine} computes"
+        return (
+            f"on small models like this one {actual.engine} gives what is defined: it {does} "
+            f"(residual {actual.residual:.0e}){actual.not_told_apart()}; this run, in which the two are "
+            f"{self.apart:.0e} apart, is too large for the oracle"
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

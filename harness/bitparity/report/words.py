@@ -35,7 +35,7 @@ def headline(result: ComparisonResult) -> str:
             )
             return (
                 f"{names} differ by no more than the reference's own noise at all {positions} "
-                f"({said}), which nothing explains{_less(result)}"
+                f"({said}), {_unexplained_noise(result)}{_less(result)}"
             )
         case Verdict.DIVERGED:
             return _diverged(result, names, positions)
@@ -168,6 +168,14 @@ def plural(count: int, noun: str) -> str:
 
 def _found(result: ComparisonResult) -> str:
     return str((result.explanation or {}).get("sentence"))
+
+
+def _unexplained_noise(result: ComparisonResult) -> str:
+    """What is not known of noise, as the end of a sentence."""
+    explanation = result.explanation or {}
+    if explanation.get("holds") and not explanation["sampled"]:
+        return "which is explained on small models only"
+    return "which nothing explains"
 
 
 def _less(result: ComparisonResult) -> str:
