@@ -47,13 +47,16 @@ KvCache::KvCache(const HyperParameters& hyper, int context)
       context_(std::size_t(context)),
       stride_(std::size_t(padded(context, widest_padding) +
                           widest_padding / 2)),  // not a power of two: columns would share cache sets
-      keys_(allocate(n_layer_ * n_head_ * context_ * dim_)),
-      values_(allocate(n_layer_ * n_head_ * dim_ * stride_)) {}
+      keys_(n_layer_ * n_head_ * context_ * dim_),
+      values_(n_layer_ * n_head_ * dim_ * stride_) {}
 
-KvCache::Lazy KvCache::allocate(std::size_t n) {
-    Lazy memory(static_cast<std::uint16_t*>(std::calloc(n, sizeof(std::uint16_t))));
-    if (!memory) throw std::bad_alloc();
-    return memory;
+KvCache::Lazy::Lazy(std::size_t n) {
+    const std::size_t bytes = n * sizeof *first_;
+    std::size_t room = bytes + cache_line;
+    memory_.reset(std::calloc(room, 1));
+    if (!memory_) throw std::bad_alloc();
+    void* first = memory_.get();
+    first_ = static_cast<std::uint16_t*>(std::align(cache_line, bytes, first, room));
 }
 
 void KvCache::store(const KernelSet& kernels, int layer, int position, const float* k, const float* v) {

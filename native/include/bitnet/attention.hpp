@@ -30,11 +30,19 @@ public:
     Rows values(int layer, int head, int end) const;
 
 private:
-    struct Free {
-        void operator()(std::uint16_t* p) const { std::free(p); }
+    // Zeros that take memory only once touched, from the start of a cache line.
+    class Lazy {
+    public:
+        explicit Lazy(std::size_t n);
+        std::uint16_t* get() const { return first_; }
+
+    private:
+        struct Free {
+            void operator()(void* p) const { std::free(p); }
+        };
+        std::unique_ptr<void, Free> memory_;
+        std::uint16_t* first_;
     };
-    using Lazy = std::unique_ptr<std::uint16_t[], Free>;  // zeros that take memory only once touched
-    static Lazy allocate(std::size_t n);
 
     std::size_t n_layer_, n_head_, dim_, context_, stride_;
     Lazy keys_;    // (layer, head, context, dim)

@@ -17,6 +17,13 @@ namespace bitnet::avx512 {
 
 namespace {
 
+// The order of AVX2 builds where twice as many registers pay; avx2 has the rest.
+constexpr OrderedKernels in_eight{
+    .matmuls = matmuls({{Format::f16, Sums::dot, multiply_f16_dot_in_eight}}),
+    .softmax = nullptr,
+    .silu_mul = nullptr,
+};
+
 constexpr OrderedKernels in_sixteen{
     .matmuls = matmuls({
         {Format::f32, Sums::dot, multiply<InFour<Sixteen, F32>::Tile, 2, 1, 2>},
@@ -70,7 +77,7 @@ constinit const KernelSet kernels{
     .relu2_mul = avx2::relu2_mul<Sixteen>,
     .add = avx2::add<Sixteen>,
     .rotate = avx2::rotate<Sixteen>,
-    .orders = {{}, in_sixteen, in_sixteen_by_pairs},
+    .orders = {in_eight, in_sixteen, in_sixteen_by_pairs},
 };
 
 }  // namespace bitnet::avx512

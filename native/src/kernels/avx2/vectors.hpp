@@ -73,7 +73,11 @@ struct Eight {
 
     template <int R, int T>
     static void add_lanes_of_dots(const Value (&lane)[R][T], float (&sums)[R][T]) {
-        if constexpr (R * T == 6) return add_lanes_of_six(lane[0], sums[0]);
+        if constexpr (R * T % 6 == 0) {
+#pragma GCC unroll 2
+            for (int i = 0; i < R * T; i += 6) add_lanes_of_six(lane[0] + i, sums[0] + i);
+            return;
+        }
         for (int i = 0; i < R * T; ++i) sums[i / T][i % T] = add_lanes_as_pairs(lane[i / T][i % T]);
     }
 

@@ -18,5 +18,11 @@ void multiply_f16_dot(const Rows& w, const Activations& x, float* out, std::size
                                                     out + twelves * out_stride, out_stride);
 }
 
+// The sums of AVX2 builds; three rows by four tokens do with seven loads what one by twelve does with thirteen.
+void multiply_f16_dot_in_eight(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
+    if (x.tokens == 1) return cover_in_streams<InFour<avx2::Eight, F16>::Tile, 4>(w, x, out);
+    cover<InFourByHalves<avx2::Eight, F16>::Tile, 3, 4>(w, x, out, out_stride);
+}
+
 }  // namespace
 }  // namespace bitnet::avx512
