@@ -111,6 +111,14 @@ def test_arithmetic_that_is_stated_and_does_not_hold_is_found(model: Model) -> N
     assert found.arithmetic == PLAIN
 
 
+def test_what_gives_batches_alone_does_not_fit(model: Model) -> None:
+    planted = arithmetic_named("plain, f16_inputs f16 in one row, activations none")
+    found = fitted(model, OracleEngine(planted), stated=planted.having(f16_inputs="f32"))
+    assert not found.is_stated
+    assert found.fits
+    assert found.arithmetic == same(model, planted)
+
+
 def mistake(model: Model, words: str) -> Callable[[Definition], Definition]:
     """The mistake of these words, made wherever it can be made."""
     definition = Definition.of(model)

@@ -294,13 +294,14 @@ def _left(other: Candidate, best: Candidate) -> float:
 
 
 def _fits(candidate: Candidate, observed: Sequence[Observed]) -> bool:
-    """Whether it gives positions enough, of those that attend to others too."""
-    later = np.concatenate([_positions(o) > 0 for o in observed])[: len(candidate.residuals)]
-    is_exact = candidate.residuals <= EXACTNESS
+    """Whether it gives enough of the positions that attend to others, of single rows and of batches."""
+    later = np.concatenate([_positions(o) > 0 for o in observed])
     if len(candidate.residuals) < len(later):
         return False
-    of_later = is_exact[later] if later.any() else is_exact
-    return bool(is_exact.any() and of_later.mean() >= SHARE)
+    is_exact = candidate.residuals <= EXACTNESS
+    one_row = np.concatenate([np.full(len(o.tokens), o.rows == 1) for o in observed])
+    kinds = [kind for kind in (later & one_row, later & ~one_row) if kind.any()] or [~later]
+    return all(is_exact[kind].mean() >= SHARE for kind in kinds)
 
 
 def _positions(observed: Observed) -> NDArray[np.int64]:
