@@ -206,6 +206,10 @@ def test_what_no_known_mistake_gives_is_told_by_its_part_and_position() -> None:
         in sheet.sentence
     )
     assert sheet.exit_code == 1
+    *parts, whole = sheet.readings
+    far = replace(sheet, readings=(*parts, replace(whole, fits=False, residual=0.2)))
+    assert far.sentence.startswith("my-engine is wrong: layer 1, attention (q_proj")
+    assert "blocks" not in far.sentence
 
 
 def test_values_that_are_rotated_leave_the_sum_over_them_under_suspicion() -> None:

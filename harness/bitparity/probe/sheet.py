@@ -91,10 +91,12 @@ class Sheet:
     @property
     def sentence(self) -> str:
         """The answer in one line."""
-        if self.wrong:
-            return f"{self.engine} is wrong: {'; '.join(_together(self.wrong, self.readings))}"
-        if self.unknown:
-            said = "; ".join(_together(self.unknown, self.readings))
+        wrong, unknown = self.wrong, self.unknown
+        told = _without_whole(wrong) or _without_whole(unknown) or wrong or unknown
+        said = "; ".join(_together(told, self.readings))
+        if wrong:
+            return f"{self.engine} is wrong: {said}"
+        if unknown:
             return f"{self.engine} may be wrong, or compute in an arithmetic that is not known: {said}"
         return f"{self.engine} computes what is defined, in the arithmetic {self.arithmetic.name}"
 
@@ -129,6 +131,11 @@ def words_of(reading: Reading) -> str:
     said = f" ({', '.join(suspects[:-1])} or {suspects[-1]})" if suspects else ""
     left = f"{reading.residual:.0e} off"
     return f"{part}{said}: nothing known gives its logits from position {reading.first_wrong}{where}, {left}"
+
+
+def _without_whole(readings: Sequence[Reading]) -> list[Reading]:
+    """Those of single parts, which say where: all blocks together show what any of them does wrong."""
+    return [reading for reading in readings if reading.part.kind != "whole"]
 
 
 def _together(wrong: Sequence[Reading], readings: Sequence[Reading]) -> Iterator[str]:
