@@ -212,6 +212,13 @@ def test_what_no_known_mistake_gives_is_told_by_its_part_and_position() -> None:
     assert "blocks" not in far.sentence
 
 
+def test_a_statement_holds_only_where_something_shows_it() -> None:
+    sheet = replace(sheet_of(OracleEngine(PLAIN)), stated=PLAIN)
+    assert sheet.statement_holds
+    nothing = replace(sheet, lines=tuple(replace(line, said="") for line in sheet.lines))
+    assert not nothing.statement_holds
+
+
 def test_values_that_are_rotated_leave_the_sum_over_them_under_suspicion() -> None:
     class Odd(Definition):
         """Rotates V as it rotates K."""

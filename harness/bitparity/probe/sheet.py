@@ -69,13 +69,22 @@ class Sheet:
         return [reading for reading in self.readings if not reading.is_known]
 
     @property
+    def shows_arithmetic(self) -> bool:
+        """Whether anything of it was found: not where nothing known gives the ends, which all parts have."""
+        return any(line.said for line in self.lines)
+
+    @property
     def statement_holds(self) -> bool:
         """Whether what the engine states is what was found, as far as the chart shows it."""
         stated = self.stated
-        return stated is not None and all(
-            stated.option(line.axis) in (line.option, *line.others, *line.alike)
-            for line in self.lines
-            if line.said
+        return (
+            stated is not None
+            and self.shows_arithmetic
+            and all(
+                stated.option(line.axis) in (line.option, *line.others, *line.alike)
+                for line in self.lines
+                if line.said
+            )
         )
 
     @property

@@ -38,6 +38,8 @@ def print_sheet(sheet: Sheet, console: Console | None = None) -> None:
 def _stated(sheet: Sheet) -> str:
     if sheet.stated is None:
         return "nothing of its arithmetic"
+    if not sheet.shows_arithmetic:
+        return f"{sheet.stated.name}; nothing that was found shows whether that holds"
     return f"{sheet.stated.name}, which {'holds' if sheet.statement_holds else 'DOES NOT HOLD'}"
 
 
