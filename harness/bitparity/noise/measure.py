@@ -76,10 +76,7 @@ from bitparity.trace import MemoryTrace, TraceValues
 
 FORMAT = 2  # of the cached JSON
 MIN_SAMPLE, SAMPLE = 32, 128  # positions; fewer tokens than MIN_SAMPLE are repeated up to that many
-SHORT, DECODED = (
-    32,
-    16,
-)  # positions of the runs that cost more for each, or only have to show that they differ
+SHORT, DECODED = 32, 16  # of the runs that cost more for each, or only have to show that they differ
 SEEDS = (0, 1)  # of the perturbed runs
 Progress = Callable[[int, int], None]
 

@@ -13,8 +13,8 @@ namespace {
 
 constexpr int table_tokens = 32;  // tokens of one table
 constexpr int entries = 81;       // 3^4
-constexpr int table_rows =
-    1280;  // rows of one pass: enough to pay for the tables, few enough for the L2 cache
+// Rows of one pass: enough to pay for the tables, few enough for the L2 cache.
+constexpr int table_rows = 1280;
 constexpr int group_tokens = 128;  // tokens that share the offsets of a block
 constexpr int table_groups = group_tokens / table_tokens;
 
