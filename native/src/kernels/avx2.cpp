@@ -6,13 +6,14 @@
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 
 #include "avx2/activations.hpp"
-#include "avx2/dense.hpp"
 #include "avx2/elementwise.hpp"
 #include "avx2/exp.hpp"
 #include "avx2/k_blocks.hpp"
 #include "avx2/lookup.hpp"
 #include "avx2/small_blocks.hpp"
 #include "avx2/ternary.hpp"
+#include "avx2/vectors.hpp"
+#include "dense.hpp"
 
 namespace bitnet::avx2 {
 namespace {
@@ -21,12 +22,14 @@ bool runs_here() {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
 }
 
+using F16 = F16As<float_of>;
+
 constexpr OrderedKernels in_eight{
     .matmuls = matmuls({
         {Format::f32, Sums::dot, multiply<InFour<Eight, F32>::Tile, 2, 1, 2>},
         {Format::f32, Sums::dot_gcc, multiply<InFour<Eight, F32InGroups<4>>::Tile, 2, 1, 2>},
         {Format::f32, Sums::tile, multiply<InOne<Eight, F32>::Tile, 4, 4, 3>},
-        {Format::f16, Sums::dot, multiply_f16_dot},
+        {Format::f16, Sums::dot, multiply_in_four<Eight, F16, 4, 3, 2>},
         {Format::f16, Sums::tile, multiply<InOne<Eight, F16>::Tile, 4, 4, 3>},
         {Format::bf16, Sums::dot, multiply<InFour<Eight, BF16>::Tile, 4, 1, 2>},
         {Format::bf16, Sums::tile, multiply<InOne<Eight, BF16>::Tile, 4, 4, 3>},
@@ -40,7 +43,7 @@ constexpr OrderedKernels in_sixteen{
         {Format::f32, Sums::dot, multiply<InFour<TwoEights, F32>::Tile, 1, 1, 1>},
         {Format::f32, Sums::dot_gcc, multiply<InFour<TwoEights, F32InGroups<8>>::Tile, 1, 1, 1>},
         {Format::f32, Sums::tile, multiply<InOne<TwoEights, F32>::Tile, 4, 2, 3>},
-        {Format::f16, Sums::dot, multiply_f16_dot_in_sixteen},
+        {Format::f16, Sums::dot, multiply_in_four<TwoEights, F16, 2, 1, 3>},
         {Format::f16, Sums::tile, multiply<InOne<TwoEights, F16>::Tile, 4, 2, 3>},
         {Format::bf16, Sums::dot, multiply<InTwo<TwoEights>::Tile, 2, 1, 2>},
         {Format::bf16, Sums::tile, multiply<InOne<TwoEights, BF16>::Tile, 4, 2, 3>},

@@ -19,7 +19,7 @@ namespace {
 
 // The order of AVX2 builds where twice as many registers pay; avx2 has the rest.
 constexpr OrderedKernels in_eight{
-    .matmuls = matmuls({{Format::f16, Sums::dot, multiply_f16_dot_in_eight}}),
+    .matmuls = matmuls({{Format::f16, Sums::dot, multiply_in_four<avx2::Eight, F16, 4, 3, 4>}}),
     .softmax = nullptr,
     .silu_mul = nullptr,
 };

@@ -231,6 +231,14 @@ struct InFourByHalves {
     };
 };
 
+// A dot product in four accumulators.  One token is bound by memory, and its rows are read once, in R1 streams.  More
+// share the conversion of weights in tiles of R rows x T tokens, whose R T products take R + T loads a step.
+template <typename V, typename Weight, int R1, int R, int T>
+void multiply_in_four(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
+    if (x.tokens == 1) return cover_in_streams<InFour<V, Weight>::template Tile, R1>(w, x, out);
+    cover<InFourByHalves<V, Weight>::template Tile, R, T>(w, x, out, out_stride);
+}
+
 // One accumulator.
 template <typename V, typename Weight>
 struct InOne {
