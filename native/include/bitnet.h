@@ -87,7 +87,8 @@ BITNET_EXPORT int32_t bitnet_device_count(void);
 /* What a device is called; -1 is the CPU.  NULL for one that does not exist. */
 BITNET_EXPORT const char* bitnet_device_name(int32_t device_id);
 
-/* Sets of kernels that this CPU runs, best first: "avx512", "avx2", "portable".  All compute the same bits. */
+/* Sets of kernels that this CPU runs, best first: "avx512_zen4", "avx512", "avx2", "portable".  All compute the
+   same bits. */
 BITNET_EXPORT int32_t bitnet_kernel_set_count(void);
 BITNET_EXPORT const char* bitnet_kernel_set_name(int32_t index);
 

@@ -5,7 +5,9 @@
 
 #include "kernels/sets.hpp"
 
-#if defined(__aarch64__) && defined(__linux__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
 
@@ -77,6 +79,23 @@ const KernelSet& avx512_kernels() {
     return set;
 }
 
+// Zen 4, and Zen 5 in laptops: AMD has two bits for how wide its CPUs compute.
+bool computes_in_256_bits() {
+    constexpr unsigned leaf = 0x8000001a, fp_256 = 1 << 2, fp_512 = 1 << 3;
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(leaf, &eax, &ebx, &ecx, &edx) != 0 && (eax & (fp_256 | fp_512)) == fp_256;
+}
+
+const KernelSet& avx512_zen4_kernels() {
+    static const KernelSet set = [] {
+        KernelSet kernels = avx512_kernels();
+        kernels.matmuls = joined(avx512::for_256_bit_paths, kernels.matmuls);
+        kernels.name = "avx512_zen4";
+        return kernels;
+    }();
+    return set;
+}
+
 #elif defined(__aarch64__)
 
 bool has_dotprod() {
@@ -122,7 +141,8 @@ const KernelSet& dotprod_kernels() {
 std::span<const KernelSet* const> kernel_sets() {
     static const std::array sets{
 #if defined(__x86_64__)
-        &avx512_kernels(),
+        computes_in_256_bits() ? &avx512_zen4_kernels() : &avx512_kernels(),
+        computes_in_256_bits() ? &avx512_kernels() : &avx512_zen4_kernels(),
         &avx2_kernels(),
 #elif defined(__aarch64__)
         &dotprod_kernels(),

@@ -105,5 +105,6 @@ def test_avx512_equals_portable_to_the_bit_when_emulated(tmp_path: Path) -> None
         "kernel_sets.cpp": ("-D__builtin_cpu_supports(feature)=1",),
     }
     done = run(build("g++", tmp_path, flags_of))
-    assert done.stdout.splitlines() == ["avx512 runs", "avx2 runs", "portable runs"]
+    sets = {"avx512", "avx512_zen4", "avx2", "portable"}  # the order of the first two goes by the CPU
+    assert set(done.stdout.splitlines()) == {f"{name} runs" for name in sets}
     assert done.returncode == 0

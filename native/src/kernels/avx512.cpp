@@ -52,6 +52,10 @@ constexpr OrderedKernels in_sixteen_by_pairs{
 
 }  // namespace
 
+constinit const MatMuls for_256_bit_paths = matmuls({
+    {Format::i2_s, Sums::whole, multiply_i2_s<avx2::SixteenWords>},
+});
+
 // The kernels that use the instructions; kernel_sets.cpp knows where they run, and takes the rest from avx2.
 constinit const KernelSet kernels{
     .name = "avx512",
@@ -63,7 +67,7 @@ constinit const KernelSet kernels{
     .round_to_f16 = avx2::round_to_f16<Sixteen>,
     .round_to_bf16 = avx2::round_to_bf16<Sixteen>,
     .matmuls = matmuls({
-        {Format::i2_s, Sums::whole, multiply_i2_s},
+        {Format::i2_s, Sums::whole, multiply_i2_s<ThirtyTwoWords>},
         {Format::tq1_0, Sums::lanes, multiply<Q8K<Tq1, true>::Tile, 1, 1, 4>},
         {Format::tq2_0, Sums::lanes, multiply<Q8K<Tq2, true>::Tile, 1, 1, 4>},
         {Format::tq1_0, Sums::lanes_rounded, multiply<Q8K<Tq1, false>::Tile, 1, 1, 4>},

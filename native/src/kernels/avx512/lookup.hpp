@@ -1,4 +1,4 @@
-// I2_S matmul of many tokens, by tables whose entries fill a register.
+// I2_S matmul of many tokens, by tables.
 #pragma once
 
 #include "../avx2/lookup.hpp"
@@ -25,8 +25,11 @@ struct ThirtyTwoWords {
     static bool reaches_limit(Value v) { return _mm512_cmpeq_epi16_mask(v, _mm512_set1_epi16(32767)) != 0; }
 };
 
+// W  whose lanes are the tokens of a table: ThirtyTwoWords, or SixteenWords of avx2 where loading 64 bytes takes
+//    twice as long as loading 32, and a row then meets twice as many bytes for each sum that it loads and stores
+template <typename W>
 void multiply_i2_s(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
-    const int done = avx2::multiply_by_tables_if_many<ThirtyTwoWords>(w, x, 512, out, out_stride);
+    const int done = avx2::multiply_by_tables_if_many<W>(w, x, 512, out, out_stride);
     if (done == x.tokens) return;
     const Activations rest = part_of(x, w.cols, done, x.tokens - done);
     multiply<I2S, 4, 4, 4>(w, rest, out + done * out_stride, out_stride);
