@@ -35,7 +35,7 @@ from bitparity.oracle.engine import OracleEngine
 from bitparity.oracle.mistakes import MISTAKES
 from bitparity.oracle.ops import Doubles
 from bitparity.settings import read_settings
-from harness.float32_engine import Float32Engine
+from harness.float32_engine import Float32Engine, with_mistake
 
 TOKENS = (34, 44, 106, 67, 315, 90, 12, 77)
 PLANTED = [
@@ -251,6 +251,36 @@ def test_way_of_a_tie_is_probed_where_the_run_does_not_show_it(tmp_path: Path, n
     assert result.explanation["actual"]["arithmetic"] == name
     assert result.explanation["actual"]["undecided"] == []
     assert result.verdict is Verdict.EXPLAINED
+
+
+IN_FLOATS_UNTIL_THE_HEAD = (
+    "plain, q bf16 in one row, activations none, head int8, embeddings int8, stages f16"
+)
+
+
+def without_rope_in_one_layer(definition: Definition) -> Definition:
+    """In the bundled model alone, so that small models show nothing of it."""
+    return (
+        with_mistake("leaves out RoPE", (3, "q_rope"))(definition)
+        if definition.hyper.n_layer > 3
+        else definition
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"), [(None, Verdict.EXPLAINED), (without_rope_in_one_layer, Verdict.DIVERGED)]
+)
+def test_engine_whose_every_row_has_a_tie_is_explained_by_how_far_last_bits_carry(
+    change: Callable[[Definition], Definition] | None, verdict: Verdict
+) -> None:
+    engine = Float32Engine(arithmetic_named(IN_FLOATS_UNTIL_THE_HEAD), change)
+    tokens = (161, 247, 33, 198, 234, 231, 195, 87, 193, 245, 290, 257)
+    result = compared(engine, open_model(bundled_model("bitnet", "I2_S")), tokens=tokens)
+    assert result.verdict is verdict
+    assert result.explanation is not None
+    assert result.explanation["actual"]["arithmetic"] == IN_FLOATS_UNTIL_THE_HEAD
+    assert result.explanation["actual"]["has_ties"] is (verdict is Verdict.EXPLAINED)
+    assert result.explanation["actual"]["residual"] > 1e-3
 
 
 @pytest.mark.parametrize(("required", "code"), [("agree", 1), ("explained", 0), ("noise", 0)])

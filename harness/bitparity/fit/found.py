@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from bitparity.fit.mistakes import FoundMistake, find_mistake, made_everywhere
 from bitparity.fit.observed import Observed
 from bitparity.fit.search import ALL, NEAR, Candidate, Search
-from bitparity.fit.ties import CUTTING, gives_but_for_ties
+from bitparity.fit.ties import left_and_spread
 from bitparity.fit.words import clauses, joined
 from bitparity.model.types import Model
-from bitparity.noise.criterion import EXACTNESS
+from bitparity.noise.criterion import EXACTNESS, MULTIPLE
 from bitparity.oracle.arithmetic import AXES, BITNET_CPP, LLAMA_CPP, PLAIN, Arithmetic
 
 # Of positions that attend to others, the share that has to be given exactly: one flip spoils the rest of its
@@ -71,7 +71,7 @@ class Fit:
                 nothing is wrong, or no known mistake gives what was observed
     at          stages at which it does so, in every layer that has them
     as_defined  what the definition leaves in the best arithmetic, where a mistake was found
-    has_ties    whether it fits but for cut off codes at a tie, of which no position is free (ties.py)
+    has_ties    whether it fits but for codes at a tie, of which no position is free (ties.py)
     next_best   what comes next, and what it leaves where the best leaves nothing; None if none was tried
     """
 
@@ -213,12 +213,10 @@ def _as_probed(near: Fit, model: Model, search: Search, probed: Probed, observed
     found = _found(near.engine, sound, observed)
     if found.fits:
         return _told_apart(found, search, probed, observed)
-    likeliest = probed.arithmetics[0]
-    if likeliest.rounding in CUTTING and probed.is_sound:
-        fits, left = gives_but_for_ties(model, likeliest, observed)
-        if fits:
-            cutting = Candidate(search.options.canonical(likeliest), left)
-            told = replace(_found(near.engine, [cutting], observed), fits=True, has_ties=True)
+    if probed.is_sound:
+        left = _given_but_for_ties(model, search.options.canonical(probed.arithmetics[0]), observed)
+        if left is not None:
+            told = replace(_found(near.engine, [left], observed), fits=True, has_ties=True)
             return replace(told, undecided=probed.arithmetics[1:])
     for arithmetic in probed.arithmetics:
         wrong = _with_mistake(found, made_everywhere(model, arithmetic, probed.wrong, observed), observed)
@@ -228,6 +226,17 @@ def _as_probed(near: Fit, model: Model, search: Search, probed: Probed, observed
     acts_at_once = not sound[0].is_given[at_first].any()
     tried = find_mistake(model, probed.arithmetics[:STARTS], observed, acts_at_once=acts_at_once)
     return _with_mistake(min(found, near, key=lambda f: (-f.exact, f.residual)), tried, observed)
+
+
+def _given_but_for_ties(
+    model: Model, arithmetic: Arithmetic, observed: Sequence[Observed]
+) -> Candidate | None:
+    """The arithmetic, where last bits carry it so far that it does not fit itself, and no further from what
+    was observed; else None."""
+    left, spread = left_and_spread(model, arithmetic, observed)
+    is_free_of_ties = _fits(Candidate(arithmetic, spread), observed)
+    is_within = np.max(left) <= MULTIPLE * np.max(spread)
+    return Candidate(arithmetic, left) if is_within and not is_free_of_ties else None
 
 
 def _starts(search: Search) -> list[Arithmetic]:
