@@ -38,6 +38,7 @@ from bitparity.probe.sheet import Findings, Sheet
 from bitparity.probe.surgery import operate
 from bitparity.report.words import headline
 from bitparity.settings import read_settings
+from bitparity_native.engine import NativeEngine
 from harness.float32_engine import Float32Engine, Untapped, with_mistake
 
 PLANTED = [
@@ -210,6 +211,15 @@ def test_what_no_known_mistake_gives_is_told_by_its_part_and_position() -> None:
     far = replace(sheet, readings=(*parts, replace(whole, fits=False, residual=0.2)))
     assert far.sentence.startswith("my-engine is wrong: layer 1, attention (q_proj")
     assert "blocks" not in far.sentence
+
+
+def test_sums_in_f16_that_are_stated_are_not_called_a_mistake() -> None:
+    sheet = probe(NativeEngine(arithmetic="llama.cpp/neon_fp16/gcc"), read_settings({}))
+    assert sheet.sentence.startswith(
+        "native may compute as it states: llama.cpp/neon_fp16/gcc adds products of F16 numbers in F16, which "
+        "the oracle does not follow: ends ("
+    )
+    assert (sheet.wrong, sheet.exit_code) == ([], 1)
 
 
 def test_a_statement_holds_only_where_something_shows_it() -> None:

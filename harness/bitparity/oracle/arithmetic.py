@@ -147,6 +147,11 @@ class Arithmetic:
         return self.head != AS_STORED and not self.head.endswith(" weights")
 
     @property
+    def adds_in_f16(self) -> bool:
+        """Whether sums of products of F16 numbers are F16 numbers, which the oracle does not follow."""
+        return self.order == "neon_fp16"
+
+    @property
     def is_a_ggml_build(self) -> bool:
         """Whether it is one of those that `arithmetic_names` lists."""
         return self.generation in GENERATIONS and "," not in self.name

@@ -105,6 +105,9 @@ class Sheet:
         said = "; ".join(_together(told, self.readings))
         if wrong:
             return f"{self.engine} is wrong: {said}"
+        if unknown and self.stated is not None and self.stated.adds_in_f16:
+            sums = "adds products of F16 numbers in F16, which the oracle does not follow"
+            return f"{self.engine} may compute as it states: {self.stated.name} {sums}: {said}"
         if unknown:
             return f"{self.engine} may be wrong, or compute in an arithmetic that is not known: {said}"
         return f"{self.engine} computes what is defined, in the arithmetic {self.arithmetic.name}"
