@@ -239,6 +239,19 @@ def test_flip_that_the_first_perturbed_run_does_not_show_is_explained_by_another
     assert result.verdict is Verdict.EXPLAINED
 
 
+def test_flip_at_a_stage_that_is_rounded_is_explained_where_norms_show_none(tmp_path: Path) -> None:
+    path = tmp_path / "flip.gguf"
+    spec = ModelSpec("bitnet-b1.58", n_layer=2, n_ff=512, n_vocab=320, weight_format="TQ2_0", seed=49)
+    make_model(path, spec)
+    tokens = (204, 143, 112, 24, 169, 176, 226, 130, 187, 27, 258, 201)
+    name = "plain, kv q8_0, f16_inputs bf16 in one row, rounding down, embeddings int8, stages f16"
+    engine = Float32Engine(arithmetic_named(name))
+    result = compared(engine, open_model(path), tokens=tokens, chunking=Chunking("decode"))
+    assert result.explanation is not None
+    assert (result.explanation["exact"], result.explanation["flipped"]) == (11, 1)
+    assert result.verdict is Verdict.EXPLAINED
+
+
 @pytest.mark.parametrize("name", ["plain", "plain, rounding away"])
 def test_way_of_a_tie_is_probed_where_the_run_does_not_show_it(tmp_path: Path, name: str) -> None:
     """In this run a flip of the engine that rounds to even looks as if it rounded half away from zero."""

@@ -3,7 +3,8 @@
 Both engines are fitted, then the oracle computes the run in each one's arithmetic.  A position is explained
 where both engines give what the oracle gives.  A sound engine adds in another order than the oracle, so here
 and there an activation falls the other way in it, and all that follows moves: such a position is explained as
-far as the same happens to the oracle when the norms of the model are moved by a few float32 steps.
+far as the same happens to the oracle when the norms of the model are moved by a few float32 steps, or every
+stage where each is rounded.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bitparity.engine import Fingerprint, ModelInfo, Session
 from bitparity.errors import BadInput
 from bitparity.fit.found import Fit, Probe, fit
 from bitparity.fit.lockstep import relative_l2
+from bitparity.fit.moved import Moved
 from bitparity.fit.observed import Observed, observe
 from bitparity.fit.options import Options
 from bitparity.fit.sample import with_head_rows
@@ -259,7 +261,8 @@ def _places(meant: Sequence[Model], fits: Sequence[Fit], sample: Sample) -> dict
     left: list[dict[Place, float]] = []
     limits = []
     for model, found, attribute in zip(meant, fits, ("expected", "actual"), strict=True):
-        outputs = {n: _oracle(model, found.arithmetic, p) for n, p in sample.prompts.items()}
+        definition = _sampled(model, found.arithmetic)
+        outputs = {n: _oracle(definition, p) for n, p in sample.prompts.items()}
         left.append(_residuals(outputs, sample, attribute))
         limits.append(_limit(model, found.arithmetic, outputs, sample, max(left[-1].values())))
     sampled = frozenset(left[0])
@@ -300,17 +303,24 @@ def _spread(
     model: Model, arithmetic: Arithmetic, outputs: Mapping[int, Doubles], sample: Sample, seed: int
 ) -> float:
     """How far float32 rounding carries the logits of this run in this arithmetic."""
-    moved = with_norms_moved(model, seed)
+    if arithmetic.stages == "f32":
+        moved = _sampled(with_norms_moved(model, seed), arithmetic)
+    else:
+        moved = Moved.make(_sampled(model, arithmetic), seed)
     return max(
-        float(np.max(relative_l2(expected, _oracle(moved, arithmetic, sample.prompts[number]))))
+        float(np.max(relative_l2(expected, _oracle(moved, sample.prompts[number]))))
         for number, expected in outputs.items()
     )
 
 
-def _oracle(model: Model, arithmetic: Arithmetic, prompt: SampledPrompt) -> Doubles:
+def _sampled(model: Model, arithmetic: Arithmetic) -> Definition:
+    """With as many rows of the head as are sampled."""
+    return Definition.of(with_head_rows(model, sample_columns(model.hyper.n_vocab)), arithmetic)
+
+
+def _oracle(definition: Definition, prompt: SampledPrompt) -> Doubles:
     """Sampled logits of the oracle, batched as the run was."""
-    columns = sample_columns(model.hyper.n_vocab)
-    decoder = Decoder(Definition.of(with_head_rows(model, columns), arithmetic))
+    columns, decoder = sample_columns(definition.hyper.n_vocab), Decoder(definition)
     rows, first = [], 0
     for size in prompt.batches:
         rows.append(decoder.forward(prompt.tokens[first : first + size]))

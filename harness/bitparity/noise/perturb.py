@@ -78,9 +78,9 @@ def write_perturbed(model: Model, target: Path, seed: int) -> int:
     return n_moved
 
 
-def move(values: Floats, rng: np.random.Generator) -> Floats:
-    """Move normal elements STEPS away from zero or towards it with equal chance; others stay as they are."""
-    away = (rng.integers(0, 2, values.shape, np.int32) * 2 - 1) * STEPS
+def move(values: Floats, rng: np.random.Generator, steps: int = STEPS) -> Floats:
+    """Move normal elements so many float32 steps away from zero or towards it; others stay as they are."""
+    away = (rng.integers(0, 2, values.shape, np.int32) * 2 - 1) * steps
     moved = (np.ascontiguousarray(values).view(np.int32) + away).view(np.float32)
     smallest = 2 * np.finfo(np.float32).tiny  # a step below may not reach zero, nor the other sign
     usual = np.isfinite(values) & np.isfinite(moved) & (np.abs(values) > smallest)
