@@ -79,7 +79,7 @@ const KernelSet& avx512_kernels() {
     return set;
 }
 
-// Zen 4, and Zen 5 in laptops: AMD has two bits for how wide its CPUs compute.
+// As Zen 4 does: AMD's CPUs say in two bits how wide they compute, others have no such leaf.
 bool computes_in_256_bits() {
     constexpr unsigned leaf = 0x8000001a, fp_256 = 1 << 2, fp_512 = 1 << 3;
     unsigned eax, ebx, ecx, edx;

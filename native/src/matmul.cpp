@@ -18,7 +18,7 @@ int whole_tasks(int rows) { return (rows + smallest_task - 1) / smallest_task * 
 // fewer rows remain in the round, so that no thread waits for the last.
 // Many: as many rows as pay for what a kernel prepares, unless a thread would get no task.
 int rows_a_task(int rows, int rows_of_round, int tokens, int threads) {
-    constexpr int largest = 1280, many_tokens = 16;
+    constexpr int largest = 1280, many_tokens = 32;
     if (tokens < many_tokens) return std::max(smallest_task, whole_tasks(rows_of_round / (2 * threads)));
     const int groups = (tokens + tokens_of_task - 1) / tokens_of_task;
     return std::clamp(whole_tasks(rows * groups / threads), smallest_task, largest);

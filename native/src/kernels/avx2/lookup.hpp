@@ -1,9 +1,8 @@
 // I2_S matmul of many tokens, by tables.
 //
 // A byte holds four weights, which meet the same four activations in every row.  So the 81 sums that they can
-// make are computed once for as many tokens as a register holds, and a row only looks its own up: a load and an
-// addition do 4 x 16 products with AVX2, 4 x 32 with AVX-512, where multiply-add takes eight operations and
-// dpbusd two.
+// make are computed once for many tokens, and a row only looks its own up: two loads and two additions of AVX2, or one
+// of AVX-512, do 4 x 32 products, where multiply-add takes eight operations and dpbusd two.
 #pragma once
 
 #include "one_token.hpp"
@@ -77,6 +76,33 @@ struct SixteenWords {
     static bool reaches_limit(Value v) {
         return _mm256_movemask_epi8(_mm256_cmpeq_epi16(v, _mm256_set1_epi16(32767))) != 0;
     }
+};
+
+// Thirty-two tokens' in two registers.  An entry fills a cache line; where it fills half of one, two loads of a cycle
+// may collide in one bank of the L1 cache.
+struct TwoSixteens {
+    using One = SixteenWords;
+    struct Value {
+        One::Value first, second;
+    };
+    static constexpr int lanes = 2 * One::lanes;
+
+    static Value zero() { return {One::zero(), One::zero()}; }
+    static Value load(const std::int16_t* p) { return {One::load(p), One::load(p + One::lanes)}; }
+    static Value load_bytes(const std::int8_t* p) {
+        return {One::load_bytes(p), One::load_bytes(p + One::lanes)};
+    }
+    static void store(std::int16_t* p, Value v) {
+        One::store(p, v.first);
+        One::store(p + One::lanes, v.second);
+    }
+    static Value add(Value a, Value b) { return {One::add(a.first, b.first), One::add(a.second, b.second)}; }
+    static Value sub(Value a, Value b) { return {One::sub(a.first, b.first), One::sub(a.second, b.second)}; }
+    static Value add_saturated(Value a, Value b) {
+        return {One::add_saturated(a.first, b.first), One::add_saturated(a.second, b.second)};
+    }
+    static Value magnitude(Value v) { return {One::magnitude(v.first), One::magnitude(v.second)}; }
+    static bool reaches_limit(Value v) { return One::reaches_limit(v.first) || One::reaches_limit(v.second); }
 };
 
 // 16 x 16 bytes.
@@ -224,7 +250,8 @@ void add_pass(Tables<W>& tables, int rows, int pass, TableSums<W::lanes>& sums) 
     add_entries<W>(tables, rows, tables.offset[pass], sums.part);
 }
 
-// Eight registers of eight: lane j of register i becomes lane i of register j.
+// Eight registers of eight: lane j of register i becomes lane i of register j.  Inlined even where two kernels call it,
+// so that they stay registers.
 [[gnu::always_inline]] inline void transpose_8(__m256i (&x)[8]) {
     __m256i y[8];
     for (int i = 0; i < 8; i += 2) {
@@ -315,7 +342,7 @@ int multiply_by_tables_if_many(const Rows& w, const Activations& x, int fewest_r
 }
 
 void multiply_i2_s(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
-    const int done = multiply_by_tables_if_many<SixteenWords>(w, x, 96, out, out_stride);
+    const int done = multiply_by_tables_if_many<TwoSixteens>(w, x, 256, out, out_stride);
     if (done == x.tokens) return;
     const Activations rest = part_of(x, w.cols, done, x.tokens - done);
     if (rest.tokens == 1)

@@ -25,8 +25,8 @@ struct ThirtyTwoWords {
     static bool reaches_limit(Value v) { return _mm512_cmpeq_epi16_mask(v, _mm512_set1_epi16(32767)) != 0; }
 };
 
-// W  whose lanes are the tokens of a table: ThirtyTwoWords, or SixteenWords of avx2 where loading 64 bytes takes
-//    twice as long as loading 32, and a row then meets twice as many bytes for each sum that it loads and stores
+// W  has as many lanes as a table has tokens: ThirtyTwoWords, or SixteenWords of avx2 for CPUs on which a load of 64
+//    bytes takes as long as two of 32: twice as many bytes of a row are looked up for each sum that is loaded and stored
 template <typename W>
 void multiply_i2_s(const Rows& w, const Activations& x, float* out, std::size_t out_stride) {
     const int done = avx2::multiply_by_tables_if_many<W>(w, x, 512, out, out_stride);
