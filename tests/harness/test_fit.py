@@ -29,6 +29,7 @@ from bitparity.model.synthetic import ModelSpec, make_model
 from bitparity.model.types import Model
 from bitparity.noise.verdict import Verdict
 from bitparity.oracle.arithmetic import BITNET_CPP, LLAMA_CPP, PLAIN, Arithmetic, arithmetic_named
+from bitparity.oracle.composed import Composed
 from bitparity.oracle.decoder import Decoder
 from bitparity.oracle.definition import Definition, Place
 from bitparity.oracle.engine import OracleEngine
@@ -239,17 +240,33 @@ def test_flip_that_the_first_perturbed_run_does_not_show_is_explained_by_another
     assert result.verdict is Verdict.EXPLAINED
 
 
-def test_flip_at_a_stage_that_is_rounded_is_explained_where_norms_show_none(tmp_path: Path) -> None:
+def asking_the_opposite_at_the_end(definition: Definition) -> Definition:
+    """Wrong from position 11 on, which no short sequence reaches."""
+
+    class Odd(Definition):
+        def scores(self, place: Place, q: Doubles, keys: Doubles) -> Doubles:
+            return super().scores(place, np.where(place.positions[:, None] > 10, -q, q), keys)
+
+    odd = Odd(definition.hyper, definition.weights, definition.arithmetic)
+    return Composed.make(
+        definition, {(layer, "attn_probs"): odd for layer in range(definition.hyper.n_layer)}
+    )
+
+
+@pytest.mark.parametrize(("change", "flipped"), [(None, 1), (asking_the_opposite_at_the_end, 0)])
+def test_flip_at_a_stage_that_is_rounded_is_explained_where_norms_show_none(
+    tmp_path: Path, change: Callable[[Definition], Definition] | None, flipped: int
+) -> None:
     path = tmp_path / "flip.gguf"
     spec = ModelSpec("bitnet-b1.58", n_layer=2, n_ff=512, n_vocab=320, weight_format="TQ2_0", seed=49)
     make_model(path, spec)
     tokens = (204, 143, 112, 24, 169, 176, 226, 130, 187, 27, 258, 201)
     name = "plain, kv q8_0, f16_inputs bf16 in one row, rounding down, embeddings int8, stages f16"
-    engine = Float32Engine(arithmetic_named(name))
+    engine = Float32Engine(arithmetic_named(name), change)
     result = compared(engine, open_model(path), tokens=tokens, chunking=Chunking("decode"))
     assert result.explanation is not None
-    assert (result.explanation["exact"], result.explanation["flipped"]) == (11, 1)
-    assert result.verdict is Verdict.EXPLAINED
+    assert (result.explanation["exact"], result.explanation["flipped"]) == (11, flipped)
+    assert result.verdict is (Verdict.EXPLAINED if flipped else Verdict.DIVERGED)
 
 
 @pytest.mark.parametrize("name", ["plain", "plain, rounding away"])

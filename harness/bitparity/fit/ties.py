@@ -4,6 +4,9 @@ Where codes are cut off, the largest value of a row is 127 steps, or a float32 r
 or 126, and which of the two is decided by the last bit of the norm before it.  Where stages hand on F16 and
 nothing but the head rounds to int8, some of a row's values lie at a tie of F16, and the head's codes carry it
 on.  So such an engine is told by how far the same last bits carry the oracle.
+
+Norms alone are moved for that, also where every stage is rounded (moved.py moves all of them): they carry it
+less far, which is the stricter measure where no position is given.
 """
 
 from __future__ import annotations
