@@ -19,23 +19,16 @@ int padding_of(Generation generation) { return generation == Generation::bitnet_
 
 int padded(int n, int padding) { return (n + padding - 1) / padding * padding; }
 
-int most_queries(const HyperParameters& hyper) {
-    return std::max(queries_a_task, hyper.n_head / hyper.n_head_kv);
+// Part `index` of 0 .. n - 1, of `parts` in whole cache lines of floats; the last ones may be empty.
+Span part_of(int n, int index, int parts) {
+    const int size = padded((n + parts - 1) / parts, int(cache_line / sizeof(float)));
+    return {std::min(n, index * size), std::min(n, (index + 1) * size)};
 }
 
-// How long `rest` KV heads take when all threads share them in `parts` tasks each; one KV head is the unit.
-double span_of(int rest, int parts, int threads) {
-    return double((rest * parts + threads - 1) / threads) / parts;
-}
-
-// A task is all heads of a KV head, so that its keys and values are read once.  Where that leaves a rest of
-// tasks that the threads cannot share evenly, each of those is split into so many parts.
-int parts_of(int rest, int group, int threads) {
-    int best = 1;
-    for (int parts = 2; parts <= group; ++parts) {
-        if (group % parts == 0 && span_of(rest, parts, threads) < span_of(rest, best, threads)) best = parts;
-    }
-    return best;
+Rows part_of(Rows rows, Span span) {
+    rows.data += std::size_t(span.first) * rows.row_bytes;
+    rows.rows = span.end - span.first;
+    return rows;
 }
 
 }  // namespace
@@ -100,96 +93,151 @@ Attention::Attention(const HyperParameters& hyper, const KernelSet& kernels, con
       kernels_(kernels),
       arithmetic_(arithmetic),
       faults_(faults),
+      group_(hyper.n_head / hyper.n_head_kv),
       padding_(padding_of(arithmetic.generation)),
-      scratch_(std::size_t(threads)) {
-    const auto queries = std::size_t(most_queries(hyper));
-    for (Scratch& scratch : scratch_) {
-        scratch.q.resize(queries * std::size_t(hyper.head_dim));
-        scratch.context.resize(scratch.q.size());
-        scratch.scores.resize(queries * std::size_t(padded(context, padding_)));
+      scratch_(std::size_t(threads)),
+      shared_(std::size_t(threads - 1)) {
+    const auto queries = std::size_t(std::max(queries_a_task, group_));
+    for (std::vector<Scratch>* scratches : {&scratch_, &shared_}) {
+        for (Scratch& scratch : *scratches) {
+            scratch.q.resize(queries * std::size_t(hyper.head_dim));
+            scratch.context.resize(scratch.q.size());
+            scratch.scores.resize(queries * std::size_t(padded(context, padding_)));
+        }
     }
 }
 
-void Attention::run(ThreadPool& pool, const KvCache& cache, const AttentionCall& call) {
-    const int group = hyper_.n_head / hyper_.n_head_kv, tokens = std::max(1, queries_a_task / group);
-    const int blocks = (call.tokens + tokens - 1) / tokens;
-    const int rest = blocks * hyper_.n_head_kv % pool.threads(), whole = blocks * hyper_.n_head_kv - rest;
-    const int parts = parts_of(rest, group, pool.threads());
-    pool.run(whole + rest * parts, [&](int index, int thread) {
-        const int part = index < whole ? 0 : (index - whole) % parts;
-        const int unit = index < whole ? index : whole + (index - whole) / parts;
-        const int heads = index < whole ? group : group / parts;
-        const int head = unit % hyper_.n_head_kv * group + part * heads;
-        const int first = unit / hyper_.n_head_kv * tokens;
-        const Queries queries{head, heads, first, std::min(tokens, call.tokens - first)};
-        run_queries(cache, call, queries, scratch_[std::size_t(thread)]);
-    });
-}
-
-// Scores of positions out of sight are -inf before the softmax and exactly 0 after it.
-void Attention::run_queries(const KvCache& cache, const AttentionCall& call, const Queries& queries,
-                            Scratch& scratch) {
-    const int dim = hyper_.head_dim;
-    const int kv_head =
-        (queries.head / (hyper_.n_head / hyper_.n_head_kv) + faults_.kv_head_shift) % hyper_.n_head_kv;
-    const int end = call.position + queries.first + queries.tokens;
-    const int width = padded(end, padding_);
-    const int n = queries.tokens * queries.heads;
-    float* scores = scratch.scores.data();
-
-    const Rows k = cache.keys(call.layer, kv_head, end), v = cache.values(call.layer, kv_head, width);
-    // Q is a permuted view, which happens to be contiguous with one head.
-    const OrderedKernels& ordered = kernels_.in(arithmetic_.order);
+Attention::Products Attention::products_in(const AttentionCall& call) const {
+    const int step = tile_step(arithmetic_.order, Format::f16);
     const bool in_tiles = call.batch >= fewest_tokens_of_tile(arithmetic_.order, Format::f16);
     const bool in_f32 = in_tiles && f16_tiles_take_f32(arithmetic_);
-    const bool tile_of_q =
-        in_tiles && dim % tile_step(arithmetic_.order, Format::f16) == 0 && (!in_f32 || hyper_.n_head == 1);
-    gather(call, queries, !tile_of_q || !in_f32, scratch.q.data());
-    const Activations q{.tokens = n, .stride = std::size_t(dim), .f32 = scratch.q.data()};
-    const MatMul multiply_q =
-        kernels_.matmul(Format::f16, tile_of_q ? Sums::tile : Sums::dot, arithmetic_.order);
-    multiply_q(k, q, scores, std::size_t(width));
+    // Q is a permuted view, which happens to be contiguous with one head.
+    const bool q_in_tiles = in_tiles && hyper_.head_dim % step == 0 && (!in_f32 || hyper_.n_head == 1);
+    return {.of_q = q_in_tiles ? Sums::tile : Sums::dot,
+            .of_probs = in_tiles ? Sums::tile : Sums::dot,
+            .rounds_q = !q_in_tiles || !in_f32,
+            .rounds_probs = !in_f32};
+}
 
-    for (int i = 0; i < n; ++i) {
-        float* row = scores + std::size_t(i) * std::size_t(width);
-        const int token = queries.first + i / queries.heads, head = queries.head + i % queries.heads;
-        const int seen = call.position + token + 1;
-        constexpr float out_of_sight = -std::numeric_limits<float>::infinity();
-        if (call.window > 0) std::fill(row, row + std::max(0, seen - call.window), out_of_sight);
-        std::fill(row + seen, row + width, out_of_sight);
-        ordered.softmax(row, width, hyper_.divides_queries ? 1.0f : 1.0f / std::sqrt(float(dim)));
-        if (call.probs) {
-            const std::size_t at = std::size_t(token) * std::size_t(hyper_.n_head) + std::size_t(head);
-            std::copy_n(row, seen, call.probs + at * call.probs_width);
+// A task is all heads of a KV head, so that its keys and values are read once.  Where that leaves a rest of tasks that
+// the threads cannot share evenly, all threads do each of those together: parts of its keys, then rows of its scores,
+// then parts of its values.
+void Attention::run(ThreadPool& pool, const KvCache& cache, const AttentionCall& call) {
+    const Products products = products_in(call);
+    const int tokens = std::max(1, queries_a_task / group_), blocks = (call.tokens + tokens - 1) / tokens;
+    const int parts = pool.threads(), rest = blocks * hyper_.n_head_kv % parts;
+    const int whole = blocks * hyper_.n_head_kv - rest;
+    const auto queries_of = [&](int task, Scratch& scratch) {
+        const int first = task / hyper_.n_head_kv * tokens;
+        return queries_in(scratch, call, task % hyper_.n_head_kv, first,
+                          std::min(tokens, call.tokens - first));
+    };
+    const auto of_rest = [&](int index) { return queries_of(whole + index, shared_[std::size_t(index)]); };
+
+    for (int i = 0; i < rest; ++i) gather(call, products, of_rest(i));
+    pool.run(whole + rest * parts, [&](int index, int thread) {
+        if (index >= whole) {
+            const Queries queries = of_rest((index - whole) / parts);
+            multiply_keys(cache, call, products, queries,
+                          part_of(queries.end, (index - whole) % parts, parts));
+            return;
         }
-        if (!in_f32) kernels_.round_to_f16(row, width, row);
-    }
-    const Activations probs{.tokens = n, .stride = std::size_t(width), .f32 = scores};
-    const MatMul multiply_probs =
-        kernels_.matmul(Format::f16, in_tiles ? Sums::tile : Sums::dot, arithmetic_.order);
-    multiply_probs(v, probs, scratch.context.data(), std::size_t(dim));
-    scatter(call, queries, scratch.context.data());
+        const Queries queries = queries_of(index, scratch_[std::size_t(thread)]);
+        gather(call, products, queries);
+        multiply_keys(cache, call, products, queries, {0, queries.end});
+        for (int row = 0; row < queries.n; ++row) softmax(call, products, queries, row);
+        multiply_values(cache, call, products, queries, {0, hyper_.head_dim});
+        scatter(call, queries);
+    });
+    const int rows = tokens * group_;
+    pool.run(rest * rows, [&](int index, int) {
+        const Queries queries = of_rest(index / rows);
+        if (index % rows < queries.n) softmax(call, products, queries, index % rows);
+    });
+    pool.run(rest * parts, [&](int index, int) {
+        const Span dims = part_of(hyper_.head_dim, index % parts, parts);
+        multiply_values(cache, call, products, of_rest(index / parts), dims);
+    });
+    for (int i = 0; i < rest; ++i) scatter(call, of_rest(i));
+}
+
+Attention::Queries Attention::queries_in(Scratch& scratch, const AttentionCall& call, int kv_head, int first,
+                                         int tokens) const {
+    const int end = call.position + first + tokens;
+    return {.kv_head = kv_head,
+            .first = first,
+            .tokens = tokens,
+            .n = tokens * group_,
+            .end = end,
+            .width = padded(end, padding_),
+            .q = scratch.q.data(),
+            .scores = scratch.scores.data(),
+            .context = scratch.context.data()};
 }
 
 // The heads of one token lie side by side.
 std::size_t Attention::start_of(const Queries& queries, int token) const {
     return std::size_t(queries.first + token) * std::size_t(hyper_.n_embd_q()) +
-           std::size_t(queries.head * hyper_.head_dim);
+           std::size_t(queries.kv_head * group_ * hyper_.head_dim);
 }
 
-void Attention::gather(const AttentionCall& call, const Queries& queries, bool to_f16, float* q) const {
-    const int n = queries.heads * hyper_.head_dim;
+int Attention::cached_head(const Queries& queries) const {
+    return (queries.kv_head + faults_.kv_head_shift) % hyper_.n_head_kv;
+}
+
+void Attention::gather(const AttentionCall& call, const Products& products, const Queries& queries) const {
+    const int n = group_ * hyper_.head_dim;
+    float* q = queries.q;
     for (int token = 0; token < queries.tokens; ++token, q += n) {
         const float* from = call.q + start_of(queries, token);
-        if (to_f16)
+        if (products.rounds_q)
             kernels_.round_to_f16(from, n, q);
         else
             std::copy_n(from, n, q);
     }
 }
 
-void Attention::scatter(const AttentionCall& call, const Queries& queries, const float* context) const {
-    const int n = queries.heads * hyper_.head_dim;
+void Attention::multiply_keys(const KvCache& cache, const AttentionCall& call, const Products& products,
+                              const Queries& queries, Span keys) const {
+    const Rows rows = part_of(cache.keys(call.layer, cached_head(queries), queries.end), keys);
+    const Activations q{.tokens = queries.n, .stride = std::size_t(hyper_.head_dim), .f32 = queries.q};
+    const MatMul multiply = kernels_.matmul(Format::f16, products.of_q, arithmetic_.order);
+    multiply(rows, q, queries.scores + keys.first, std::size_t(queries.width));
+}
+
+// Scores of positions out of sight are -inf before the softmax and exactly 0 after it.
+void Attention::softmax(const AttentionCall& call, const Products& products, const Queries& queries,
+                        int row) const {
+    float* scores = queries.scores + std::size_t(row) * std::size_t(queries.width);
+    const int token = queries.first + row / group_, head = queries.kv_head * group_ + row % group_;
+    const int seen = call.position + token + 1;
+    constexpr float out_of_sight = -std::numeric_limits<float>::infinity();
+    if (call.window > 0) std::fill(scores, scores + std::max(0, seen - call.window), out_of_sight);
+    std::fill(scores + seen, scores + queries.width, out_of_sight);
+    const float scale = hyper_.divides_queries ? 1.0f : 1.0f / std::sqrt(float(hyper_.head_dim));
+    kernels_.in(arithmetic_.order).softmax(scores, queries.width, scale);
+    if (call.probs) {
+        const std::size_t at = std::size_t(token) * std::size_t(hyper_.n_head) + std::size_t(head);
+        std::copy_n(scores, seen, call.probs + at * call.probs_width);
+    }
+    if (products.rounds_probs) kernels_.round_to_f16(scores, queries.width, scores);
+}
+
+void Attention::multiply_values(const KvCache& cache, const AttentionCall& call, const Products& products,
+                                const Queries& queries, Span dims) const {
+    // A dot adds products beyond its last whole step one by one; those of the padding, which are zero, need no adding.
+    const int step = dot_step(arithmetic_.order, Format::f16);
+    const int needed = std::max(queries.end, queries.width / step * step);
+    const int columns = products.of_probs == Sums::dot ? needed : queries.width;
+    const Rows rows = part_of(cache.values(call.layer, cached_head(queries), columns), dims);
+    const Activations probs{.tokens = queries.n, .stride = std::size_t(queries.width), .f32 = queries.scores};
+    const MatMul multiply = kernels_.matmul(Format::f16, products.of_probs, arithmetic_.order);
+    multiply(rows, probs, queries.context + dims.first, std::size_t(hyper_.head_dim));
+}
+
+void Attention::scatter(const AttentionCall& call, const Queries& queries) const {
+    const int n = group_ * hyper_.head_dim;
+    const float* context = queries.context;
     for (int token = 0; token < queries.tokens; ++token, context += n)
         std::copy_n(context, n, call.out + start_of(queries, token));
 }

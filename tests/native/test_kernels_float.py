@@ -65,13 +65,14 @@ def test_float_tile_of_short_lanes_takes_eight_columns(
 
 
 @pytest.mark.parametrize("cols", [1, 5, 33, 63, 95, 127])
+@pytest.mark.parametrize(("rows", "tokens"), [(3, 2), (9, 7)])
 @pytest.mark.parametrize(
     ("name", "sum"), [("F32", "dot"), ("F32", "dot_gcc"), ("F16", "dot"), ("BF16", "dot")]
 )
 def test_float_dot_adds_what_is_left_after_the_last_whole_step(
-    kernel_set: str, order: str, guarded: Guarded, name: Format, sum: Dot, cols: int
+    kernel_set: str, order: str, guarded: Guarded, name: Format, sum: Dot, rows: int, tokens: int, cols: int
 ) -> None:
-    check_float_matmul(kernel_set, order, name, sum, (3, 2, cols), guarded)
+    check_float_matmul(kernel_set, order, name, sum, (rows, tokens, cols), guarded)
 
 
 @pytest.mark.parametrize(("order", "group"), [("avx2", 4), ("avx512", 8)])

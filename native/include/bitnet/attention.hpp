@@ -61,6 +61,11 @@ struct AttentionCall {
     int window;  // positions that a token sees, itself among them; 0 for all
 };
 
+// Positions or dimensions first .. end - 1.
+struct Span {
+    int first, end;
+};
+
 class Attention {
 public:
     Attention(const HyperParameters& hyper, const KernelSet& kernels, const Arithmetic& arithmetic,
@@ -70,25 +75,45 @@ public:
 
 private:
     struct Scratch {
-        AlignedVector<float> q, scores,
-            context;  // (queries, head_dim), (queries, width), (queries, head_dim)
+        AlignedVector<float> q, scores, context;
     };
-    // Some heads of one KV head, for a few tokens; token after token, they are rows of Scratch.
+    // The heads of one KV head, for a few tokens; token after token, they are rows of a Scratch.
     struct Queries {
-        int head, heads, first, tokens;
+        int kv_head, first, tokens;
+        int n;           // tokens times heads
+        int end;         // positions that the last token sees
+        int width;       // the same, padded
+        float* q;        // (n, head_dim), rounded as the product takes them
+        float* scores;   // (n, width), after the softmax probabilities
+        float* context;  // (n, head_dim)
     };
-    void run_queries(const KvCache& cache, const AttentionCall& call, const Queries& queries,
-                     Scratch& scratch);
-    void gather(const AttentionCall& call, const Queries& queries, bool to_f16, float* q) const;
-    void scatter(const AttentionCall& call, const Queries& queries, const float* context) const;
+    // How the reference multiplies in a call, and which inputs it rounds to F16 before.
+    struct Products {
+        Sums of_q, of_probs;
+        bool rounds_q, rounds_probs;
+    };
+    Products products_in(const AttentionCall& call) const;
+    Queries queries_in(Scratch& scratch, const AttentionCall& call, int kv_head, int first, int tokens) const;
     std::size_t start_of(const Queries& queries, int token) const;
+    int cached_head(const Queries& queries) const;
+
+    // The steps of a task, in their order.
+    void gather(const AttentionCall& call, const Products& products, const Queries& queries) const;
+    void multiply_keys(const KvCache& cache, const AttentionCall& call, const Products& products,
+                       const Queries& queries, Span keys) const;
+    void softmax(const AttentionCall& call, const Products& products, const Queries& queries, int row) const;
+    void multiply_values(const KvCache& cache, const AttentionCall& call, const Products& products,
+                         const Queries& queries, Span dims) const;
+    void scatter(const AttentionCall& call, const Queries& queries) const;
 
     HyperParameters hyper_;
     const KernelSet& kernels_;
     Arithmetic arithmetic_;
     Faults faults_;
+    int group_;  // heads of a KV head
     int padding_;
     std::vector<Scratch> scratch_;  // one a thread
+    std::vector<Scratch> shared_;   // one a task that all threads do together
 };
 
 }  // namespace bitnet

@@ -91,6 +91,8 @@ constexpr int tile_step(Order order, Format format) {
     return 0;
 }
 
+constexpr int dot_step(Order order, Format format) { return 4 * tile_step(order, format); }
+
 // How the products of a row are added up.
 //   dot, dot_gcc, tile
 //         of floats: as told with the orders

@@ -80,7 +80,8 @@ struct Operands {
     const float* values[T];
 
     Operands(const Rows& w, int row, const Activations& x, int token) {
-        for (int r = 0; r < R; ++r) weights[r] = w.data + (row + r) * w.row_bytes;
+        weights[0] = w.data + row * w.row_bytes;
+        for (int r = 1; r < R; ++r) weights[r] = weights[r - 1] + w.row_bytes;
         for (int t = 0; t < T; ++t) values[t] = x.f32 + (token + t) * x.stride;
     }
 };
@@ -127,12 +128,16 @@ struct InFour {
             constexpr int step = 4 * V::lanes;
             const Operands<R, T> at(w, row, x, token);
             typename V::Value sum[4][R][T];
+#pragma GCC unroll 4
             for (int a = 0; a < 4; ++a) clear<V>(sum[a]);
             const int whole = w.cols / step * step;
             for (int i = 0; i < whole; i += step) {
+#pragma GCC unroll 4
                 for (int a = 0; a < 4; ++a) add_columns<V, Weight>(at, i + a * V::lanes, sum[a]);
             }
+#pragma GCC unroll 16
             for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
                 for (int t = 0; t < T; ++t) {
                     const auto lane =
                         V::add(V::add(sum[0][r][t], sum[2][r][t]), V::add(sum[1][r][t], sum[3][r][t]));
@@ -190,22 +195,29 @@ struct InFourByHalves {
             constexpr int step = 4 * V::lanes;
             const Operands<R, T> at(w, row, x, token);
             const int whole = w.cols / step * step;
-            typename V::Value even[R][T], odd[R][T];
-            add_two<true>(w, at, 0, whole, even);
-            add_two<false>(w, at, V::lanes, whole, odd);
-#pragma GCC unroll 16
-            for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 16
-                for (int t = 0; t < T; ++t) even[r][t] = V::add(even[r][t], odd[r][t]);
-            }
+            typename V::Value lane[R][T];
+            add_whole_steps(w, at, whole, lane);
             float sums[R][T];
-            V::add_lanes_of_dots(even, sums);
+            V::add_lanes_of_dots(lane, sums);
             static_assert(Weight::bytes == 2, "what is left of F32 is not added in double");
             if (whole < w.cols) add_rests_in_double<Weight, step>(at, whole, w.cols, sums);
 #pragma GCC unroll 16
             for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 16
                 for (int t = 0; t < T; ++t) out[(token + t) * out_stride + row + r] = sums[r][t];
+            }
+        }
+
+        // The lanes of all four accumulators, added up, of columns 0 .. end - 1.
+        [[gnu::always_inline]] static void add_whole_steps(const Rows& w, const Operands<R, T>& at, int end,
+                                                           typename V::Value (&lane)[R][T]) {
+            typename V::Value odd[R][T];
+            add_two<true>(w, at, 0, end, lane);
+            add_two<false>(w, at, V::lanes, end, odd);
+#pragma GCC unroll 16
+            for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+                for (int t = 0; t < T; ++t) lane[r][t] = V::add(lane[r][t], odd[r][t]);
             }
         }
 

@@ -114,28 +114,34 @@ struct Sixteen {
 
     template <int R, int T>
     static void add_lanes_of_dots(const Value (&lane)[R][T], float (&sums)[R][T]) {
-        if constexpr (R * T == 12) return add_lanes_of_twelve(lane[0], sums[0]);
         for (int i = 0; i < R * T; ++i) sums[i / T][i % T] = add_lanes_by_halves(lane[i / T][i % T]);
     }
 
-    // Twelve sums at once, each as add_lanes_by_halves.
-    [[gnu::always_inline]] static void add_lanes_of_twelve(const Value* lane, float* sums) {
-        Value eight[6], four[3];  // lanes of two sums, of four
-        for (int i = 0; i < 6; ++i) {
-            eight[i] = _mm512_add_ps(_mm512_shuffle_f32x4(lane[2 * i], lane[2 * i + 1], 0x44),
-                                     _mm512_shuffle_f32x4(lane[2 * i], lane[2 * i + 1], 0xee));
+    // Sixteen dot products at once, each as add_lanes_by_halves: the lanes of four become a quarter of a vector each,
+    [[gnu::always_inline]] static Value add_to_quarters(const Value (&lane)[4]) {
+        Value half[2];
+        for (int i = 0; i < 2; ++i) {
+            half[i] = _mm512_add_ps(_mm512_shuffle_f32x4(lane[2 * i], lane[2 * i + 1], 0x44),
+                                    _mm512_shuffle_f32x4(lane[2 * i], lane[2 * i + 1], 0xee));
         }
-        for (int i = 0; i < 3; ++i) {
-            four[i] = _mm512_add_ps(_mm512_shuffle_f32x4(eight[2 * i], eight[2 * i + 1], 0x88),
-                                    _mm512_shuffle_f32x4(eight[2 * i], eight[2 * i + 1], 0xdd));
+        return _mm512_add_ps(_mm512_shuffle_f32x4(half[0], half[1], 0x88),
+                             _mm512_shuffle_f32x4(half[0], half[1], 0xdd));
+    }
+    // and quarter i of vector j becomes lane 4 i + j.
+    [[gnu::always_inline]] static Value add_quarters(const Value (&quarters)[4]) {
+        Value pair[2];
+        for (int i = 0; i < 2; ++i) {
+            pair[i] = _mm512_add_ps(_mm512_shuffle_ps(quarters[2 * i], quarters[2 * i + 1], 0x44),
+                                    _mm512_shuffle_ps(quarters[2 * i], quarters[2 * i + 1], 0xee));
         }
-        const Value first = _mm512_add_ps(_mm512_shuffle_ps(four[0], four[1], 0x44),
-                                          _mm512_shuffle_ps(four[0], four[1], 0xee));
-        const Value last = _mm512_add_ps(four[2], _mm512_shuffle_ps(four[2], four[2], 0xee));
-        alignas(64) float sum[16];
-        _mm512_store_ps(
-            sum, _mm512_add_ps(_mm512_shuffle_ps(first, last, 0x88), _mm512_shuffle_ps(first, last, 0xdd)));
-        for (int i = 0; i < 12; ++i) sums[i] = sum[i % 4 * 4 + i / 4];
+        return _mm512_add_ps(_mm512_shuffle_ps(pair[0], pair[1], 0x88),
+                             _mm512_shuffle_ps(pair[0], pair[1], 0xdd));
+    }
+    static void store_quarters(Value v, float* out, std::size_t stride) {
+        _mm_storeu_ps(out, _mm512_castps512_ps128(v));
+        _mm_storeu_ps(out + stride, _mm512_extractf32x4_ps(v, 1));
+        _mm_storeu_ps(out + 2 * stride, _mm512_extractf32x4_ps(v, 2));
+        _mm_storeu_ps(out + 3 * stride, _mm512_extractf32x4_ps(v, 3));
     }
 
     static Pairs load_pairs(const float* p) {
