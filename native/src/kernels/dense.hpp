@@ -262,7 +262,9 @@ struct InOne {
             typename V::Value sum[R][T];
             clear<V>(sum);
             for (int i = 0; i < w.cols; i += V::lanes) add_columns<V, Weight>(at, i, sum);
+#pragma GCC unroll 16
             for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
                 for (int t = 0; t < T; ++t)
                     out[(token + t) * out_stride + row + r] = V::add_lanes_by_halves(sum[r][t]);
             }
