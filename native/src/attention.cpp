@@ -226,7 +226,7 @@ void Attention::softmax(const AttentionCall& call, const Products& products, con
 void Attention::multiply_values(const KvCache& cache, const AttentionCall& call, const Products& products,
                                 const Queries& queries, Span dims) const {
     // A dot adds products beyond its last whole step one by one; those of the padding, which are zero, need no adding.
-    const int step = dot_step(arithmetic_.order, Format::f16);
+    const int step = f16_dot_step(arithmetic_.order);
     const int needed = std::max(queries.end, queries.width / step * step);
     const int columns = products.of_probs == Sums::dot ? needed : queries.width;
     const Rows rows = part_of(cache.values(call.layer, cached_head(queries), columns), dims);

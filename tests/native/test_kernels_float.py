@@ -75,6 +75,20 @@ def test_float_dot_adds_what_is_left_after_the_last_whole_step(
     check_float_matmul(kernel_set, order, name, sum, (rows, tokens, cols), guarded)
 
 
+def test_zeros_beyond_the_last_whole_step_change_no_bit(kernel_set: str, order: str) -> None:
+    """Attention leaves the padding of probabilities out there, beside values that are not zero."""
+    step = {"avx2": 32, "avx512": 64, "avx512_bf16": 64, "neon": 16, "neon_fp16": 32}[order]
+    rng = np.random.default_rng(step)
+    packed, weights = float_bytes("F16", rng.standard_normal((9, 2 * step - 1)).astype(np.float32))
+    x = rng.standard_normal((7, 2 * step - 1)).astype(np.float32)
+    x[:, step + 3 :] = 0
+    padded, cut = np.empty((7, 9), np.float32), np.empty((7, 9), np.float32)
+    kernels.matmul_float(kernel_set, order, "F16", "dot", packed, x, padded)
+    packed, _ = float_bytes("F16", np.ascontiguousarray(weights[:, : step + 3]))
+    kernels.matmul_float(kernel_set, order, "F16", "dot", packed, x[:, : step + 3].copy(), cut)
+    assert same_bits(cut, padded)
+
+
 @pytest.mark.parametrize(("order", "group"), [("avx2", 4), ("avx512", 8)])
 def test_dot_of_gcc_rounds_the_products_of_whole_groups(kernel_set: str, order: str, group: int) -> None:
     """-(1 + 2^-22) + (1 + 2^-23)^2 is 0 when the product is rounded first, and 2^-46 by an fma."""

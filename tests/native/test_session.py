@@ -87,11 +87,14 @@ def test_number_of_threads_changes_no_bit(model_of: ModelOf, weight_format: str,
         expected.rollback(0)
 
 
+@pytest.mark.parametrize("arithmetic", ["bitnet.cpp/avx2", "bitnet.cpp/avx512", "llama.cpp/avx2"])
 @pytest.mark.parametrize("threads", [2, 3, 4, 7])
-def test_heads_that_threads_cannot_share_evenly_change_no_bit(model_of: ModelOf, threads: int) -> None:
-    """Five KV heads of four heads each, as in 2B-4T: what is left over is split."""
-    path, ids = model_of(n_embd=640, n_head=20, n_head_kv=5), tokens(16)
-    expected, actual = open_native(path), open_native(path, threads=threads)
+def test_heads_that_threads_cannot_share_evenly_change_no_bit(
+    model_of: ModelOf, threads: int, arithmetic: str
+) -> None:
+    """Five KV heads of four heads each, as in 2B-4T: what is left over is shared by keys and by values."""
+    path, ids = model_of(n_embd=640, n_head=20, n_head_kv=5), tokens(70)
+    expected, actual = (open_native(path, threads=n, arithmetic=arithmetic) for n in (1, threads))
     assert same_bits(actual.prefill(ids), expected.prefill(ids))
     assert same_bits(step_by_step(actual, ids[:5]), step_by_step(expected, ids[:5]))
 

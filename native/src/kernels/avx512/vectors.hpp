@@ -117,7 +117,8 @@ struct Sixteen {
         for (int i = 0; i < R * T; ++i) sums[i / T][i % T] = add_lanes_by_halves(lane[i / T][i % T]);
     }
 
-    // Sixteen dot products at once, each as add_lanes_by_halves: the lanes of four become a quarter of a vector each,
+    // add_lanes_by_halves of sixteen vectors at once, in two steps.  The first leaves four lanes of each of four vectors:
+    // quarter i of the result is what is left of lane[i].
     [[gnu::always_inline]] static Value add_to_quarters(const Value (&lane)[4]) {
         Value half[2];
         for (int i = 0; i < 2; ++i) {
@@ -127,7 +128,7 @@ struct Sixteen {
         return _mm512_add_ps(_mm512_shuffle_f32x4(half[0], half[1], 0x88),
                              _mm512_shuffle_f32x4(half[0], half[1], 0xdd));
     }
-    // and quarter i of vector j becomes lane 4 i + j.
+    // The second adds the four lanes of every quarter: lane 4 i + j is the sum of quarter i of quarters[j].
     [[gnu::always_inline]] static Value add_quarters(const Value (&quarters)[4]) {
         Value pair[2];
         for (int i = 0; i < 2; ++i) {
